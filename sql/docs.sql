@@ -1,0 +1,112 @@
+-- What README.md and docs/hnsw.md say in their tables is what the code does (nothing wrong: no rows), and the examples
+-- of these and of docs/types.md run.
+
+\set readme `cat "$PG_ABS_SRCDIR/README.md"`
+\set guide `cat "$PG_ABS_SRCDIR/docs/hnsw.md"`
+\set types `cat "$PG_ABS_SRCDIR/docs/types.md"`
+SELECT '[1]'::vector;
+
+-- each row of a table, its cells without space and quotes around them
+CREATE TEMP TABLE doc AS
+SELECT file, ARRAY(SELECT trim(replace(c, '`', '')) FROM unnest(string_to_array(trim(line, '| '), '|')) AS c) AS cells
+FROM (VALUES ('README.md', :'readme'), ('docs/hnsw.md', :'guide')) AS f(file, content),
+     regexp_split_to_table(content, E'\n') AS line
+WHERE line ~ '^ *\|';
+
+-- ---- settings ------------------------------------------------------------------------
+
+CREATE TEMP VIEW documented AS
+SELECT file, cells[1] AS name, cells[2] AS value, cells[3] AS range
+FROM doc WHERE cells[1] ~ '^(hnsw|vecann)\.[a-z_]+$';
+CREATE TEMP VIEW actual AS
+SELECT name, boot_val AS value,
+       CASE vartype WHEN 'enum' THEN array_to_string(enumvals, ', ') ELSE min_val || ' to ' || max_val END AS range
+FROM pg_settings WHERE name ~ '^(hnsw|vecann)\.' AND name <> 'vecann.race_points';
+SELECT * FROM actual ORDER BY name;
+-- both files name all settings; those for developers are in README.md only
+SELECT * FROM (SELECT file, a.* FROM actual AS a, (VALUES ('README.md'), ('docs/hnsw.md')) AS f(file)
+               WHERE file = 'README.md' OR name LIKE 'hnsw.%'
+               EXCEPT SELECT * FROM documented) AS missing;
+SELECT * FROM documented WHERE (name, value, range) NOT IN (SELECT * FROM actual);
+-- the defaults that differ from pgvector's
+SELECT cells FROM doc WHERE cells[1] LIKE 'default of %' AND NOT EXISTS
+    (SELECT FROM actual WHERE cells[1] = 'default of ' || name AND cells[3] IN (value, value || ', no limit'));
+
+-- ---- options -------------------------------------------------------------------------
+
+CREATE TABLE docs_table (v vector(3));
+CREATE FUNCTION pg_temp.outcome(options text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE detail text;
+BEGIN
+    EXECUTE format('CREATE INDEX ON docs_table USING hnsw (v vector_l2_ops) WITH (%s)', options);
+    RETURN 'OK';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+    RETURN coalesce(nullif(detail, ''), SQLERRM);
+END $$;
+CREATE TEMP TABLE option AS
+SELECT file, cells[1] AS name, cells[2]::int AS value, (regexp_match(cells[3], '^(\d+) to (\d+)'))::int[] AS range
+FROM doc WHERE cells[1] IN ('m', 'ef_construction') AND cells[3] ~ '^\d+ to ';
+SELECT name, value, range, count(*) AS files FROM option GROUP BY name, value, range ORDER BY name;
+-- the range is in the error
+SELECT file, name, beyond, said FROM option, unnest(ARRAY[range[1] - 1, range[2] + 1]) AS beyond,
+    pg_temp.outcome(format('%s = %s', name, beyond)) AS said
+WHERE said <> format('Valid values are between "%s" and "%s".', range[1], range[2]);
+-- the default is where the other option meets ef_construction >= 2 * m
+SELECT file, name, value, fits, exceeds FROM option,
+    format(CASE name WHEN 'm' THEN 'ef_construction = %s' ELSE 'm = %s' END,
+           CASE name WHEN 'm' THEN 2 * value ELSE value / 2 END) AS most,
+    format(CASE name WHEN 'm' THEN 'ef_construction = %s' ELSE 'm = %s' END,
+           CASE name WHEN 'm' THEN 2 * value - 1 ELSE value / 2 + 1 END) AS more,
+    pg_temp.outcome(most) AS fits, pg_temp.outcome(more) AS exceeds
+WHERE fits <> 'OK' OR exceeds <> 'ef_construction must be greater than or equal to 2 * m';
+
+-- ---- dimensions, operator classes ----------------------------------------------------
+
+ALTER TABLE docs_table ADD w vector(16000);
+CREATE FUNCTION pg_temp.most_dimensions(m int) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('CREATE INDEX ON docs_table USING hnsw (w vector_l2_ops) WITH (m = %s, ef_construction = 200)', m);
+    RETURN 'any';
+EXCEPTION WHEN program_limit_exceeded THEN
+    RETURN substring(SQLERRM FROM 'more than (\d+) dimensions');
+END $$;
+SELECT count(*) > 3 AS some,
+       count(*) FILTER (WHERE pg_temp.most_dimensions(cells[1]::int) <> cells[2]) AS wrong
+FROM doc WHERE cells[1] ~ '^\d+$' AND cells[2] ~ '^\d+$';
+DROP TABLE docs_table;
+
+CREATE TEMP VIEW class AS
+SELECT opcname::text AS class, oprname::text AS operator
+FROM pg_opclass JOIN pg_am AS a ON a.oid = opcmethod JOIN pg_amop ON amopfamily = opcfamily
+     JOIN pg_operator AS o ON o.oid = amopopr WHERE amname = 'hnsw';
+SELECT file, c.* FROM class AS c, (SELECT DISTINCT file FROM doc) AS f
+WHERE NOT EXISTS (SELECT FROM doc AS d WHERE d.file = f.file AND ARRAY[class, operator] <@ cells);
+SELECT cells FROM doc WHERE cells[1] LIKE 'vector\_%\_ops' AND cells[1] NOT IN (SELECT class FROM class);
+
+-- columns of vecann_verify
+SELECT unnest(proargnames[2:]) FROM pg_proc WHERE proname = 'vecann_verify'
+EXCEPT SELECT unnest(string_to_array(cells[1], ', ')) FROM doc WHERE file = 'docs/hnsw.md';
+
+-- ---- examples ------------------------------------------------------------------------
+
+-- Their output goes nowhere; errors would show.
+CREATE TABLE example AS
+SELECT file, n, replace(m[1], 'CREATE EXTENSION vecann;', 'SELECT 1;') AS command
+FROM (VALUES ('README.md', :'readme'), ('docs/hnsw.md', :'guide'), ('docs/types.md', :'types')) AS f(file, content),
+     regexp_matches(content, '```sql\n(.*?)```', 'g') WITH ORDINALITY AS e(m, n);
+SELECT file, count(*) > 1 AS some FROM example GROUP BY file ORDER BY file;
+SET client_min_messages = warning;
+\set ECHO none
+\o /dev/null
+SELECT command FROM example WHERE file = 'README.md' ORDER BY n
+\gexec
+DROP TABLE items;
+SELECT command FROM example WHERE file = 'docs/hnsw.md' ORDER BY n
+\gexec
+DROP TABLE items;
+SELECT command FROM example WHERE file = 'docs/types.md' ORDER BY n
+\gexec
+\o
+\set ECHO all
+DROP TABLE items, example;

@@ -1,0 +1,252 @@
+-- vecann 0.1.0: what CREATE EXTENSION runs. Relocatable: no object names a schema.
+\echo Use "CREATE EXTENSION vecann" to load this file. \quit
+
+-- type vector
+
+CREATE TYPE vector;
+
+CREATE FUNCTION vector_in(cstring, oid, integer) RETURNS vector
+    AS 'MODULE_PATHNAME', 'vecann_vector_in' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vector_out(vector) RETURNS cstring
+    AS 'MODULE_PATHNAME', 'vecann_vector_out' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vector_typmod_in(cstring[]) RETURNS integer
+    AS 'MODULE_PATHNAME', 'vecann_vector_typmod_in' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vector_recv(internal, oid, integer) RETURNS vector
+    AS 'MODULE_PATHNAME', 'vecann_vector_recv' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vector_send(vector) RETURNS bytea
+    AS 'MODULE_PATHNAME', 'vecann_vector_send' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+-- Elements hardly compress: storage "external" keeps long values out of line and spends no time on trying.
+CREATE TYPE vector (
+    INPUT = vector_in,
+    OUTPUT = vector_out,
+    TYPMOD_IN = vector_typmod_in,
+    RECEIVE = vector_recv,
+    SEND = vector_send,
+    STORAGE = external
+);
+
+-- distances
+--
+-- COST 4: over a few hundred dimensions, a header to check and a value often to be fetched from out of line, a distance
+-- is worth several of the plain operators that cost 1. The planner then evaluates cheap conditions first and sees that
+-- ordering a large table by distance is work.
+
+CREATE FUNCTION l2_distance(vector, vector) RETURNS double precision
+    AS 'MODULE_PATHNAME', 'vecann_vector_l2_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 4;
+CREATE FUNCTION inner_product(vector, vector) RETURNS double precision
+    AS 'MODULE_PATHNAME', 'vecann_vector_inner_product' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 4;
+CREATE FUNCTION cosine_distance(vector, vector) RETURNS double precision
+    AS 'MODULE_PATHNAME', 'vecann_vector_cosine_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 4;
+CREATE FUNCTION l1_distance(vector, vector) RETURNS double precision
+    AS 'MODULE_PATHNAME', 'vecann_vector_l1_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 4;
+CREATE FUNCTION vector_l2_squared_distance(vector, vector) RETURNS double precision
+    AS 'MODULE_PATHNAME', 'vecann_vector_l2_squared_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 4;
+CREATE FUNCTION vector_negative_inner_product(vector, vector) RETURNS double precision
+    AS 'MODULE_PATHNAME', 'vecann_vector_negative_inner_product' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 4;
+CREATE FUNCTION vector_spherical_distance(vector, vector) RETURNS double precision
+    AS 'MODULE_PATHNAME', 'vecann_vector_spherical_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 4;
+
+-- functions of one vector
+
+CREATE FUNCTION vector_dims(vector) RETURNS integer
+    AS 'MODULE_PATHNAME', 'vecann_vector_dims' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vector_norm(vector) RETURNS double precision
+    AS 'MODULE_PATHNAME', 'vecann_vector_norm' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION l2_normalize(vector) RETURNS vector
+    AS 'MODULE_PATHNAME', 'vecann_vector_normalize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION binary_quantize(vector) RETURNS bit
+    AS 'MODULE_PATHNAME', 'vecann_vector_binary_quantize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION subvector(vector, integer, integer) RETURNS vector
+    AS 'MODULE_PATHNAME', 'vecann_vector_subvector' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+-- arithmetic
+
+CREATE FUNCTION vector_add(vector, vector) RETURNS vector
+    AS 'MODULE_PATHNAME', 'vecann_vector_add' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vector_sub(vector, vector) RETURNS vector
+    AS 'MODULE_PATHNAME', 'vecann_vector_sub' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vector_mul(vector, vector) RETURNS vector
+    AS 'MODULE_PATHNAME', 'vecann_vector_mul' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vector_concat(vector, vector) RETURNS vector
+    AS 'MODULE_PATHNAME', 'vecann_vector_concat' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+-- order
+
+CREATE FUNCTION vector_lt(vector, vector) RETURNS boolean
+    AS 'MODULE_PATHNAME', 'vecann_vector_lt' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vector_le(vector, vector) RETURNS boolean
+    AS 'MODULE_PATHNAME', 'vecann_vector_le' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vector_eq(vector, vector) RETURNS boolean
+    AS 'MODULE_PATHNAME', 'vecann_vector_eq' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vector_ne(vector, vector) RETURNS boolean
+    AS 'MODULE_PATHNAME', 'vecann_vector_ne' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vector_ge(vector, vector) RETURNS boolean
+    AS 'MODULE_PATHNAME', 'vecann_vector_ge' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vector_gt(vector, vector) RETURNS boolean
+    AS 'MODULE_PATHNAME', 'vecann_vector_gt' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vector_cmp(vector, vector) RETURNS integer
+    AS 'MODULE_PATHNAME', 'vecann_vector_cmp' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+-- aggregates
+
+CREATE FUNCTION vector_accum(double precision[], vector) RETURNS double precision[]
+    AS 'MODULE_PATHNAME', 'vecann_vector_accum' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vector_combine(double precision[], double precision[]) RETURNS double precision[]
+    AS 'MODULE_PATHNAME', 'vecann_vector_combine' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vector_avg(double precision[]) RETURNS vector
+    AS 'MODULE_PATHNAME', 'vecann_vector_avg' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE AGGREGATE avg(vector) (
+    SFUNC = vector_accum,
+    STYPE = double precision[],
+    FINALFUNC = vector_avg,
+    COMBINEFUNC = vector_combine,
+    INITCOND = '{0}',
+    PARALLEL = SAFE
+);
+
+CREATE AGGREGATE sum(vector) (
+    SFUNC = vector_add,
+    STYPE = vector,
+    COMBINEFUNC = vector_add,
+    PARALLEL = SAFE
+);
+
+-- casts
+--
+-- From arrays only on assignment (INSERT, or an explicit cast), so that ARRAY[1,2,3] = ARRAY[1,2,3] stays a comparison
+-- of arrays.
+
+CREATE FUNCTION vector(vector, integer, boolean) RETURNS vector
+    AS 'MODULE_PATHNAME', 'vecann_vector_coerce' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION array_to_vector(integer[], integer, boolean) RETURNS vector
+    AS 'MODULE_PATHNAME', 'vecann_vector_from_array' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION array_to_vector(real[], integer, boolean) RETURNS vector
+    AS 'MODULE_PATHNAME', 'vecann_vector_from_array' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION array_to_vector(double precision[], integer, boolean) RETURNS vector
+    AS 'MODULE_PATHNAME', 'vecann_vector_from_array' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION array_to_vector(numeric[], integer, boolean) RETURNS vector
+    AS 'MODULE_PATHNAME', 'vecann_vector_from_array' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vector_to_float4(vector, integer, boolean) RETURNS real[]
+    AS 'MODULE_PATHNAME', 'vecann_vector_to_float4' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE CAST (vector AS vector) WITH FUNCTION vector(vector, integer, boolean) AS IMPLICIT;
+CREATE CAST (vector AS real[]) WITH FUNCTION vector_to_float4(vector, integer, boolean) AS IMPLICIT;
+CREATE CAST (integer[] AS vector) WITH FUNCTION array_to_vector(integer[], integer, boolean) AS ASSIGNMENT;
+CREATE CAST (real[] AS vector) WITH FUNCTION array_to_vector(real[], integer, boolean) AS ASSIGNMENT;
+CREATE CAST (double precision[] AS vector) WITH FUNCTION array_to_vector(double precision[], integer, boolean)
+    AS ASSIGNMENT;
+CREATE CAST (numeric[] AS vector) WITH FUNCTION array_to_vector(numeric[], integer, boolean) AS ASSIGNMENT;
+
+-- operators
+
+CREATE OPERATOR <-> (
+    FUNCTION = l2_distance, LEFTARG = vector, RIGHTARG = vector,
+    COMMUTATOR = <->
+);
+CREATE OPERATOR <#> (
+    FUNCTION = vector_negative_inner_product, LEFTARG = vector, RIGHTARG = vector,
+    COMMUTATOR = <#>
+);
+CREATE OPERATOR <=> (
+    FUNCTION = cosine_distance, LEFTARG = vector, RIGHTARG = vector,
+    COMMUTATOR = <=>
+);
+CREATE OPERATOR <+> (
+    FUNCTION = l1_distance, LEFTARG = vector, RIGHTARG = vector,
+    COMMUTATOR = <+>
+);
+CREATE OPERATOR + (
+    FUNCTION = vector_add, LEFTARG = vector, RIGHTARG = vector,
+    COMMUTATOR = +
+);
+CREATE OPERATOR - (
+    FUNCTION = vector_sub, LEFTARG = vector, RIGHTARG = vector
+);
+CREATE OPERATOR * (
+    FUNCTION = vector_mul, LEFTARG = vector, RIGHTARG = vector,
+    COMMUTATOR = *
+);
+CREATE OPERATOR || (
+    FUNCTION = vector_concat, LEFTARG = vector, RIGHTARG = vector
+);
+CREATE OPERATOR < (
+    FUNCTION = vector_lt, LEFTARG = vector, RIGHTARG = vector,
+    COMMUTATOR = >, NEGATOR = >=, RESTRICT = scalarltsel, JOIN = scalarltjoinsel
+);
+CREATE OPERATOR <= (
+    FUNCTION = vector_le, LEFTARG = vector, RIGHTARG = vector,
+    COMMUTATOR = >=, NEGATOR = >, RESTRICT = scalarlesel, JOIN = scalarlejoinsel
+);
+CREATE OPERATOR = (
+    FUNCTION = vector_eq, LEFTARG = vector, RIGHTARG = vector,
+    COMMUTATOR = =, NEGATOR = <>, RESTRICT = eqsel, JOIN = eqjoinsel, MERGES
+);
+CREATE OPERATOR <> (
+    FUNCTION = vector_ne, LEFTARG = vector, RIGHTARG = vector,
+    COMMUTATOR = <>, NEGATOR = =, RESTRICT = neqsel, JOIN = neqjoinsel
+);
+CREATE OPERATOR >= (
+    FUNCTION = vector_ge, LEFTARG = vector, RIGHTARG = vector,
+    COMMUTATOR = <=, NEGATOR = <, RESTRICT = scalargesel, JOIN = scalargejoinsel
+);
+CREATE OPERATOR > (
+    FUNCTION = vector_gt, LEFTARG = vector, RIGHTARG = vector,
+    COMMUTATOR = <, NEGATOR = <=, RESTRICT = scalargtsel, JOIN = scalargtjoinsel
+);
+
+-- No equalimage support: 0 and -0 are equal and differ in their bytes, so a btree may not merge them.
+CREATE OPERATOR CLASS vector_ops DEFAULT FOR TYPE vector USING btree AS
+    OPERATOR 1 <,
+    OPERATOR 2 <=,
+    OPERATOR 3 =,
+    OPERATOR 4 >=,
+    OPERATOR 5 >,
+    FUNCTION 1 vector_cmp(vector, vector);
+
+-- what the access methods ask about an operator class
+
+CREATE FUNCTION vecann_vector_l2_opclass(internal) RETURNS internal
+    AS 'MODULE_PATHNAME', 'vecann_vector_l2_opclass' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vecann_vector_ip_opclass(internal) RETURNS internal
+    AS 'MODULE_PATHNAME', 'vecann_vector_ip_opclass' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vecann_vector_cosine_opclass(internal) RETURNS internal
+    AS 'MODULE_PATHNAME', 'vecann_vector_cosine_opclass' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+-- access methods
+
+CREATE FUNCTION hnswhandler(internal) RETURNS index_am_handler
+    AS 'MODULE_PATHNAME', 'vecann_hnswhandler' LANGUAGE C;
+CREATE ACCESS METHOD hnsw TYPE INDEX HANDLER hnswhandler;
+COMMENT ON ACCESS METHOD hnsw IS 'hierarchical navigable small world graphs for nearest-neighbour search';
+
+CREATE OPERATOR CLASS vector_l2_ops FOR TYPE vector USING hnsw AS
+    OPERATOR 1 <-> (vector, vector) FOR ORDER BY float_ops,
+    FUNCTION 1 vecann_vector_l2_opclass(internal);
+CREATE OPERATOR CLASS vector_ip_ops FOR TYPE vector USING hnsw AS
+    OPERATOR 1 <#> (vector, vector) FOR ORDER BY float_ops,
+    FUNCTION 1 vecann_vector_ip_opclass(internal);
+CREATE OPERATOR CLASS vector_cosine_ops FOR TYPE vector USING hnsw AS
+    OPERATOR 1 <=> (vector, vector) FOR ORDER BY float_ops,
+    FUNCTION 1 vecann_vector_cosine_opclass(internal);
+
+-- operating
+
+CREATE FUNCTION vecann_compute_check(threads integer DEFAULT 0, OUT faiss_version text, OUT blas text,
+                                     OUT threads_used integer, OUT seconds double precision) RETURNS record
+    AS 'MODULE_PATHNAME', 'vecann_compute_check' LANGUAGE C STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION vecann_compute_check(integer) IS 'does the library that index builds use work on this machine?';
+REVOKE EXECUTE ON FUNCTION vecann_compute_check(integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vecann_compute_check(integer) TO pg_monitor;
+
+-- inspection
+
+CREATE FUNCTION vecann_verify(
+    index regclass, OUT nodes bigint, OUT upper_slots bigint, OUT heap_tids bigint, OUT killed_tids bigint,
+    OUT unreachable bigint, OUT deleted_slots bigint, OUT free_slots bigint, OUT problems text[]
+) RETURNS record AS 'MODULE_PATHNAME', 'vecann_verify' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION vecann_verify(regclass) IS
+    'checks an index of vecann against itself and its table; keeps writers out meanwhile';
+REVOKE ALL ON FUNCTION vecann_verify(regclass) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vecann_verify(regclass) TO pg_stat_scan_tables;

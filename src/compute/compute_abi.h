@@ -1,0 +1,79 @@
+// The border between the server (zone P) and vecann_compute.so (zone X): plain data and function pointers, nothing
+// else. The library is loaded with dlopen, so the version is checked before the first call.
+//
+// A job runs on one owner thread of the library, which owns every OpenMP region. The backend waits, polls its own
+// interrupts and sets `cancel`; the job looks at `cancel` at least several times a second.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "core/status.h"
+
+namespace vecann {
+
+constexpr uint32_t kComputeAbiVersion = 2;
+constexpr const char* kComputeApiSymbol = "vecann_compute_api";
+
+// Shared by the waiting backend and the owner thread.
+struct ComputeJob {
+    std::atomic<int32_t> cancel{0};
+    std::atomic<int32_t> finished{0};
+    std::atomic<int64_t> done{0};  // progress, in units of the task
+    std::atomic<int64_t> total{0};
+    int32_t threads = 1;        // in: at most; out: as many as the system would start
+    uint64_t memory_limit = 0;  // bytes the job may take beside its input and output; 0: no limit
+    Status status;              // valid once finished
+};
+static_assert(std::atomic<int64_t>::is_always_lock_free && std::atomic<int32_t>::is_always_lock_free);
+
+enum class ComputeTask : int32_t {
+    kKMeans = 1,    // KMeansTask
+    kSelfTest = 2,  // SelfTestTask
+    kSpin = 100,    // SpinTask; test builds only
+};
+
+// Lloyd's k-means under L2. points: count x dim, centroids: clusters x dim, both row-major float32 in memory of the
+// caller. Needs count >= clusters >= 1 and finite points. Progress counts assignments: points times iterations. The
+// result depends on the seed, not on the number of threads. No cluster is left without points.
+struct KMeansTask {
+    const float* points;
+    int64_t count;
+    int32_t dim;
+    int32_t clusters;
+    int32_t iterations;  // at most; it ends when the objective no longer falls
+    uint32_t seed;
+    int64_t sample;  // train on a random sample of that many points; 0: on all
+    float* centroids;
+    double objective;  // out: sum of squared distances to the nearest centroid, before the last update
+};
+
+// A small k-means and a matrix product with known answers.
+struct SelfTestTask {
+    char faiss_version[32];
+    char blas[160];
+    int32_t threads;  // that took part
+};
+
+enum class Injected : int32_t { kNothing = 0, kBadAlloc, kStdException, kUnknown };
+
+// Keeps all threads busy, then throws; outside or inside an OpenMP region.
+struct SpinTask {
+    double seconds;
+    Injected injected;
+    bool in_region;
+};
+
+struct ComputeApi {
+    uint32_t version;
+    // Starts the owner thread; the caller has blocked all signals, so that the thread inherits that. Null: see status.
+    void* (*start)(ComputeJob* job, ComputeTask task, void* argument, Status* status) noexcept;
+    // Waits for the thread and frees the handle. Afterwards none of the job's threads touches the task; those of OpenMP
+    // are about to exit.
+    void (*join)(void* handle) noexcept;
+};
+
+// The symbol's type: null and a status when the versions differ.
+using ComputeApiFunction = const ComputeApi* (*)(uint32_t version, Status* status);
+
+}  // namespace vecann

@@ -1,0 +1,24 @@
+# Compiler flags of the three zones; included by the Makefile and by test/unit/Makefile.
+# WERROR=1 turns warnings into errors, RACE_POINTS=1 compiles the race points in, SAN=1 adds ASan and UBSan.
+SRC_DIR := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
+
+WARNINGS = -Wall -Wextra -Wshadow -Wno-register -Wno-unused-parameter -Wno-missing-field-initializers
+ifdef WERROR
+WARNINGS += -Werror
+endif
+# -fno-strict-aliasing and -fwrapv as the server itself: its headers and our views of page memory count on them.
+COMMON_CXXFLAGS = -std=c++20 -O2 -g -fPIC -fno-strict-aliasing -fwrapv -fvisibility=hidden $(WARNINGS) -MMD -MP -I$(SRC_DIR)
+ifdef RACE_POINTS
+COMMON_CXXFLAGS += -DVECANN_RACE_POINTS
+endif
+ifdef SAN
+COMMON_CXXFLAGS += -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize=vptr \
+	-fno-sanitize-recover=all
+endif
+ZONE_K = -DVECANN_ZONE_K -fno-exceptions -fno-rtti -fno-threadsafe-statics -fno-math-errno
+ZONE_P = -DVECANN_ZONE_P -fno-exceptions -fno-rtti -fno-threadsafe-statics
+ZONE_X = -DVECANN_ZONE_X -fopenmp
+X_LIBS = -lfaiss -lopenblas -llapack
+
+# one translation unit per instruction set
+LEVEL_FLAGS_kernels_avx2 = -mavx2 -mfma -mf16c -mpopcnt

@@ -1,0 +1,164 @@
+// The access method's handler, options, cost estimate and operator-class check.
+#include "hnsw/hnsw_am.h"
+
+#include "hnsw/hnsw_page.h"
+#include "pg/guc.h"
+
+namespace vecann {
+
+namespace {
+
+constexpr int kStrategies = 1;  // 1: the ordering operator
+constexpr int kSupportFunctions = 1;
+
+relopt_kind option_kind;
+
+const HnswOptionsData* OptionsOf(Relation index) {
+    return reinterpret_cast<const HnswOptionsData*>(index->rd_options);
+}
+
+// A price that no other plan has, but still a number: costs are added and compared on the way up.
+constexpr double kPricedOut = 1.0e20;
+
+// Slots whose distance one search computes: about m new ones for each of ef expanded nodes, and the descent.
+double SlotsVisited(double nodes, int m, int ef) {
+    const double layers = nodes > 1 ? log(nodes) / log(static_cast<double>(m)) : 0;
+    return Min(nodes, static_cast<double>(ef) * m + layers * m);
+}
+
+}  // namespace
+
+void HnswInitOptions() {
+    option_kind = add_reloption_kind();
+    add_int_reloption(option_kind, "m", "Neighbours a node keeps in each upper layer; twice as many in layer 0",
+                      kHnswDefaultM, kHnswMinM, kHnswMaxM, AccessExclusiveLock);
+    add_int_reloption(option_kind, "ef_construction", "Size of the candidate list while building",
+                      kHnswDefaultEfConstruction, kHnswMinEfConstruction, kHnswMaxEfConstruction, AccessExclusiveLock);
+}
+
+int HnswOptionM(Relation index) {
+    return OptionsOf(index) != nullptr ? OptionsOf(index)->m : kHnswDefaultM;
+}
+
+int HnswOptionEfConstruction(Relation index) {
+    return OptionsOf(index) != nullptr ? OptionsOf(index)->ef_construction : kHnswDefaultEfConstruction;
+}
+
+extern "C" bytea* hnsw_options(Datum reloptions, bool validate) {
+    static const relopt_parse_elt elements[] = {
+        {"m", RELOPT_TYPE_INT, offsetof(HnswOptionsData, m)},
+        {"ef_construction", RELOPT_TYPE_INT, offsetof(HnswOptionsData, ef_construction)},
+    };
+    return static_cast<bytea*>(
+        build_reloptions(reloptions, validate, option_kind, sizeof(HnswOptionsData), elements, lengthof(elements)));
+}
+
+// The whole search is start-up cost; each further row costs about one more expansion. A slot costs a page that is
+// mostly in memory and a distance; what effective_cache_size cannot hold is read at random. Heap fetches are added by
+// the caller.
+extern "C" void hnsw_cost_estimate(PlannerInfo*, IndexPath* path, double loop_count, Cost* startup_cost,
+                                   Cost* total_cost, Selectivity* selectivity, double* correlation, double* pages) {
+    IndexOptInfo* info = path->indexinfo;
+    *correlation = 0;
+    // All of the index, which may be partial: its share of the table's rows.
+    const double rows = info->rel->tuples;
+    *selectivity = rows > 0 ? Min(1.0, info->tuples / rows) : 1.0;
+    *pages = info->pages;
+    if (path->indexorderbys == NIL) {
+        *startup_cost = *total_cost = kPricedOut;
+        return;
+    }
+    Relation index = index_open(info->indexoid, NoLock);
+    const int m = HnswOptionM(index);
+    index_close(index, NoLock);
+
+    double random_page_cost_here;
+    get_tablespace_page_costs(info->reltablespace, &random_page_cost_here, nullptr);
+    const double nodes = Max(info->tuples, 1.0);
+    const double uncached =
+        info->pages > 0 ? Max(0.0, 1.0 - static_cast<double>(effective_cache_size) / info->pages) : 0.0;
+    const double slot_cost = cpu_tuple_cost + 4 * cpu_operator_cost + uncached * random_page_cost_here;
+    *startup_cost = SlotsVisited(nodes, m, Settings().hnsw_ef_search) * slot_cost;
+    *total_cost = *startup_cost + nodes * (m / 2.0) * slot_cost;
+}
+
+extern "C" bool hnsw_validate(Oid opclass_oid) {
+    HeapTuple class_tuple = SearchSysCache1(CLAOID, ObjectIdGetDatum(opclass_oid));
+    if (!HeapTupleIsValid(class_tuple)) elog(ERROR, "cache lookup failed for operator class %u", opclass_oid);
+    Form_pg_opclass form = reinterpret_cast<Form_pg_opclass>(GETSTRUCT(class_tuple));
+    const Oid family = form->opcfamily, type = form->opcintype;
+    const char* name = pstrdup(NameStr(form->opcname));
+    ReleaseSysCache(class_tuple);
+
+    bool valid = true;
+    CatCList* operators = SearchSysCacheList1(AMOPSTRATEGY, ObjectIdGetDatum(family));
+    for (int i = 0; i < operators->n_members; ++i) {
+        const Form_pg_amop amop = reinterpret_cast<Form_pg_amop>(GETSTRUCT(&operators->members[i]->tuple));
+        if (amop->amopstrategy == 1 && amop->amoppurpose == AMOP_ORDER && IsDistanceOperator(amop->amopopr)) continue;
+        ereport(INFO, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+                       errmsg("operator class \"%s\" of access method hnsw has an operator that is not strategy 1 for "
+                              "ORDER BY with a double precision result",
+                              name)));
+        valid = false;
+    }
+    ReleaseCatCacheList(operators);
+    const Oid function = get_opfamily_proc(family, type, type, 1);
+    if (!OidIsValid(function)) {
+        ereport(INFO, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+                       errmsg("operator class \"%s\" of access method hnsw is missing support function 1", name)));
+        valid = false;
+    } else if (!IsDescriptorFunction(function)) {
+        ereport(INFO, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+                       errmsg("operator class \"%s\" of access method hnsw has a support function 1 with a wrong "
+                              "signature",
+                              name)));
+        valid = false;
+    }
+    return valid;
+}
+
+// CREATE OPERATOR CLASS calls no validation. What the scans could not survive is refused here.
+extern "C" void hnsw_adjust_members(Oid, Oid, List* operators, List* functions) {
+    ListCell* cell;
+    foreach (cell, operators) {
+        const OpFamilyMember* member = static_cast<OpFamilyMember*>(lfirst(cell));
+        if (OidIsValid(member->sortfamily) && IsDistanceOperator(member->object)) continue;
+        ereport(ERROR, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+                        errmsg("operators of access method hnsw must be FOR ORDER BY and return double precision")));
+    }
+    foreach (cell, functions) {
+        if (IsDescriptorFunction(static_cast<OpFamilyMember*>(lfirst(cell))->object)) continue;
+        ereport(ERROR, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+                        errmsg("support functions of access method hnsw must have one argument of type internal and "
+                               "return internal")));
+    }
+}
+
+}  // namespace vecann
+
+VECANN_FUNCTION(vecann_hnswhandler) {
+    using namespace vecann;
+    IndexAmRoutine* am = makeNode(IndexAmRoutine);
+    am->amstrategies = kStrategies;
+    am->amsupport = kSupportFunctions;
+    am->amcanorderbyop = true;
+    am->amoptionalkey = true;
+    am->amusemaintenanceworkmem = true;
+    am->amparallelvacuumoptions = VACUUM_OPTION_PARALLEL_BULKDEL;
+    am->amkeytype = InvalidOid;
+    am->ambuild = hnsw_build;
+    am->ambuildempty = hnsw_build_empty;
+    am->aminsert = hnsw_insert;
+    am->ambulkdelete = hnsw_bulk_delete;
+    am->amvacuumcleanup = hnsw_vacuum_cleanup;
+    am->amcostestimate = hnsw_cost_estimate;
+    am->amoptions = hnsw_options;
+    am->ambuildphasename = hnsw_build_phase_name;
+    am->amvalidate = hnsw_validate;
+    am->amadjustmembers = hnsw_adjust_members;
+    am->ambeginscan = hnsw_begin_scan;
+    am->amrescan = hnsw_rescan;
+    am->amgettuple = hnsw_get_tuple;
+    am->amendscan = hnsw_end_scan;
+    PG_RETURN_POINTER(am);
+}

@@ -1,0 +1,42 @@
+// The access method's entry points and options.
+#pragma once
+
+#include "pg/pg.h"
+
+namespace vecann {
+
+// Options of CREATE INDEX ... WITH (...).
+struct HnswOptionsData {
+    int32 vl_len_;
+    int m;
+    int ef_construction;
+};
+
+// Defines the options; called once from _PG_init.
+void HnswInitOptions();
+
+// Options in force for an index.
+int HnswOptionM(Relation index);
+int HnswOptionEfConstruction(Relation index);
+
+extern "C" {
+IndexBuildResult* hnsw_build(Relation heap, Relation index, IndexInfo* index_info);
+void hnsw_build_empty(Relation index);
+bool hnsw_insert(Relation index, Datum* values, bool* isnull, ItemPointer heap_tid, Relation heap,
+                 IndexUniqueCheck check_unique, bool index_unchanged, IndexInfo* index_info);
+IndexBulkDeleteResult* hnsw_bulk_delete(IndexVacuumInfo* info, IndexBulkDeleteResult* stats,
+                                        IndexBulkDeleteCallback callback, void* callback_state);
+IndexBulkDeleteResult* hnsw_vacuum_cleanup(IndexVacuumInfo* info, IndexBulkDeleteResult* stats);
+void hnsw_cost_estimate(PlannerInfo* root, IndexPath* path, double loop_count, Cost* startup_cost, Cost* total_cost,
+                        Selectivity* selectivity, double* correlation, double* pages);
+bytea* hnsw_options(Datum reloptions, bool validate);
+char* hnsw_build_phase_name(int64 phase);
+bool hnsw_validate(Oid opclass);
+void hnsw_adjust_members(Oid family, Oid opclass, List* operators, List* functions);
+IndexScanDesc hnsw_begin_scan(Relation index, int nkeys, int norderbys);
+void hnsw_rescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int norderbys);
+bool hnsw_get_tuple(IndexScanDesc scan, ScanDirection direction);
+void hnsw_end_scan(IndexScanDesc scan);
+}
+
+}  // namespace vecann

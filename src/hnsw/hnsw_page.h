@@ -1,0 +1,189 @@
+// On-disk layout of hnsw, and arithmetic over it. See README.md, "Layout".
+//
+// Invariants: ids are block * ids_per_block + slot over node and upper pages alike; a zeroed slot is a free one of
+// generation 0; an upper slot has no TIDs and starts its edges where a node starts its TIDs.
+#pragma once
+
+#include "opclass/opclass_desc.h"
+#include "storage/free_list.h"
+
+namespace vecann {
+
+constexpr int kHnswMinM = 2;
+constexpr int kHnswDefaultM = 16;
+constexpr int kHnswMaxM = 100;
+constexpr int kHnswMinEfConstruction = 4;
+constexpr int kHnswDefaultEfConstruction = 64;
+constexpr int kHnswMaxEfConstruction = 1000;
+constexpr int kHnswMaxLevel = 15;
+constexpr int kHnswInlineTids = 2;
+
+constexpr uint32 kInvalidId = 0xFFFFFFFF;
+
+enum class SlotState : uint8 { kFree = 0, kLive = 1, kDeleted = 2 };
+
+constexpr uint16 kTidKilled = 0x0001;  // the row is dead to every snapshot
+
+struct TidEntryData {
+    ItemPointerData tid;
+    uint16 flags;
+};
+static_assert(sizeof(TidEntryData) == 8 && alignof(TidEntryData) == 2);
+
+struct EdgeData {
+    uint32 id;
+    uint8 generation;  // low 8 bits of the target's
+    uint8 reserved[3];
+};
+static_assert(sizeof(EdgeData) == 8);
+
+struct SlotHeaderData {
+    uint32 generation;
+    uint8 state;  // SlotState
+    uint8 level;  // 0: node
+    uint16 edge_count;
+    uint32 up;         // slot of the same vector one layer up, or kInvalidId
+    uint32 down;       // upper slots: slot one layer down
+    uint32 tid_chain;  // nodes: first segment, or kInvalidId
+    uint16 tid_count;  // nodes: entries in use of the inline TIDs
+    uint16 reserved;
+    uint32 tid_epoch;  // nodes: how often vacuum removed TIDs
+};
+static_assert(sizeof(SlotHeaderData) == 28 && alignof(SlotHeaderData) == 4);
+
+constexpr int kSegmentTids = 14;
+
+// A segment of a node's TID chain; id = block * kSegmentsPerPage + slot. A zeroed
+// segment (in_use 0) is a free one.
+struct TidSegmentData {
+    uint32 owner;             // node id
+    uint32 owner_generation;  // full
+    uint32 next;              // next segment or kInvalidId
+    uint16 count;
+    uint16 in_use;
+    TidEntryData tids[kSegmentTids];
+};
+static_assert(sizeof(TidSegmentData) == 128);
+constexpr int kSegmentsPerPage = static_cast<int>(kPageRoom / sizeof(TidSegmentData));
+static_assert(kSegmentsPerPage == 63);
+
+struct HnswMetaData {
+    MetaHeaderData header;
+    uint16 dim;
+    uint16 m;
+    uint16 ef_construction;
+    uint8 element;  // ElementKind
+    uint8 metric;   // Metric
+    uint16 node_slots;
+    uint16 upper_slots;
+    uint16 ids_per_block;
+    uint16 node_slot_size;
+    uint16 upper_slot_size;
+    uint16 payload_size;
+    uint32 entry;  // slot id in layer entry_level, or kInvalidId when the index is empty
+    uint32 entry_generation;
+    uint16 entry_level;
+    uint16 reserved;
+};
+static_assert(sizeof(HnswMetaData) == 56);
+
+constexpr int kNodeList = 0;
+constexpr int kUpperList = 1;
+constexpr int kTidList = 2;
+
+// ---- arithmetic ------------------------------------------------------------------
+
+inline HnswMetaData* HnswMetaOf(Page page) {
+    return reinterpret_cast<HnswMetaData*>(ContentsOf(page));
+}
+inline BlockNumber BlockOfId(const HnswMetaData& meta, uint32 id) {
+    return id / meta.ids_per_block;
+}
+inline int SlotOfId(const HnswMetaData& meta, uint32 id) {
+    return static_cast<int>(id % meta.ids_per_block);
+}
+inline uint32 IdOf(const HnswMetaData& meta, BlockNumber block, int slot) {
+    return block * meta.ids_per_block + static_cast<uint32>(slot);
+}
+inline int MaxEdges(const HnswMetaData& meta, int level) {
+    return level == 0 ? 2 * meta.m : meta.m;
+}
+inline PageKind KindOfLevel(int level) {
+    return level == 0 ? PageKind::kNode : PageKind::kUpper;
+}
+inline int SlotsOfKind(const HnswMetaData& meta, PageKind kind) {
+    return kind == PageKind::kNode ? meta.node_slots : meta.upper_slots;
+}
+
+// A view of one slot on a page (or on a copy of it). Holds no lock itself.
+struct SlotView {
+    SlotHeaderData* header;
+    TidEntryData* tids;  // nodes only; null for upper slots
+    EdgeData* edges;
+    char* payload;
+
+    SlotState state() const { return static_cast<SlotState>(header->state); }
+};
+
+// The view of slot `slot` on a page of kind kNode or kUpper.
+inline SlotView SlotAt(const HnswMetaData& meta, Page page, PageKind kind, int slot) {
+    const bool node = kind == PageKind::kNode;
+    char* at = ContentsOf(page) + static_cast<size_t>(slot) * (node ? meta.node_slot_size : meta.upper_slot_size);
+    SlotView view;
+    view.header = reinterpret_cast<SlotHeaderData*>(at);
+    at += sizeof(SlotHeaderData);
+    view.tids = node ? reinterpret_cast<TidEntryData*>(at) : nullptr;
+    if (node) at += kHnswInlineTids * sizeof(TidEntryData);
+    view.edges = reinterpret_cast<EdgeData*>(at);
+    view.payload = at + static_cast<size_t>(MaxEdges(meta, node ? 0 : 1)) * sizeof(EdgeData);
+    return view;
+}
+
+inline TidSegmentData* SegmentAt(Page page, int slot) {
+    return reinterpret_cast<TidSegmentData*>(ContentsOf(page)) + slot;
+}
+inline BlockNumber BlockOfSegment(uint32 segment) {
+    return segment / kSegmentsPerPage;
+}
+inline int SlotOfSegment(uint32 segment) {
+    return static_cast<int>(segment % kSegmentsPerPage);
+}
+
+// The dimensions that the indexed column's type modifier gives. Raises ERRCODE_INVALID_PARAMETER_VALUE without one.
+int HnswIndexDimensions(Relation index);
+
+// The largest dimension count whose node still fits a page.
+int HnswMaxDimensions(const OpClassDesc& desc, int m);
+
+// Computes all sizes. Raises ERRCODE_PROGRAM_LIMIT_EXCEEDED when a slot does not fit a page.
+HnswMetaData HnswMakeMeta(const OpClassDesc& desc, int dim, int m, int ef_construction);
+
+// Writes the meta page of a fresh index as block 0 of `fork`; logged itself when the fork is INIT_FORKNUM.
+void HnswWriteMeta(Relation index, ForkNumber fork, const HnswMetaData& meta);
+
+// Copies the meta page. Raises ERRCODE_INDEX_CORRUPTED when it is not an hnsw one.
+HnswMetaData HnswReadMeta(Relation index);
+
+// The free list of each page kind; `meta` must outlive the result.
+FreeListKind HnswFreeList(const HnswMetaData& meta, PageKind kind);
+
+// Raises ERRCODE_PROGRAM_LIMIT_EXCEEDED when ids of `per_block` slots a block no longer fit 32 bits in this block.
+void HnswCheckIdRange(Relation index, BlockNumber block, int per_block);
+
+// Can the header be followed: counts within their arrays, a level that belongs on the page?
+inline bool IsSoundSlot(const HnswMetaData& meta, PageKind kind, const SlotHeaderData& header) {
+    if (header.state == static_cast<uint8>(SlotState::kFree)) return true;
+    if (header.state > static_cast<uint8>(SlotState::kDeleted)) return false;
+    if (kind == PageKind::kNode)
+        return header.level == 0 && header.edge_count <= 2 * meta.m && header.tid_count <= kHnswInlineTids;
+    return header.level >= 1 && header.level <= kHnswMaxLevel && header.edge_count <= meta.m && header.tid_count == 0;
+}
+
+// The slot of an id on its page, which the caller holds locked. Raises ERRCODE_INDEX_CORRUPTED when the page is not of
+// the kind, has no such slot, or the slot's header cannot be followed.
+SlotView HnswCheckedSlot(const HnswMetaData& meta, Relation index, const LockedPage& page, PageKind kind, uint32 id);
+
+// The first free slot on a node, upper or tid page, -1 when there is none. The caller holds a content lock.
+int HnswFindFreeSlot(const HnswMetaData& meta, Page page, PageKind kind);
+
+}  // namespace vecann

@@ -1,0 +1,484 @@
+// Vacuum: mark, barrier, repair, entry point, free. The protocol and why it is safe stand in README.md, "Vacuum and the
+// recycling of slots"; the five steps below follow it in order.
+#include <algorithm>
+
+#include "core/bit_set.h"
+#include "hnsw/hnsw_am.h"
+#include "hnsw/hnsw_insert.h"
+#include "hnsw/hnsw_tids.h"
+#include "pg/race_point.h"
+
+namespace vecann {
+
+namespace {
+
+struct VacuumState {
+    HnswContext ctx;
+    MemoryContext long_memory;  // for the set and the lists; ctx.memory is reset per slot
+    Arena long_arena;
+    TidVacuum tids;
+    BitSet dead;  // node and upper ids to be freed
+    ArenaVec<uint32> dead_nodes;
+    ArenaVec<uint32> dead_uppers;
+    uint32 best_entry;  // highest live slot seen in step 3, of those with edges if there are such
+    uint32 best_generation;
+    int best_level;
+    bool best_has_edges;
+};
+
+static_assert(std::is_trivially_destructible_v<VacuumState>);
+
+void ResetSlotMemory(VacuumState* state) {
+    MemoryContextReset(state->ctx.memory);
+    state->ctx.arena = MakeArena(state->ctx.memory);
+}
+
+void AddDead(VacuumState* state, uint32 id, PageKind kind) {
+    if (!state->dead.Add(id)) return;
+    (kind == PageKind::kNode ? state->dead_nodes : state->dead_uppers).Push(id);
+}
+
+// ---- step 1: mark ------------------------------------------------------------
+
+// Marks the upper slots of a deleted node. The caller holds no lock.
+void MarkTower(VacuumState* state, uint32 up) {
+    const HnswContext& ctx = state->ctx;
+    while (up != kInvalidId) {
+        CHECK_FOR_INTERRUPTS();
+        LockedPage page(ctx.index, BlockOfId(ctx.meta, up), BUFFER_LOCK_EXCLUSIVE, ctx.strategy);
+        const int at = SlotOfId(ctx.meta, up);
+        if (HnswCheckedSlot(ctx.meta, ctx.index, page, PageKind::kUpper, up).state() == SlotState::kLive) {
+            PageTxn txn(ctx.index, WriteMode::kLogged);
+            SlotAt(ctx.meta, txn.Register(page.buffer()), PageKind::kUpper, at).header->state =
+                static_cast<uint8>(SlotState::kDeleted);
+            txn.Commit();
+        }
+        AddDead(state, up, PageKind::kUpper);
+        up = SlotAt(ctx.meta, page.page(), PageKind::kUpper, at).header->up;
+    }
+}
+
+bool HasNoRows(const SlotView& slot) {
+    return slot.header->tid_count == 0 && slot.header->tid_chain == kInvalidId;
+}
+
+// What one page of nodes needs after its inline TIDs were looked at.
+struct PageWork {
+    ArenaVec<uint32> chains;  // live nodes with a TID chain
+    ArenaVec<uint32> towers;  // upper slots of nodes that are deleted
+};
+
+// Removes dead inline TIDs on one page and marks the nodes left without rows.
+void MarkInline(VacuumState* state, BlockNumber block, PageWork* work) {
+    const HnswContext& ctx = state->ctx;
+    const int slots = ctx.meta.node_slots;
+    uint16* dead = PallocArray<uint16>(static_cast<size_t>(slots));
+    // no allocation under the lock
+    state->dead_nodes.Reserve(state->dead_nodes.size + static_cast<size_t>(slots));
+    work->chains.Reserve(static_cast<size_t>(slots));
+    work->towers.Reserve(static_cast<size_t>(slots));
+    LockedPage page(ctx.index, block, BUFFER_LOCK_EXCLUSIVE, ctx.strategy);
+    if (!page.Is(PageKind::kNode)) return;
+    bool changed = false;
+    for (int i = 0; i < slots; ++i) {
+        const SlotView slot = HnswCheckedSlot(ctx.meta, ctx.index, page, PageKind::kNode, IdOf(ctx.meta, block, i));
+        dead[i] = 0;
+        if (slot.state() != SlotState::kLive) continue;
+        dead[i] = HnswDeadTids(slot.tids, slot.header->tid_count, &state->tids);
+        changed |= dead[i] != 0 || HasNoRows(slot);
+    }
+    if (changed) {
+        PageTxn txn(ctx.index, WriteMode::kLogged);
+        Page edit = txn.Register(page.buffer());
+        for (int i = 0; i < slots; ++i) {
+            const SlotView slot = SlotAt(ctx.meta, edit, PageKind::kNode, i);
+            if (slot.state() != SlotState::kLive) continue;
+            if (dead[i] != 0) {
+                HnswRemoveTids(slot.tids, &slot.header->tid_count, dead[i]);
+                ++slot.header->tid_epoch;
+            }
+            if (HasNoRows(slot)) slot.header->state = static_cast<uint8>(SlotState::kDeleted);
+        }
+        txn.Commit();
+    }
+    for (int i = 0; i < slots; ++i) {
+        const SlotView slot = SlotAt(ctx.meta, page.page(), PageKind::kNode, i);
+        const uint32 id = IdOf(ctx.meta, block, i);
+        if (slot.state() == SlotState::kLive && slot.header->tid_chain != kInvalidId) work->chains.Push(id);
+        if (slot.state() != SlotState::kDeleted) continue;
+        AddDead(state, id, PageKind::kNode);
+        if (slot.header->up != kInvalidId) work->towers.Push(slot.header->up);
+    }
+}
+
+// Marks a node whose chain has been vacuumed if it has no rows left.
+void MarkIfEmpty(VacuumState* state, uint32 node, PageWork* work) {
+    const HnswContext& ctx = state->ctx;
+    LockedPage page(ctx.index, BlockOfId(ctx.meta, node), BUFFER_LOCK_EXCLUSIVE, ctx.strategy);
+    const int at = SlotOfId(ctx.meta, node);
+    if (!HasNoRows(SlotAt(ctx.meta, page.page(), PageKind::kNode, at))) return;
+    PageTxn txn(ctx.index, WriteMode::kLogged);
+    SlotAt(ctx.meta, txn.Register(page.buffer()), PageKind::kNode, at).header->state =
+        static_cast<uint8>(SlotState::kDeleted);
+    txn.Commit();
+    AddDead(state, node, PageKind::kNode);
+    const uint32 up = SlotAt(ctx.meta, page.page(), PageKind::kNode, at).header->up;
+    if (up != kInvalidId) work->towers.Push(up);
+}
+
+// Upper slots that an interrupted vacuum left deleted, their node freed already.
+void CollectDeletedUppers(VacuumState* state, BlockNumber block) {
+    const HnswContext& ctx = state->ctx;
+    LockedPage page(ctx.index, block, BUFFER_LOCK_SHARE, ctx.strategy);
+    if (!page.Is(PageKind::kUpper)) return;
+    for (int i = 0; i < ctx.meta.upper_slots; ++i)
+        if (SlotAt(ctx.meta, page.page(), PageKind::kUpper, i).state() == SlotState::kDeleted)
+            AddDead(state, IdOf(ctx.meta, block, i), PageKind::kUpper);
+}
+
+bool IsZeroPage(const HnswContext& ctx, BlockNumber block) {
+    LockedPage page(ctx.index, block, BUFFER_LOCK_SHARE, ctx.strategy);
+    return PageIsNew(page.page());
+}
+
+void MarkPass(VacuumState* state) {
+    HnswContext& ctx = state->ctx;
+    const BlockNumber blocks = RelationGetNumberOfBlocks(ctx.index);
+    for (BlockNumber block = kMetaBlock + 1; block < blocks; ++block) {
+        vacuum_delay_point();
+        ResetSlotMemory(state);
+        if (IsZeroPage(ctx, block)) {
+            // A crash right after the relation was extended.
+            const FreeListKind list = HnswFreeList(ctx.meta, PageKind::kNode);
+            FormatIfNew(ctx.index, list, block);
+            continue;
+        }
+        PageWork work;
+        work.chains.Init(&ctx.arena);
+        work.towers.Init(&ctx.arena);
+        MarkInline(state, block, &work);
+        for (const uint32 node : work.chains) {
+            HnswVacuumChain(ctx, node, &state->tids);
+            MarkIfEmpty(state, node, &work);
+        }
+        VECANN_RACE_POINT("hnsw-vacuum-before-tower");
+        for (const uint32 up : work.towers)
+            MarkTower(state, up);
+        CollectDeletedUppers(state, block);
+    }
+}
+
+// ---- step 3: repair ----------------------------------------------------------
+
+struct BrokenSlot {
+    uint32 id;
+    uint32 generation;
+    int level;
+};
+
+// Is this live slot the best entry point so far? One without edges (an insert that was cut short) would hide the graph.
+void ConsiderEntry(VacuumState* state, uint32 id, const SlotHeaderData& header) {
+    const bool has_edges = header.edge_count > 0;
+    if (state->best_entry != kInvalidId &&
+        (has_edges != state->best_has_edges ? !has_edges : header.level <= state->best_level))
+        return;
+    state->best_entry = id;
+    state->best_generation = header.generation;
+    state->best_level = header.level;
+    state->best_has_edges = has_edges;
+}
+
+// Calls `visit(id, slot)` for every live slot of one page, under a share lock.
+template <class Visit>
+void ForLiveSlots(const HnswContext& ctx, BlockNumber block, Visit visit) {
+    LockedPage page(ctx.index, block, BUFFER_LOCK_SHARE, ctx.strategy);
+    const bool node = page.Is(PageKind::kNode);
+    if (!node && !page.Is(PageKind::kUpper)) return;
+    const PageKind kind = node ? PageKind::kNode : PageKind::kUpper;
+    for (int i = 0; i < SlotsOfKind(ctx.meta, kind); ++i) {
+        const uint32 id = IdOf(ctx.meta, block, i);
+        const SlotView slot = HnswCheckedSlot(ctx.meta, ctx.index, page, kind, id);
+        if (slot.state() == SlotState::kLive) visit(id, slot);
+    }
+}
+
+// Finds the live slots of one page with edges into the set, and the best entry point so far.
+void ScanForBroken(VacuumState* state, BlockNumber block, ArenaVec<BrokenSlot>* broken) {
+    broken->Reserve(state->ctx.meta.ids_per_block);  // no allocation under the lock
+    ForLiveSlots(state->ctx, block, [&](uint32 id, const SlotView& slot) {
+        ConsiderEntry(state, id, *slot.header);
+        for (int e = 0; e < slot.header->edge_count; ++e) {
+            if (!state->dead.Has(slot.edges[e].id)) continue;
+            broken->Push({id, slot.header->generation, slot.header->level});
+            return;
+        }
+    });
+}
+
+// Where most of a neighbourhood is deleted, this many candidates for each edge are enough to choose from.
+constexpr size_t kCandidatesPerEdge = 8;
+
+// Gathers the live neighbours of a slot and those of its deleted neighbours.
+void GatherLocal(VacuumState* state, const LinkEnd& slot, const EdgeData* old, int old_count,
+                 CandidateSet* candidates) {
+    HnswContext* ctx = &state->ctx;
+    VisitedSet seen;
+    seen.Init(&ctx->arena, kInvalidId);
+    seen.Add(slot.id);
+    for (int i = 0; i < old_count; ++i)
+        if (seen.Add(old[i].id) && !state->dead.Has(old[i].id))
+            candidates->AddSlot(old[i].id, old[i].generation, false);
+    EdgeData* next = ctx->arena.Allocate<EdgeData>(static_cast<size_t>(MaxEdges(ctx->meta, 0)));
+    const size_t enough = kCandidatesPerEdge * static_cast<size_t>(MaxEdges(ctx->meta, 0));
+    for (int i = 0; i < old_count && candidates->items.size < enough; ++i) {
+        if (!state->dead.Has(old[i].id)) continue;
+        vacuum_delay_point();
+        ProbedSlot gone;
+        if (!HnswProbe(*ctx, old[i].id, candidates->kind, old[i].generation, nullptr, &gone)) continue;
+        const int n = HnswReadEdges(*ctx, old[i].id, candidates->kind, gone.generation, next);
+        for (int e = 0; e < n; ++e)
+            if (!state->dead.Has(next[e].id) && seen.Add(next[e].id))
+                candidates->AddSlot(next[e].id, next[e].generation, false);
+    }
+}
+
+// Gives one slot edges that avoid the set, and its new neighbours edges back.
+void RepairSlot(VacuumState* state, const BrokenSlot& broken) {
+    HnswContext* ctx = &state->ctx;
+    const PageKind kind = KindOfLevel(broken.level);
+    const int max = MaxEdges(ctx->meta, broken.level);
+    char* payload = ctx->arena.Allocate<char>(ctx->meta.payload_size);
+    EdgeData* old = ctx->arena.Allocate<EdgeData>(static_cast<size_t>(max));
+    EdgeList chosen = HnswMakeEdgeList(ctx);
+    LinkEnd slot = {broken.id, broken.generation, payload};
+    int old_count;
+    for (;;) {
+        vacuum_delay_point();
+        ProbedSlot now;
+        now.payload = payload;
+        if (!HnswProbe(*ctx, broken.id, kind, static_cast<int>(broken.generation & 0xFF), nullptr, &now)) return;
+        old_count = HnswReadEdges(*ctx, broken.id, kind, broken.generation, old);
+        if (old_count < 0) return;
+        CandidateSet candidates;
+        candidates.Init(ctx, payload, broken.level);
+        GatherLocal(state, slot, old, old_count, &candidates);
+        candidates.Choose(max, ctx->meta.m, &chosen);
+        VECANN_RACE_POINT("hnsw-vacuum-before-replace");
+        if (HnswReplaceEdges(*ctx, broken.level, slot, old, old_count, chosen)) break;
+    }
+    // Ask only the new ones for an edge back: the others had their chance when the slot was inserted.
+    EdgeList fresh = HnswMakeEdgeList(ctx);
+    for (int i = 0; i < chosen.count; ++i) {
+        bool known = false;
+        for (int e = 0; e < old_count && !known; ++e)
+            known = old[e].id == chosen.edges[i].id;
+        if (known) continue;
+        fresh.edges[fresh.count] = chosen.edges[i];
+        fresh.generations[fresh.count++] = chosen.generations[i];
+    }
+    HnswAddBackEdges(ctx, broken.level, slot, fresh);
+    // Too little left around it: search for its own vector. Not before the edges into the set are gone.
+    if (chosen.count < Min(ctx->meta.m / 2, 4)) HnswRelinkSlot(ctx, broken.level, slot);
+}
+
+void RepairPass(VacuumState* state) {
+    ArenaVec<BrokenSlot> broken;
+    broken.Init(&state->long_arena);
+    const BlockNumber blocks = RelationGetNumberOfBlocks(state->ctx.index);
+    for (BlockNumber block = kMetaBlock + 1; block < blocks; ++block) {
+        vacuum_delay_point();
+        broken.Clear();
+        ScanForBroken(state, block, &broken);
+        for (const BrokenSlot& slot : broken) {
+            ResetSlotMemory(state);
+            RepairSlot(state, slot);
+        }
+    }
+    ResetSlotMemory(state);
+}
+
+// Notes whom the deleted slots of a list point to.
+void CollectSuspects(VacuumState* state, PageKind kind, const ArenaVec<uint32>& ids, BitSet* suspects) {
+    const HnswContext& ctx = state->ctx;
+    EdgeData edges[2 * kHnswMaxM];
+    for (const uint32 id : ids) {
+        vacuum_delay_point();
+        ProbedSlot slot;
+        if (!HnswProbe(ctx, id, kind, kAnyGeneration, nullptr, &slot)) continue;
+        const int n = HnswReadEdges(ctx, id, kind, slot.generation, edges);
+        for (int e = 0; e < n; ++e)
+            if (!state->dead.Has(edges[e].id)) suspects->Add(edges[e].id);
+    }
+}
+
+// Links a slot that nobody points to, unless it is reached from the slot above it in its tower.
+void RelinkOrphan(VacuumState* state, uint32 id) {
+    HnswContext* ctx = &state->ctx;
+    ResetSlotMemory(state);
+    PageKind kind;
+    {
+        LockedPage page(ctx->index, BlockOfId(ctx->meta, id), BUFFER_LOCK_SHARE, ctx->strategy);
+        kind = page.Is(PageKind::kNode) ? PageKind::kNode : PageKind::kUpper;
+    }
+    char* payload = ctx->arena.Allocate<char>(ctx->meta.payload_size);
+    ProbedSlot slot;
+    slot.payload = payload;
+    if (!HnswProbe(*ctx, id, kind, kAnyGeneration, nullptr, &slot)) return;
+    if (slot.state == SlotState::kLive && slot.up == kInvalidId)
+        HnswRelinkSlot(ctx, slot.level, {id, slot.generation, payload});
+}
+
+// Links every live slot whose in-neighbours were all in the set: it may have had no edge there itself, or an
+// interrupted vacuum gave it new edges and no edges back. They are among those that the deleted slots point to.
+void RelinkOrphans(VacuumState* state) {
+    const HnswContext& ctx = state->ctx;
+    BitSet suspects;
+    suspects.Init(&state->long_arena, HnswIdSpace(ctx));
+    CollectSuspects(state, PageKind::kNode, state->dead_nodes, &suspects);
+    CollectSuspects(state, PageKind::kUpper, state->dead_uppers, &suspects);
+    const BlockNumber blocks = RelationGetNumberOfBlocks(ctx.index);
+    for (BlockNumber block = kMetaBlock + 1; block < blocks; ++block) {
+        vacuum_delay_point();
+        ForLiveSlots(ctx, block, [&](uint32 id, const SlotView& slot) {
+            for (int e = 0; e < slot.header->edge_count; ++e)
+                if (slot.edges[e].id != id) suspects.Remove(slot.edges[e].id);
+        });
+    }
+    for (uint64 id = 0; id < suspects.bits(); ++id) {
+        if (!suspects.Has(id)) continue;
+        vacuum_delay_point();
+        RelinkOrphan(state, static_cast<uint32>(id));
+    }
+    ResetSlotMemory(state);
+}
+
+// ---- steps 4 and 5 -------------------------------------------------------------
+
+void ReplaceEntry(VacuumState* state) {
+    const HnswContext& ctx = state->ctx;
+    LockedPage page(ctx.index, kMetaBlock, BUFFER_LOCK_EXCLUSIVE);
+    const uint32 entry = HnswMetaOf(page.page())->entry;
+    if (entry == kInvalidId || !state->dead.Has(entry)) return;
+    PageTxn txn(ctx.index, WriteMode::kLogged);
+    HnswMetaData* edit = HnswMetaOf(txn.Register(page.buffer()));
+    edit->entry = state->best_entry;
+    edit->entry_generation = state->best_generation;
+    edit->entry_level = static_cast<uint16>(Max(state->best_level, 0));
+    txn.Commit();
+}
+
+// Frees all slots of the set on one page.
+void FreeOnPage(VacuumState* state, PageKind kind, BlockNumber block, const uint32* ids, size_t n) {
+    const HnswContext& ctx = state->ctx;
+    {
+        LockedPage page(ctx.index, block, BUFFER_LOCK_EXCLUSIVE, ctx.strategy);
+        page.Check(kind);
+        PageTxn txn(ctx.index, WriteMode::kLogged);
+        Page edit = txn.Register(page.buffer());
+        for (size_t i = 0; i < n; ++i) {
+            SlotHeaderData* header = SlotAt(ctx.meta, edit, kind, SlotOfId(ctx.meta, ids[i])).header;
+            if (static_cast<SlotState>(header->state) != SlotState::kDeleted)
+                elog(ERROR, "slot %u of index \"%s\" is not deleted", ids[i], RelationGetRelationName(ctx.index));
+            const uint32 generation = header->generation + 1;
+            memset(static_cast<void*>(header), 0, sizeof(*header));
+            header->generation = generation;
+        }
+        txn.Commit();
+    }
+    ListPage(ctx.index, WriteMode::kLogged, HnswFreeList(ctx.meta, kind), block);
+}
+
+void FreeSlots(VacuumState* state, PageKind kind, ArenaVec<uint32>* ids) {
+    std::sort(ids->begin(), ids->end());
+    for (size_t from = 0; from < ids->size;) {
+        vacuum_delay_point();
+        const BlockNumber block = BlockOfId(state->ctx.meta, (*ids)[from]);
+        size_t to = from;
+        while (to < ids->size && BlockOfId(state->ctx.meta, (*ids)[to]) == block)
+            ++to;
+        FreeOnPage(state, kind, block, ids->data + from, to - from);
+        from = to;
+    }
+}
+
+// Puts initialised pages with free slots that are on no list (a crash between two records) on their list.
+void ListStrayPages(VacuumState* state) {
+    const HnswContext& ctx = state->ctx;
+    const BlockNumber blocks = RelationGetNumberOfBlocks(ctx.index);
+    for (BlockNumber block = kMetaBlock + 1; block < blocks; ++block) {
+        vacuum_delay_point();
+        PageKind kind;
+        {
+            LockedPage page(ctx.index, block, BUFFER_LOCK_SHARE, ctx.strategy);
+            if (PageIsNew(page.page())) continue;
+            kind = page.Is(PageKind::kNode)    ? PageKind::kNode
+                   : page.Is(PageKind::kUpper) ? PageKind::kUpper
+                                               : PageKind::kTid;
+            if ((OpaqueOf(page.page())->flags & kPageListed) != 0) continue;
+            if (HnswFindFreeSlot(ctx.meta, page.page(), kind) < 0) continue;
+        }
+        ListPage(ctx.index, WriteMode::kLogged, HnswFreeList(ctx.meta, kind), block);
+    }
+}
+
+void InitState(VacuumState* state, IndexVacuumInfo* info, IndexBulkDeleteCallback callback, void* callback_state) {
+    memset(static_cast<void*>(state), 0, sizeof(*state));
+    MemoryContext slot_memory = AllocSetContextCreate(CurrentMemoryContext, "hnsw vacuum slot", ALLOCSET_DEFAULT_SIZES);
+    state->long_memory = AllocSetContextCreate(CurrentMemoryContext, "hnsw vacuum", ALLOCSET_DEFAULT_SIZES);
+    state->long_arena = MakeArena(state->long_memory);
+    HnswOpen(&state->ctx, info->index, WriteMode::kLogged, slot_memory);
+    state->ctx.strategy = info->strategy;
+    state->tids = {callback, callback_state, 0, 0};
+    state->dead.Init(&state->long_arena, HnswIdSpace(state->ctx));
+    state->dead_nodes.Init(&state->long_arena);
+    state->dead_uppers.Init(&state->long_arena);
+    state->best_entry = kInvalidId;
+    state->best_level = -1;
+}
+
+}  // namespace
+
+extern "C" IndexBulkDeleteResult* hnsw_bulk_delete(IndexVacuumInfo* info, IndexBulkDeleteResult* stats,
+                                                   IndexBulkDeleteCallback callback, void* callback_state) {
+    if (stats == nullptr) stats = PallocZeroed<IndexBulkDeleteResult>();
+    VacuumState state;
+    InitState(&state, info, callback, callback_state);
+    MemoryContext old = MemoryContextSwitchTo(state.ctx.memory);
+
+    MarkPass(&state);
+    if (state.dead_nodes.size + state.dead_uppers.size > 0) {
+        VECANN_RACE_POINT("hnsw-vacuum-before-barrier");
+        HnswWaitForInserts(info->index);
+        VECANN_RACE_POINT("hnsw-vacuum-after-barrier");
+        RepairPass(&state);
+        RelinkOrphans(&state);
+        VECANN_RACE_POINT("hnsw-vacuum-before-free");
+        ReplaceEntry(&state);
+        FreeSlots(&state, PageKind::kNode, &state.dead_nodes);
+        VECANN_RACE_POINT("hnsw-vacuum-between-frees");
+        FreeSlots(&state, PageKind::kUpper, &state.dead_uppers);
+    }
+    ListStrayPages(&state);
+
+    MemoryContextSwitchTo(old);
+    stats->num_index_tuples = state.tids.kept;
+    stats->tuples_removed += state.tids.removed;
+    stats->num_pages = RelationGetNumberOfBlocks(info->index);
+    MemoryContextDelete(state.ctx.memory);
+    MemoryContextDelete(state.long_memory);
+    return stats;
+}
+
+extern "C" IndexBulkDeleteResult* hnsw_vacuum_cleanup(IndexVacuumInfo* info, IndexBulkDeleteResult* stats) {
+    if (info->analyze_only) return stats;
+    if (stats == nullptr) {
+        // Nothing was deleted: the heap's count stands.
+        stats = PallocZeroed<IndexBulkDeleteResult>();
+        stats->num_index_tuples = info->num_heap_tuples;
+        stats->estimated_count = true;
+    }
+    stats->num_pages = RelationGetNumberOfBlocks(info->index);
+    return stats;
+}
+
+}  // namespace vecann

@@ -1,0 +1,312 @@
+// The verifier's first pass: the meta page, the form of every page and slot, the free lists. Locks: one page at a time,
+// share, for a copy.
+#include "hnsw/hnsw_verify.h"
+
+#include "hnsw/hnsw_verify_state.h"
+
+namespace vecann {
+
+void SlotProblem(HnswVerifier* v, uint32 id, const char* format, ...) {
+    char text[400];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    VerifyProblem(v->report, "block %u slot %d: %s", BlockOfId(v->meta, id), SlotOfId(v->meta, id), text);
+}
+
+void BlockProblem(HnswVerifier* v, BlockNumber block, const char* format, ...) {
+    char text[400];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    VerifyProblem(v->report, "block %u: %s", block, text);
+}
+
+void CopyIndexPage(const HnswVerifier& v, BlockNumber block, BufferAccessStrategy strategy, PGAlignedBlock* copy) {
+    LockedPage page(v.index, block, BUFFER_LOCK_SHARE, strategy);
+    memcpy(copy->data, page.page(), BLCKSZ);
+}
+
+SlotView CopySlot(const HnswVerifier& v, uint32 id, PageKind kind, PGAlignedBlock* copy) {
+    CopyIndexPage(v, BlockOfId(v.meta, id), nullptr, copy);
+    return SlotAt(v.meta, PageOf(copy), kind, SlotOfId(v.meta, id));
+}
+
+namespace {
+
+// ---- pages ---------------------------------------------------------------------
+
+// Checks what all our pages have in common. False when the special area cannot be believed.
+bool CheckPageFrame(HnswVerifier* v, BlockNumber block, Page page) {
+    const PageHeader header = reinterpret_cast<PageHeader>(page);
+    if (header->pd_special != BLCKSZ - MAXALIGN(sizeof(PageOpaqueData)) || PageGetPageSize(page) != BLCKSZ ||
+        OpaqueOf(page)->page_id != kPageId) {
+        BlockProblem(v, block, "is not a vecann page");
+        return false;
+    }
+    const PageOpaqueData* opaque = OpaqueOf(page);
+    if (opaque->format_version != kFormatVersion) {
+        BlockProblem(v, block, "has format version %u where %u is expected", opaque->format_version, kFormatVersion);
+        return false;
+    }
+    if (header->pd_upper != header->pd_special) BlockProblem(v, block, "has its upper pointer at %u", header->pd_upper);
+    if ((opaque->flags & ~kPageListed) != 0) BlockProblem(v, block, "has unknown flags %x", opaque->flags);
+    return true;
+}
+
+void CheckContentSize(HnswVerifier* v, BlockNumber block, Page page, size_t expected) {
+    const unsigned lower = reinterpret_cast<PageHeader>(page)->pd_lower;
+    if (lower != kPageContents + expected)
+        BlockProblem(v, block, "has its lower pointer at %u where %zu is expected", lower, kPageContents + expected);
+}
+
+bool SameSizes(const HnswMetaData& a, const HnswMetaData& b) {
+    return a.node_slots == b.node_slots && a.upper_slots == b.upper_slots && a.ids_per_block == b.ids_per_block &&
+           a.node_slot_size == b.node_slot_size && a.upper_slot_size == b.upper_slot_size &&
+           a.payload_size == b.payload_size;
+}
+
+// Reads the meta page into v->meta. False when the rest of the index cannot be understood.
+bool VerifyMeta(HnswVerifier* v) {
+    if (v->blocks == 0) {
+        VerifyProblem(v->report, "the index has no pages");
+        return false;
+    }
+    PGAlignedBlock copy;
+    CopyIndexPage(*v, kMetaBlock, nullptr, &copy);
+    const Page page = PageOf(&copy);
+    if (PageIsNew(page)) {
+        BlockProblem(v, kMetaBlock, "the meta page is empty");
+        return false;
+    }
+    if (!CheckPageFrame(v, kMetaBlock, page)) return false;
+    const HnswMetaData meta = *HnswMetaOf(page);
+    if (OpaqueOf(page)->kind != static_cast<uint16>(PageKind::kMeta) || meta.header.magic != kMetaMagic ||
+        meta.header.access_method != static_cast<uint16>(AccessMethod::kHnsw)) {
+        BlockProblem(v, kMetaBlock, "is not the meta page of an hnsw index");
+        return false;
+    }
+    CheckContentSize(v, kMetaBlock, page, sizeof(HnswMetaData));
+    if (meta.element != static_cast<uint8>(v->desc->element) || meta.metric != static_cast<uint8>(v->desc->metric)) {
+        BlockProblem(v, kMetaBlock, "the index was built for another operator class");
+        return false;
+    }
+    const int dim = HnswIndexDimensions(v->index);
+    if (meta.dim != dim || meta.m < kHnswMinM || meta.m > kHnswMaxM || dim > HnswMaxDimensions(*v->desc, meta.m)) {
+        BlockProblem(v, kMetaBlock, "%u dimensions and m = %u do not fit the indexed column", meta.dim, meta.m);
+        return false;
+    }
+    if (meta.ef_construction < kHnswMinEfConstruction || meta.ef_construction > kHnswMaxEfConstruction)
+        BlockProblem(v, kMetaBlock, "ef_construction is %u", meta.ef_construction);
+    if (!SameSizes(meta, HnswMakeMeta(*v->desc, meta.dim, meta.m, meta.ef_construction))) {
+        BlockProblem(v, kMetaBlock, "slot sizes do not follow from %u dimensions and m = %u", meta.dim, meta.m);
+        return false;
+    }
+    v->meta = meta;
+    return true;
+}
+
+// ---- slots ---------------------------------------------------------------------
+
+bool IsZero(const void* data, size_t bytes) {
+    const char* at = static_cast<const char*>(data);
+    for (size_t i = 0; i < bytes; ++i)
+        if (at[i] != 0) return false;
+    return true;
+}
+
+// Vacuum leaves nothing in the header of a free slot but its generation, and so does a fresh page.
+void CheckFreeSlot(HnswVerifier* v, uint32 id, const SlotHeaderData& header) {
+    SlotHeaderData rest = header;
+    rest.generation = 0;
+    if (!IsZero(&rest, sizeof(rest))) SlotProblem(v, id, "is free but its header is not empty");
+    ++v->report->free_slots;
+}
+
+bool CheckSlotHeader(HnswVerifier* v, uint32 id, PageKind kind, const SlotHeaderData& header) {
+    const bool node = kind == PageKind::kNode;
+    const int64 before = v->report->problem_count;
+    if (header.state != static_cast<uint8>(SlotState::kLive) && header.state != static_cast<uint8>(SlotState::kDeleted))
+        SlotProblem(v, id, "has state %u", header.state);
+    if (node ? header.level != 0 : (header.level < 1 || header.level > kHnswMaxLevel))
+        SlotProblem(v, id, "has level %u on a page of kind %s", header.level, node ? "node" : "upper");
+    if (header.edge_count > MaxEdges(v->meta, node ? 0 : 1))
+        SlotProblem(v, id, "has %u edges where %d are the most", header.edge_count, MaxEdges(v->meta, node ? 0 : 1));
+    if (header.tid_count > (node ? kHnswInlineTids : 0)) SlotProblem(v, id, "has %u inline rows", header.tid_count);
+    if (node && header.down != kInvalidId) SlotProblem(v, id, "is a node with a link down");
+    if (!node && header.tid_chain != kInvalidId) SlotProblem(v, id, "is an upper slot with a chain of rows");
+    return v->report->problem_count == before;
+}
+
+// Float payloads may hold numbers that the type does not allow.
+bool HasBadNumber(const HnswVerifier& v, const char* payload) {
+    if (v.desc->element != ElementKind::kFloat32) return false;
+    for (int i = 0; i < v.meta.dim; ++i) {
+        float x;
+        memcpy(&x, payload + static_cast<size_t>(i) * sizeof(x), sizeof(x));
+        if (!std::isfinite(x)) return true;
+    }
+    return false;
+}
+
+void CheckPayload(HnswVerifier* v, uint32 id, const SlotView& slot) {
+    if (HasBadNumber(*v, slot.payload)) {
+        SlotProblem(v, id, "its vector holds NaN or infinity");
+        return;
+    }
+    // The search distance under cosine is the negated inner product, so a unit vector is at -1 from itself. Its
+    // rounding, at 16,000 dimensions, is below the tolerance.
+    constexpr float kTolerance = 2e-3F;
+    if (!v->desc->unit_norm || v->desc->metric != Metric::kCosine) return;
+    const float self = v->distance(slot.payload, slot.payload, v->meta.dim);
+    if (!(std::fabs(self + 1.0F) <= kTolerance))
+        SlotProblem(v, id, "its vector has the squared norm %g where 1 is expected", static_cast<double>(-self));
+}
+
+void SurveySlot(HnswVerifier* v, uint32 id, PageKind kind, const SlotView& slot) {
+    const SlotHeaderData& header = *slot.header;
+    SlotBrief brief;
+    memset(static_cast<void*>(&brief), 0, sizeof(brief));
+    brief.generation = static_cast<uint8>(header.generation & 0xFF);
+    if (header.state == static_cast<uint8>(SlotState::kFree)) {
+        CheckFreeSlot(v, id, header);
+        v->slot[id] = brief;
+        return;
+    }
+    brief.broken = !CheckSlotHeader(v, id, kind, header);
+    brief.state = Min<uint8>(header.state, static_cast<uint8>(SlotState::kDeleted));
+    brief.level = Min<uint8>(header.level, kHnswMaxLevel + 1);
+    v->slot[id] = brief;
+    if (brief.broken) return;
+    CheckPayload(v, id, slot);
+    if (slot.state() == SlotState::kDeleted)
+        ++v->report->deleted_slots;
+    else
+        ++(kind == PageKind::kNode ? v->report->nodes : v->report->upper_slots);
+    v->tid_estimate += header.tid_count;
+}
+
+void SurveySegment(HnswVerifier* v, BlockNumber block, int at, const TidSegmentData& segment) {
+    if (segment.in_use == 0) {
+        if (!IsZero(&segment, sizeof(segment))) BlockProblem(v, block, "segment %d is free but not empty", at);
+        return;
+    }
+    if (segment.in_use != 1) BlockProblem(v, block, "segment %d has the in-use mark %u", at, segment.in_use);
+    if (segment.count > kSegmentTids)
+        BlockProblem(v, block, "segment %d has %u rows where %d are the most", at, segment.count, kSegmentTids);
+    v->tid_estimate += Min<uint16>(segment.count, kSegmentTids);
+}
+
+void SurveyPage(HnswVerifier* v, BlockNumber block, Page page) {
+    BlockBrief* brief = &v->block[block];
+    // A crash after the relation was extended leaves an empty page, which vacuum takes into use.
+    if (PageIsNew(page) || !CheckPageFrame(v, block, page)) return;
+    const PageOpaqueData* opaque = OpaqueOf(page);
+    const PageKind kind = static_cast<PageKind>(opaque->kind);
+    if (kind != PageKind::kNode && kind != PageKind::kUpper && kind != PageKind::kTid) {
+        BlockProblem(v, block, "has page kind %u", opaque->kind);
+        return;
+    }
+    brief->kind = opaque->kind;
+    brief->flags = opaque->flags;
+    brief->next = opaque->next;
+    CheckContentSize(v, block, page, HnswFreeList(v->meta, kind).content_bytes);
+    if (kind == PageKind::kTid) {
+        for (int i = 0; i < kSegmentsPerPage; ++i)
+            SurveySegment(v, block, i, *SegmentAt(page, i));
+        return;
+    }
+    for (int i = 0; i < SlotsOfKind(v->meta, kind); ++i)
+        SurveySlot(v, IdOf(v->meta, block, i), kind, SlotAt(v->meta, page, kind, i));
+}
+
+// Looks at every page once; ids of more than 32 bits are not looked at.
+void Survey(HnswVerifier* v) {
+    const BlockNumber most = kInvalidId / v->meta.ids_per_block;
+    if (v->blocks > most) {
+        VerifyProblem(v->report, "the index has %u pages where %u are the most", v->blocks, most);
+        v->blocks = most;
+    }
+    const size_t ids = static_cast<size_t>(v->blocks) * v->meta.ids_per_block;
+    v->block.Init(&v->arena, v->blocks);
+    v->block.size = v->blocks;
+    memset(static_cast<void*>(v->block.data), 0, v->block.size * sizeof(BlockBrief));
+    v->slot.Init(&v->arena, ids);
+    v->slot.size = ids;
+    memset(static_cast<void*>(v->slot.data), 0, ids * sizeof(SlotBrief));
+    PGAlignedBlock copy;
+    for (BlockNumber block = kMetaBlock + 1; block < v->blocks; ++block) {
+        CHECK_FOR_INTERRUPTS();
+        CopyIndexPage(*v, block, v->strategy, &copy);
+        SurveyPage(v, block, PageOf(&copy));
+    }
+}
+
+// ---- free lists ------------------------------------------------------------------
+
+// Walks one list; `on_list` takes the pages it meets.
+void WalkFreeList(HnswVerifier* v, PageKind kind, BlockNumber head, BitSet* on_list) {
+    BlockNumber from = kMetaBlock;
+    for (BlockNumber block = head; block != InvalidBlockNumber; from = block, block = v->block[block].next) {
+        CHECK_FOR_INTERRUPTS();
+        if (block >= v->blocks || v->block[block].kind != static_cast<uint16>(kind)) {
+            BlockProblem(v, from, "the free list leads to block %u, which is not a page of kind %u", block,
+                         static_cast<unsigned>(kind));
+            return;
+        }
+        if (!on_list->Add(block)) {
+            BlockProblem(v, from, "the free list leads to block %u a second time", block);
+            return;
+        }
+        if ((v->block[block].flags & kPageListed) == 0) BlockProblem(v, block, "is on a free list but not flagged so");
+    }
+}
+
+void VerifyFreeLists(HnswVerifier* v) {
+    BitSet on_list;
+    on_list.Init(&v->arena, v->blocks);
+    const BlockNumber* heads = v->meta.header.free_head;
+    WalkFreeList(v, PageKind::kNode, heads[kNodeList], &on_list);
+    WalkFreeList(v, PageKind::kUpper, heads[kUpperList], &on_list);
+    WalkFreeList(v, PageKind::kTid, heads[kTidList], &on_list);
+    for (int i = kTidList + 1; i < kFreeListSlots; ++i)
+        if (heads[i] != InvalidBlockNumber) BlockProblem(v, kMetaBlock, "free list %d is not in use but has a head", i);
+    for (BlockNumber block = kMetaBlock + 1; block < v->blocks; ++block) {
+        const BlockBrief& brief = v->block[block];
+        if (brief.kind == 0 || on_list.Has(block)) continue;
+        if ((brief.flags & kPageListed) != 0) BlockProblem(v, block, "is flagged as listed but on no free list");
+        if ((brief.flags & kPageListed) == 0 && brief.next != InvalidBlockNumber)
+            BlockProblem(v, block, "is on no free list but has a next page");
+    }
+}
+
+}  // namespace
+
+void HnswVerify(Relation heap, Relation index, Snapshot snapshot, VerifyReport* report) {
+    HnswVerifier v;
+    memset(static_cast<void*>(&v), 0, sizeof(v));
+    v.heap = heap;
+    v.index = index;
+    v.snapshot = snapshot;
+    v.report = report;
+    v.desc = OpClassOf(index);
+    v.distance = v.desc->distance();
+    v.arena = MakeArena(CurrentMemoryContext);
+    v.strategy = GetAccessStrategy(BAS_BULKREAD);
+    v.blocks = RelationGetNumberOfBlocks(index);
+    if (!VerifyMeta(&v)) return;
+    Survey(&v);
+    VerifyFreeLists(&v);
+    VerifyEntryPoint(&v);
+    VerifyGraph(&v);
+    CountUnreachable(&v);
+    VerifyHeapToIndex(&v);
+    VerifyIndexToHeap(&v);
+    // An insert that failed before its last step may leave nodes without an entry point; one that succeeded may not.
+    if (v.meta.entry == kInvalidId && v.visible_rows > 0) BlockProblem(&v, kMetaBlock, "the entry point is missing");
+    FreeAccessStrategy(v.strategy);
+}
+
+}  // namespace vecann

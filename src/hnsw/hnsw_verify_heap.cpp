@@ -1,0 +1,90 @@
+// The verifier's passes over the table: every visible row is in the index, every row pointer points to a row. Locks:
+// one page at a time, share.
+#include "hnsw/hnsw_verify_state.h"
+
+namespace vecann {
+
+namespace {
+
+struct RowCheck {
+    HnswVerifier* v;
+    MemoryContext memory;  // reset after each row
+    void* payload;
+};
+
+// One row that the snapshot sees, the partial index wants, and whose expressions are evaluated. `tid` is the root of
+// its HOT chain. The caller holds no content lock.
+void CheckRow(Relation, ItemPointer tid, Datum* values, bool* isnull, bool, void* arg) {
+    RowCheck* check = static_cast<RowCheck*>(arg);
+    HnswVerifier* v = check->v;
+    if (isnull[0]) return;
+    MemoryContext old = MemoryContextSwitchTo(check->memory);
+    const bool indexable = v->desc->extract(values[0], v->meta.dim, check->payload);
+    MemoryContextSwitchTo(old);
+    MemoryContextReset(check->memory);
+    if (!indexable) return;
+    const BlockNumber block = ItemPointerGetBlockNumber(tid);
+    const OffsetNumber offset = ItemPointerGetOffsetNumber(tid);
+    const TidMapEntry* row = v->rows.Find(block, offset);
+    if (row == nullptr) {
+        VerifyProblem(v->report, "row (%u,%u) is visible but not in the index", block, offset);
+        return;
+    }
+    // The map holds rows of live nodes only.
+    ++v->visible_rows;
+    if ((row->flags & kRowKilled) != 0)
+        SlotProblem(v, row->value, "flags row (%u,%u) as dead, but it is visible", block, offset);
+    PGAlignedBlock copy;
+    const SlotView slot = CopySlot(*v, row->value, PageKind::kNode, &copy);
+    if (memcmp(slot.payload, check->payload, v->meta.payload_size) != 0)
+        SlotProblem(v, row->value, "has row (%u,%u), which holds another vector", block, offset);
+}
+
+// Marks the rows of one heap page whose line pointers are in use.
+void MarkRowsOfPage(HnswVerifier* v, BlockNumber block, BufferAccessStrategy strategy) {
+    LockedPage heap_page(v->heap, block, BUFFER_LOCK_SHARE, strategy);
+    const Page page = heap_page.page();
+    if (PageIsNew(page)) return;
+    const OffsetNumber last = PageGetMaxOffsetNumber(page);
+    for (OffsetNumber offset = FirstOffsetNumber; offset <= last; ++offset) {
+        if (!ItemIdIsUsed(PageGetItemId(page, offset))) continue;
+        TidMapEntry* row = v->rows.Find(block, offset);
+        if (row != nullptr) row->flags |= kRowInTable;
+    }
+}
+
+}  // namespace
+
+void VerifyHeapToIndex(HnswVerifier* v) {
+    RowCheck check;
+    check.v = v;
+    check.memory = AllocSetContextCreate(CurrentMemoryContext, "hnsw verify row", ALLOCSET_DEFAULT_SIZES);
+    check.payload = palloc(v->meta.payload_size);
+    IndexInfo* info = BuildIndexInfo(v->index);
+    // With the snapshot of a concurrent build, the scan hands out exactly the rows that the snapshot sees.
+    info->ii_Concurrent = true;
+    info->ii_Unique = false;
+    TableScanDesc scan = table_beginscan_strat(v->heap, v->snapshot, 0, nullptr, true, true);
+    table_index_build_scan(v->heap, v->index, info, true, false, CheckRow, &check, scan);
+    MemoryContextDelete(check.memory);
+}
+
+// A line pointer that is dead or redirects is fine: vacuum removes it from the index first. Other table access methods
+// have row pointers of their own making.
+void VerifyIndexToHeap(HnswVerifier* v) {
+    if (v->heap->rd_tableam != GetHeapamTableAmRoutine()) return;
+    const BlockNumber blocks = RelationGetNumberOfBlocks(v->heap);
+    BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
+    for (BlockNumber block = 0; block < blocks; ++block) {
+        CHECK_FOR_INTERRUPTS();
+        MarkRowsOfPage(v, block, strategy);
+    }
+    FreeAccessStrategy(strategy);
+    for (const TidMapEntry& row : v->rows) {
+        CHECK_FOR_INTERRUPTS();
+        if (row.offset != 0 && (row.flags & kRowInTable) == 0)
+            SlotProblem(v, row.value, "has the row (%u,%u), which the table does not have", row.block, row.offset);
+    }
+}
+
+}  // namespace vecann

@@ -1,0 +1,16 @@
+// Module magic and load-time set-up: settings, reloptions, kernel table. Starts no thread, opens no other library.
+#include "pg/pg.h"
+
+#include "hnsw/hnsw_am.h"
+#include "pg/guc.h"
+
+extern "C" {
+PG_MODULE_MAGIC;
+
+PGDLLEXPORT void _PG_init(void);
+
+void _PG_init(void) {
+    vecann::InitSettings();
+    vecann::HnswInitOptions();
+}
+}

@@ -1,0 +1,130 @@
+# Crash recovery: immediate stops and kill -9 of a server process or of the whole server at random moments, while rows
+# are inserted, updated, deleted and vacuumed and while indexes are built. After each: no problem in any index, and full
+# scans that agree with the heap.
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep);
+use VecannTest;
+
+my $node = new_server('crash', streaming => 1, conf => <<'CONF');
+restart_after_crash = on
+wal_consistency_checking = all
+checkpoint_timeout = 30s
+max_wal_size = 1GB
+synchronous_commit = off
+CONF
+add_schema($node, rows => 600);
+
+my %writers = (
+	'insert@6' => q{
+		INSERT INTO plain (v) SELECT random_vector(8);
+		INSERT INTO dups (v) SELECT common_vector(8, 40);
+	},
+	'several@2' => q{
+		INSERT INTO plain (v) SELECT random_vector(8) FROM generate_series(1, 20);
+		INSERT INTO dups (v) SELECT common_vector(8, 40) FROM generate_series(1, 20);
+	},
+	'update@3' => q{
+		\set n random(1, 5)
+		UPDATE plain SET v = random_vector(8) WHERE id % 97 = :n;
+		UPDATE dups SET v = common_vector(8, 40) WHERE id % 89 = :n;
+	},
+	'delete@2' => q{
+		\set n random(0, 30)
+		DELETE FROM plain WHERE id % 31 = :n;
+		DELETE FROM dups WHERE id % 31 = :n;
+	},
+	'rollback@1' => q{
+		BEGIN;
+		INSERT INTO plain (v) SELECT random_vector(8) FROM generate_series(1, 5);
+		DELETE FROM dups WHERE id % 2 = 0;
+		ROLLBACK;
+	});
+my $vacuum = q{VACUUM (INDEX_CLEANUP ON) plain; VACUUM (INDEX_CLEANUP ON) dups; CHECKPOINT;};
+
+# A server process that runs such a command, for kill -9.
+sub process_of
+{
+	my ($command) = @_;
+	for (1 .. 1000)
+	{
+		my $pid = $node->safe_psql('postgres',
+			"SELECT pid FROM pg_stat_activity WHERE query ~ '^\\s*$command' AND state = 'active' LIMIT 1");
+		return $pid if $pid ne '';
+	}
+	die "nobody runs $command";
+}
+
+sub check
+{
+	my ($label) = @_;
+	verify_all($node, $label);
+	scan_ok($node, $label);
+	$node->safe_psql('postgres', $vacuum);
+	verify_all($node, "$label, vacuumed");
+	recall_ok($node, 'plain', '<->', 0.8, $label);
+	return;
+}
+
+my @rounds = (
+	[ 'INSERT', 'immediate', \%writers ],
+	[ 'INSERT', 'postmaster', \%writers ],
+	[ 'INSERT', 'backend', \%writers ],
+	[ 'VACUUM', 'backend', { %writers, 'vacuum@40' => $vacuum } ],
+	[ 'VACUUM', 'postmaster', { %writers, 'vacuum@40' => $vacuum } ],
+	[ 'VACUUM', 'immediate', { %writers, 'vacuum@40' => $vacuum } ]);
+srand 7;
+for my $round (@rounds)
+{
+	my ($what, $how, $scripts) = @$round;
+	my $label = "$how during $what";
+	my $load = start_load($node, 3, %$scripts);
+	sleep 0.7 + rand 1.0;
+	crash($node, $how, $how eq 'backend' ? process_of($what) : undef);
+	is(stop_load($load), '', "$label: no error in the load");
+	check($label);
+}
+
+# During CREATE INDEX: nothing is left of the index, and of CREATE INDEX CONCURRENTLY an invalid one that can be dropped
+# or rebuilt.
+$node->safe_psql('postgres', 'CREATE TABLE big (id bigserial, v vector(8));
+	INSERT INTO big (v) SELECT random_vector(8) FROM generate_series(1, 8000)');
+for my $how ('immediate', 'backend')
+{
+	for my $command ('CREATE INDEX', 'CREATE INDEX CONCURRENTLY')
+	{
+		my $name = lc "big $command $how";
+		$name =~ s/ /_/g;
+		my $load = start_load($node, 1, build => "SET synchronous_commit = on;\n$command $name ON big USING hnsw (v vector_l2_ops);");
+		wait_until($node, 'SELECT count(*) > 0 FROM pg_stat_progress_create_index WHERE tuples_done > 500');
+		my $pid = $node->safe_psql('postgres', 'SELECT pid FROM pg_stat_progress_create_index');
+		# not the load's second try
+		kill 'STOP', $load->{run}{KIDS}[0]{PID};
+		crash($node, $how, $pid);
+		stop_load($load);
+		my $left = $node->safe_psql('postgres',
+			"SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('$name')");
+		is($left, $command =~ /CONCURRENTLY/ ? 'f' : '', "$how during $command: what is left");
+		if ($left ne '')
+		{
+			$node->safe_psql('postgres', "REINDEX INDEX $name");
+			verify_ok($node, $name, "$how during $command, REINDEX");
+			$node->safe_psql('postgres', "DROP INDEX $name");
+		}
+	}
+}
+$node->safe_psql('postgres', 'DELETE FROM big WHERE id > 2000; CREATE INDEX big_l2 ON big USING hnsw (v vector_l2_ops)');
+my $reindex = start_load($node, 1, reindex => 'REINDEX INDEX CONCURRENTLY big_l2;');
+wait_until($node, 'SELECT count(*) > 0 FROM pg_stat_progress_create_index WHERE tuples_done > 500');
+crash($node, 'postmaster');
+stop_load($reindex);
+verify_ok($node, 'big_l2', 'postmaster during REINDEX CONCURRENTLY');
+
+$node->stop;
+done_testing();

@@ -1,0 +1,312 @@
+// Unit tests of src/kernels: every instruction-set level against a double-precision reference, at every length around
+// the pack widths, on arrays that end where readable memory ends, and on the special values of IEEE arithmetic.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "core/rng.h"
+#include "guarded_array.h"
+#include "kernels/kernel_table.h"
+
+namespace vecann {
+namespace {
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr float kDenormal = std::numeric_limits<float>::denorm_min();
+constexpr float kMax = std::numeric_limits<float>::max();
+
+// What a kernel should return, and the sum of its terms' magnitudes, which bounds the rounding error.
+struct Reference {
+    double value = 0;
+    double magnitude = 0;
+
+    void Add(double term) {
+        value += term;
+        magnitude += std::fabs(term);
+    }
+};
+
+struct References {
+    Reference l2, dot, l1, norm_a, norm_b;
+};
+
+References Compute(const float* a, const float* b, size_t n) {
+    References r;
+    for (size_t i = 0; i < n; ++i) {
+        const double x = a[i], y = b[i];
+        // the kernels subtract in float32, which may overflow where a double does not
+        const double d = static_cast<float>(a[i] - b[i]);
+        r.l2.Add(d * d);
+        r.dot.Add(x * y);
+        r.l1.Add(std::fabs(d));
+        r.norm_a.Add(x * x);
+        r.norm_b.Add(y * y);
+    }
+    return r;
+}
+
+// Accepts a float32 sum of n terms. Every level sums in at least four lanes, so the error stays below n / 4 + 8 units
+// in the last place of the sum of magnitudes; each term may lose a denormal besides.
+void ExpectNear(const Reference& want, float got, size_t n, const std::string& what) {
+    if (std::isnan(want.value)) {
+        EXPECT_TRUE(std::isnan(got)) << what << ": " << got;
+        return;
+    }
+    if (want.magnitude > kMax) {  // the float32 sum overflows
+        EXPECT_FALSE(std::isfinite(got)) << what << ": " << got;
+        if (want.value == want.magnitude) {
+            EXPECT_EQ(got, kInf) << what;
+        }
+        return;
+    }
+    const double ulps = 8 + static_cast<double>(n) / 4;
+    const double tolerance = ulps * 0x1.0p-24 * want.magnitude + static_cast<double>(n) * kDenormal;
+    EXPECT_NEAR(want.value, got, tolerance) << what;
+}
+
+class KernelTest : public testing::TestWithParam<SimdLevel> {
+  protected:
+    void SetUp() override {
+        table_ = KernelTableFor(GetParam());
+        if (table_ == nullptr) GTEST_SKIP() << "this processor lacks the level";
+    }
+
+    // Compares all kernels with the reference on n elements.
+    void Check(const float* a, const float* b, size_t n, const std::string& what) {
+        const References want = Compute(a, b, n);
+        const DenseKernels& k = table_->float32;
+        const std::string at = std::string(table_->name) + " " + what + " n=" + std::to_string(n) + " ";
+        ExpectNear(want.l2, k.l2_squared(a, b, n), n, at + "l2_squared");
+        ExpectNear(want.dot, k.inner_product(a, b, n), n, at + "inner_product");
+        ExpectNear(want.l1, k.l1(a, b, n), n, at + "l1");
+        const CosineParts parts = k.cosine(a, b, n);
+        ExpectNear(want.dot, parts.dot, n, at + "cosine.dot");
+        ExpectNear(want.norm_a, parts.norm_a, n, at + "cosine.norm_a");
+        ExpectNear(want.norm_b, parts.norm_b, n, at + "cosine.norm_b");
+    }
+
+    const KernelTable* table_ = nullptr;
+    Rng rng_{20240607};
+
+    float Uniform() { return static_cast<float>(rng_.NextUnit() * 2 - 1); }
+};
+
+TEST_P(KernelTest, MatchesTheReferenceAtEveryLength) {
+    for (size_t n = 0; n <= 130; ++n) {
+        GuardedArray<float> a(n), b(n);
+        for (int round = 0; round < 20; ++round) {
+            for (size_t i = 0; i < n; ++i) {
+                a[i] = Uniform();
+                b[i] = Uniform();
+            }
+            Check(a.data(), b.data(), n, "random");
+        }
+    }
+}
+
+TEST_P(KernelTest, MatchesTheReferenceOnLongVectors) {
+    for (size_t n : {255u, 256u, 257u, 768u, 784u, 1536u, 2000u, 4095u, 16000u, 100003u}) {
+        GuardedArray<float> a(n), b(n);
+        for (size_t i = 0; i < n; ++i) {
+            a[i] = Uniform();
+            b[i] = Uniform() * 255;
+        }
+        Check(a.data(), b.data(), n, "long");
+    }
+}
+
+// Both arrays at every offset from a 64-byte boundary, each its own.
+TEST_P(KernelTest, NeedsNoAlignment) {
+    const size_t n = 67;
+    alignas(64) float left[n + 16], right[n + 16];
+    for (size_t i = 0; i < n + 16; ++i) {
+        left[i] = Uniform();
+        right[i] = Uniform();
+    }
+    for (size_t i = 0; i < 16; ++i) {
+        for (size_t j = 0; j < 16; ++j)
+            Check(left + i, right + j, n, "offset");
+    }
+}
+
+TEST_P(KernelTest, WideRangesOfMagnitude) {
+    for (size_t n : {1u, 7u, 8u, 33u, 100u}) {
+        GuardedArray<float> a(n), b(n);
+        for (int round = 0; round < 50; ++round) {
+            for (size_t i = 0; i < n; ++i) {
+                a[i] = std::ldexp(Uniform(), static_cast<int>(rng_.Next() % 100) - 50);
+                b[i] = std::ldexp(Uniform(), static_cast<int>(rng_.Next() % 100) - 50);
+            }
+            Check(a.data(), b.data(), n, "magnitudes");
+        }
+    }
+}
+
+TEST_P(KernelTest, EachElementCountsOnce) {
+    for (size_t n = 1; n <= 130; ++n) {
+        GuardedArray<float> a(n), b(n);
+        for (size_t i = 0; i < n; ++i)
+            a[i] = b[i] = 0;
+        for (size_t i = 0; i < n; ++i) {
+            a[i] = 3;
+            b[i] = 5;
+            const DenseKernels& k = table_->float32;
+            ASSERT_EQ(k.l2_squared(a.data(), b.data(), n), 4.0f) << n << " " << i;
+            ASSERT_EQ(k.inner_product(a.data(), b.data(), n), 15.0f) << n << " " << i;
+            ASSERT_EQ(k.l1(a.data(), b.data(), n), 2.0f) << n << " " << i;
+            const CosineParts parts = k.cosine(a.data(), b.data(), n);
+            ASSERT_EQ(parts.dot, 15.0f);
+            ASSERT_EQ(parts.norm_a, 9.0f);
+            ASSERT_EQ(parts.norm_b, 25.0f);
+            a[i] = b[i] = 0;
+        }
+    }
+}
+
+TEST_P(KernelTest, ZerosOfEitherSign) {
+    for (size_t n = 0; n <= 70; ++n) {
+        GuardedArray<float> a(n), b(n);
+        for (size_t i = 0; i < n; ++i) {
+            a[i] = i % 2 == 0 ? 0.0f : -0.0f;
+            b[i] = i % 3 == 0 ? -0.0f : 0.0f;
+        }
+        const DenseKernels& k = table_->float32;
+        EXPECT_EQ(k.l2_squared(a.data(), b.data(), n), 0.0f);
+        EXPECT_EQ(k.inner_product(a.data(), b.data(), n), 0.0f);
+        EXPECT_EQ(k.l1(a.data(), b.data(), n), 0.0f);
+        const CosineParts parts = k.cosine(a.data(), b.data(), n);
+        EXPECT_EQ(parts.dot, 0.0f);
+        EXPECT_EQ(parts.norm_a, 0.0f);
+        EXPECT_EQ(parts.norm_b, 0.0f);
+    }
+}
+
+// Graph code relies on both: a vector is at distance 0 from itself, and d(a, b) and d(b, a) are the same bits.
+TEST_P(KernelTest, DistancesAreReflexiveAndSymmetric) {
+    for (size_t n = 0; n <= 130; ++n) {
+        GuardedArray<float> a(n), b(n);
+        for (size_t i = 0; i < n; ++i) {
+            a[i] = Uniform();
+            b[i] = Uniform();
+        }
+        const DenseKernels& k = table_->float32;
+        EXPECT_EQ(k.l2_squared(a.data(), a.data(), n), 0.0f);
+        EXPECT_EQ(k.l1(a.data(), a.data(), n), 0.0f);
+        EXPECT_EQ(k.l2_squared(a.data(), b.data(), n), k.l2_squared(b.data(), a.data(), n));
+        EXPECT_EQ(k.inner_product(a.data(), b.data(), n), k.inner_product(b.data(), a.data(), n));
+        EXPECT_EQ(k.l1(a.data(), b.data(), n), k.l1(b.data(), a.data(), n));
+        EXPECT_EQ(k.cosine(a.data(), b.data(), n).dot, k.cosine(b.data(), a.data(), n).dot);
+        const CosineParts parts = k.cosine(a.data(), a.data(), n);
+        EXPECT_EQ(parts.dot, parts.norm_a);
+        EXPECT_EQ(parts.dot, parts.norm_b);
+    }
+}
+
+TEST_P(KernelTest, Denormals) {
+    for (size_t n : {1u, 5u, 8u, 31u, 64u, 129u}) {
+        GuardedArray<float> a(n), b(n);
+        for (size_t i = 0; i < n; ++i) {
+            a[i] = kDenormal * static_cast<float>(i + 1);
+            b[i] = -kDenormal * 3;
+        }
+        Check(a.data(), b.data(), n, "denormals");
+        EXPECT_GT(table_->float32.l1(a.data(), b.data(), n), 0.0f) << "denormals are not flushed to zero";
+        for (size_t i = 0; i < n; ++i)
+            b[i] = 1.0f;
+        EXPECT_GT(table_->float32.inner_product(a.data(), b.data(), n), 0.0f);
+    }
+}
+
+// One special pair at each place among ordinary ones: the result is what the reference says, infinite or NaN.
+TEST_P(KernelTest, InfinitiesAndNan) {
+    const std::vector<std::pair<float, float>> specials = {
+        {kInf, 1.0f}, {-kInf, 1.0f}, {kInf, kInf}, {kInf, -kInf}, {1.0f, kInf}, {kInf, 0.0f}, {kNan, 1.0f},
+        {1.0f, kNan}, {kNan, kNan},  {kNan, kInf}, {kMax, -kMax}, {kMax, kMax}, {kMax, 0.0f}, {0.0f, -kInf},
+    };
+    for (size_t n : {1u, 4u, 9u, 16u, 35u, 67u}) {
+        for (const auto& [x, y] : specials) {
+            for (size_t place = 0; place < n; ++place) {
+                GuardedArray<float> a(n), b(n);
+                for (size_t i = 0; i < n; ++i) {
+                    a[i] = Uniform();
+                    b[i] = Uniform();
+                }
+                a[place] = x;
+                b[place] = y;
+                Check(a.data(), b.data(), n, "special " + std::to_string(x) + "," + std::to_string(y));
+            }
+        }
+    }
+}
+
+TEST_P(KernelTest, LevelsAgreeWithTheBaseline) {
+    const KernelTable* baseline = KernelTableFor(SimdLevel::kBaseline);
+    ASSERT_NE(baseline, nullptr);
+    for (size_t n : {3u, 16u, 100u, 256u, 784u, 1536u}) {
+        std::vector<float> a(n), b(n);
+        for (size_t i = 0; i < n; ++i) {
+            a[i] = Uniform();
+            b[i] = Uniform();
+        }
+        const float mine = table_->float32.l2_squared(a.data(), b.data(), n);
+        const float base = baseline->float32.l2_squared(a.data(), b.data(), n);
+        EXPECT_NEAR(mine, base, 1e-5 * base) << n;
+    }
+}
+
+std::string LevelName(const testing::TestParamInfo<SimdLevel>& info) {
+    return "Level" + std::to_string(static_cast<int>(info.param));
+}
+
+std::vector<SimdLevel> AllLevels() {
+    std::vector<SimdLevel> levels;
+    for (int i = 0; i < kSimdLevels; ++i)
+        levels.push_back(static_cast<SimdLevel>(i));
+    return levels;
+}
+
+INSTANTIATE_TEST_SUITE_P(AllLevels, KernelTest, testing::ValuesIn(AllLevels()), LevelName);
+
+TEST(KernelTableTest, TheBestLevelIsInForceUntilForced) {
+    EXPECT_EQ(Kernels().level, BestSimdLevel());
+    EXPECT_TRUE(ForceSimdLevel(SimdLevel::kBaseline));
+    EXPECT_EQ(Kernels().level, SimdLevel::kBaseline);
+    EXPECT_STREQ(Kernels().name, "baseline");
+    EXPECT_TRUE(ForceSimdLevel(BestSimdLevel()));
+    EXPECT_EQ(Kernels().level, BestSimdLevel());
+}
+
+TEST(KernelTableTest, TablesSayTheirLevel) {
+    for (SimdLevel level : AllLevels()) {
+        const KernelTable* table = KernelTableFor(level);
+        if (table == nullptr) continue;
+        EXPECT_EQ(table->level, level);
+        EXPECT_NE(table->float32.l2_squared, nullptr);
+        EXPECT_NE(table->float32.inner_product, nullptr);
+        EXPECT_NE(table->float32.l1, nullptr);
+        EXPECT_NE(table->float32.cosine, nullptr);
+    }
+}
+
+TEST(KernelTableTest, AnUnknownLevelIsRefused) {
+    const SimdLevel before = Kernels().level;
+    EXPECT_EQ(KernelTableFor(static_cast<SimdLevel>(99)), nullptr);
+    EXPECT_FALSE(ForceSimdLevel(static_cast<SimdLevel>(99)));
+    EXPECT_EQ(Kernels().level, before);
+}
+
+TEST(MetricTest, BitGoesWithHammingAndJaccardOnly) {
+    static_assert(IsLegalPair(ElementKind::kBit, Metric::kHamming));
+    static_assert(IsLegalPair(ElementKind::kBit, Metric::kJaccard));
+    static_assert(!IsLegalPair(ElementKind::kBit, Metric::kL2));
+    static_assert(IsLegalPair(ElementKind::kFloat32, Metric::kCosine));
+    static_assert(!IsLegalPair(ElementKind::kFloat32, Metric::kHamming));
+    SUCCEED();
+}
+
+}  // namespace
+}  // namespace vecann
