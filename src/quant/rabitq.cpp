@@ -107,7 +107,7 @@ void QueryCode::Set(const float* rotated) {
     const float inverse = step > 0 ? 1.0f / step : 0.0f;
     memset(planes, 0, static_cast<size_t>(kQueryBits) * static_cast<size_t>(shape.words) * sizeof(uint64_t));
     for (int i = 0; i < shape.dim; ++i) {
-        int k = static_cast<int>((rotated[i] - low) * inverse + 0.5f);
+        int k = static_cast<int>(std::lround((rotated[i] - low) * inverse));
         if (k > kTop) k = kTop;
         for (int j = 0; j < kQueryBits; ++j)
             planes[j * shape.words + i / 64] |= static_cast<uint64_t>((k >> j) & 1) << (i % 64);
