@@ -213,6 +213,8 @@ CREATE FUNCTION vecann_vector_ip_opclass(internal) RETURNS internal
     AS 'MODULE_PATHNAME', 'vecann_vector_ip_opclass' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 CREATE FUNCTION vecann_vector_cosine_opclass(internal) RETURNS internal
     AS 'MODULE_PATHNAME', 'vecann_vector_cosine_opclass' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vecann_vector_l1_opclass(internal) RETURNS internal
+    AS 'MODULE_PATHNAME', 'vecann_vector_l1_opclass' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
 -- access methods
 
@@ -230,6 +232,9 @@ CREATE OPERATOR CLASS vector_ip_ops FOR TYPE vector USING hnsw AS
 CREATE OPERATOR CLASS vector_cosine_ops FOR TYPE vector USING hnsw AS
     OPERATOR 1 <=> (vector, vector) FOR ORDER BY float_ops,
     FUNCTION 1 vecann_vector_cosine_opclass(internal);
+CREATE OPERATOR CLASS vector_l1_ops FOR TYPE vector USING hnsw AS
+    OPERATOR 1 <+> (vector, vector) FOR ORDER BY float_ops,
+    FUNCTION 1 vecann_vector_l1_opclass(internal);
 
 -- operating
 
@@ -244,9 +249,15 @@ GRANT EXECUTE ON FUNCTION vecann_compute_check(integer) TO pg_monitor;
 
 CREATE FUNCTION vecann_verify(
     index regclass, OUT nodes bigint, OUT upper_slots bigint, OUT heap_tids bigint, OUT killed_tids bigint,
-    OUT unreachable bigint, OUT deleted_slots bigint, OUT free_slots bigint, OUT problems text[]
+    OUT unreachable bigint, OUT deleted_slots bigint, OUT free_slots bigint, OUT max_edges bigint,
+    OUT problems text[]
 ) RETURNS record AS 'MODULE_PATHNAME', 'vecann_verify' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION vecann_verify(regclass) IS
     'checks an index of vecann against itself and its table; keeps writers out meanwhile';
 REVOKE ALL ON FUNCTION vecann_verify(regclass) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION vecann_verify(regclass) TO pg_stat_scan_tables;
+
+CREATE FUNCTION vecann_last_scan(
+    OUT nodes_expanded bigint, OUT pages_touched bigint, OUT codes_scored bigint, OUT exact_distances bigint
+) RETURNS record AS 'MODULE_PATHNAME', 'vecann_last_scan' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION vecann_last_scan() IS 'what the last index scan of vecann in this session did';

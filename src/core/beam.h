@@ -1,9 +1,10 @@
 // The beam of a graph search: a pool of the nearest known nodes, sorted by distance, of which each is expanded or not,
-// and (for resumable searches) a heap of the nodes that fell out of the pool.
+// and an overflow of the nodes that fell out of the pool.
 //
-// Only live nodes count towards the pool's capacity; the others are kept for the walk and dropped when they reach the
-// front. The search loop is: while NextToExpand() finds a node, expand it and Offer() its neighbours; then the front is
-// the nearest unreturned node, PopFront() returns it and refills the pool from the heap, and the loop goes on.
+// The distance of a node in the beam may be an estimate; it orders the walk and nothing else. The search loop is: while
+// NextToExpand() finds a node, expand it and Offer() its neighbours. Widen() makes room for more once the pool is
+// settled: the loop goes on from there, without repeating work. A node that turns out not to count (deleted, no rows)
+// is given up by MarkDead() and takes no place of the capacity.
 #pragma once
 
 #include <algorithm>
@@ -15,8 +16,7 @@ namespace vecann {
 struct BeamEntry {
     float distance;
     uint32_t id;
-    uint32_t generation;  // of the slot when the distance was computed
-    bool live;            // may be returned; takes a place of the capacity
+    bool live;  // takes a place of the capacity
     bool expanded;
 };
 
@@ -26,82 +26,87 @@ inline bool Nearer(const BeamEntry& a, const BeamEntry& b) {
 
 class Beam {
   public:
-    // `capacity` >= 1. With `resumable`, nodes that do not fit are kept for PopFront().
-    void Init(Arena* arena, uint32_t capacity, bool resumable) {
+    // `capacity` >= 1.
+    void Init(Arena* arena, uint32_t capacity) {
         pool_.Init(arena, capacity + 1);
-        heap_.Init(arena);
+        overflow_.Init(arena);
         capacity_ = capacity;
-        resumable_ = resumable;
         Clear();
     }
     void Clear() {
         pool_.Clear();
-        heap_.Clear();
-        front_ = cursor_ = 0;
+        overflow_.Clear();
+        cursor_ = 0;
         live_ = 0;
+        heaped_ = true;
     }
 
-    // Is a node at this distance worth a place in the pool?
-    bool Admits(float distance) const { return live_ < capacity_ || distance < pool_[pool_.size - 1].distance; }
-
-    void Offer(const BeamEntry& entry) {
-        if (!Admits(entry.distance)) {
-            if (resumable_) PushHeap(entry);
+    // A node met for the first time; counts as live until it is marked dead.
+    void Offer(float distance, uint32_t id) {
+        const BeamEntry entry = {distance, id, true, false};
+        if (live_ >= capacity_ && !Nearer(entry, pool_[pool_.size - 1])) {
+            Overflow(entry);
             return;
         }
         InsertSorted(entry);
-        if (entry.live) ++live_;
-        // Evict from the back until the last entry is the capacity-th live one.
-        while (live_ > capacity_ || (live_ == capacity_ && !pool_[pool_.size - 1].live)) {
-            const BeamEntry last = pool_[--pool_.size];
-            if (last.live) --live_;
-            if (resumable_) PushHeap(last);
-        }
-        if (cursor_ > pool_.size) cursor_ = pool_.size;
+        ++live_;
+        Evict();
     }
 
-    // The nearest unexpanded node of the pool, now marked expanded; null when there is none. Valid until the next
-    // Offer.
-    const BeamEntry* NextToExpand() {
+    // The nearest unexpanded node of the pool, now marked expanded; false when there is none.
+    bool NextToExpand(uint32_t* id) {
         while (cursor_ < pool_.size && pool_[cursor_].expanded)
             ++cursor_;
-        if (cursor_ == pool_.size) return nullptr;
+        if (cursor_ == pool_.size) return false;
         pool_[cursor_].expanded = true;
-        return &pool_[cursor_++];
+        current_ = cursor_;
+        *id = pool_[cursor_++].id;
+        return true;
     }
-
-    // Takes the nearest live node out; false when the pool holds none. Refills the pool if resumable, so NextToExpand
-    // may find work again.
-    bool PopFront(BeamEntry* out) {
-        DropDeadFront();
-        if (front_ == pool_.size) return false;
-        *out = pool_[front_++];
-        --live_;
-        if (cursor_ < front_) cursor_ = front_;
-        Refill();
-        if (front_ > 1024 && front_ * 2 > pool_.size) Compact();
+    // The unexpanded node that would be next, for prefetching; false when there is none.
+    bool PeekNext(uint32_t* id) const {
+        size_t at = cursor_;
+        while (at < pool_.size && pool_[at].expanded)
+            ++at;
+        if (at == pool_.size) return false;
+        *id = pool_[at].id;
         return true;
     }
 
-    // Moves everything into the heap's order without further expansion: from now on the beam only drains.
-    bool PopAny(BeamEntry* out) {
-        for (;;) {
-            const bool in_pool = front_ < pool_.size;
-            if (!in_pool && heap_.empty()) return false;
-            if (in_pool && (heap_.empty() || Nearer(pool_[front_], heap_[0]))) {
-                *out = pool_[front_++];
-                if (out->live) --live_;
-            } else {
-                *out = PopHeap();
-            }
-            if (out->live) return true;
+    // Gives up the node that NextToExpand has just returned; to be called before the next Offer.
+    void MarkDead() {
+        pool_[current_].live = false;
+        --live_;
+        Refill();
+    }
+
+    // Makes room for `more` further nodes, nearest of the overflow first. The pool is settled: all in it is expanded, so
+    // it need not be kept.
+    void Widen(uint32_t more) {
+        pool_.Clear();
+        cursor_ = 0;
+        live_ = 0;
+        capacity_ = more;
+        Refill();
+    }
+
+    // Takes the nearest node out that was never expanded; false when there is none. For a search that may not go on:
+    // it drains what it knows. Not to be mixed with NextToExpand.
+    bool PopUnexpanded(uint32_t* id) {
+        for (; cursor_ < pool_.size; ++cursor_) {
+            if (pool_[cursor_].expanded) continue;
+            *id = pool_[cursor_++].id;
+            return true;
         }
+        if (overflow_.empty()) return false;
+        *id = PopOverflow().id;
+        return true;
     }
 
     uint32_t live_count() const { return live_; }
-    const BeamEntry* begin() const { return pool_.begin() + front_; }
+    uint32_t capacity() const { return capacity_; }
+    const BeamEntry* begin() const { return pool_.begin(); }
     const BeamEntry* end() const { return pool_.end(); }
-    bool empty() const { return front_ == pool_.size; }
 
   private:
     static bool Farther(const BeamEntry& a, const BeamEntry& b) { return Nearer(b, a); }
@@ -109,47 +114,47 @@ class Beam {
     void InsertSorted(const BeamEntry& entry) {
         pool_.Push(entry);
         BeamEntry* last = pool_.end() - 1;
-        BeamEntry* at = std::upper_bound(pool_.begin() + front_, last, entry, Nearer);
+        BeamEntry* at = std::upper_bound(pool_.begin(), last, entry, Nearer);
         memmove(static_cast<void*>(at + 1), at, static_cast<size_t>(last - at) * sizeof(BeamEntry));
         *at = entry;
         const size_t position = static_cast<size_t>(at - pool_.begin());
         if (position < cursor_) cursor_ = position;
     }
-    void PushHeap(const BeamEntry& entry) {
-        heap_.Push(entry);
-        std::push_heap(heap_.begin(), heap_.end(), Farther);
+    // Drops from the back until the last entry is the capacity-th live one.
+    void Evict() {
+        while (live_ > capacity_) {
+            const BeamEntry last = pool_[--pool_.size];
+            if (!last.live) continue;
+            --live_;
+            if (!last.expanded) Overflow(last);
+        }
+        if (cursor_ > pool_.size) cursor_ = pool_.size;
     }
-    BeamEntry PopHeap() {
-        std::pop_heap(heap_.begin(), heap_.end(), Farther);
-        return heap_[--heap_.size];
+    // Most of what overflows is never looked at again: it becomes a heap when the first of it is asked for.
+    void Overflow(const BeamEntry& entry) {
+        overflow_.Push(entry);
+        if (heaped_ && overflow_.size > 1) heaped_ = false;
     }
-    void DropDeadFront() {
-        while (front_ < pool_.size && !pool_[front_].live && pool_[front_].expanded)
-            ++front_;
-        if (cursor_ < front_) cursor_ = front_;
+    BeamEntry PopOverflow() {
+        if (!heaped_) std::make_heap(overflow_.begin(), overflow_.end(), Farther);
+        heaped_ = true;
+        std::pop_heap(overflow_.begin(), overflow_.end(), Farther);
+        return overflow_[--overflow_.size];
     }
     void Refill() {
-        while (live_ < capacity_ && !heap_.empty()) {
-            const BeamEntry entry = PopHeap();
-            // What comes from the heap is no nearer than the pool's last, unless the pool shrank below it.
-            InsertSorted(entry);
-            if (entry.live) ++live_;
+        while (live_ < capacity_ && !overflow_.empty()) {
+            InsertSorted(PopOverflow());
+            ++live_;
         }
     }
-    void Compact() {
-        memmove(static_cast<void*>(pool_.data), pool_.data + front_, (pool_.size - front_) * sizeof(BeamEntry));
-        pool_.size -= front_;
-        cursor_ -= front_;
-        front_ = 0;
-    }
 
-    ArenaVec<BeamEntry> pool_;  // sorted; [front_, size) is in use
-    ArenaVec<BeamEntry> heap_;  // nearest on top
-    size_t front_;
-    size_t cursor_;  // no unexpanded entry stands before it
+    ArenaVec<BeamEntry> pool_;      // sorted
+    ArenaVec<BeamEntry> overflow_;  // unexpanded; a heap, nearest on top, while heaped_
+    size_t cursor_;                 // no unexpanded entry stands before it
+    size_t current_;                // what NextToExpand returned last
     uint32_t live_;
     uint32_t capacity_;
-    bool resumable_;
+    bool heaped_;
 };
 
 }  // namespace vecann

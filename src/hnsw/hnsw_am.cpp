@@ -1,7 +1,7 @@
 // The access method's handler, options, cost estimate and operator-class check.
 #include "hnsw/hnsw_am.h"
 
-#include "hnsw/hnsw_page.h"
+#include "hnsw/hnsw_insert.h"
 #include "pg/guc.h"
 
 namespace vecann {
@@ -20,11 +20,23 @@ const HnswOptionsData* OptionsOf(Relation index) {
 // A price that no other plan has, but still a number: costs are added and compared on the way up.
 constexpr double kPricedOut = 1.0e20;
 
-// Slots whose distance one search computes: about m new ones for each of ef expanded nodes, and the descent.
-double SlotsVisited(double nodes, int m, int ef) {
-    const double layers = nodes > 1 ? log(nodes) / log(static_cast<double>(m)) : 0;
-    return Min(nodes, static_cast<double>(ef) * m + layers * m);
+// What reading a slot with its neighbours' codes costs, in units of cpu_operator_cost: about half a microsecond.
+constexpr double kExpansionOperators = 12;
+
+// Slots that one search reads: ef in layer 0, and a few in each layer above.
+double SlotsRead(double nodes, int ef) {
+    const double layers = nodes > 1 ? log(nodes) / log(static_cast<double>(kLayerRatio)) : 0;
+    return Min(nodes, static_cast<double>(ef) + 6 * layers);
 }
+
+// The names that the option `payload` takes.
+relopt_enum_elt_def payload_names[] = {
+    {"auto", -1},
+    {"float32", static_cast<int>(PayloadKind::kFloat32)},
+    {"float16", static_cast<int>(PayloadKind::kFloat16)},
+    {"sq8", static_cast<int>(PayloadKind::kSq8)},
+    {nullptr, 0},
+};
 
 }  // namespace
 
@@ -34,27 +46,31 @@ void HnswInitOptions() {
                       kHnswDefaultM, kHnswMinM, kHnswMaxM, AccessExclusiveLock);
     add_int_reloption(option_kind, "ef_construction", "Size of the candidate list while building",
                       kHnswDefaultEfConstruction, kHnswMinEfConstruction, kHnswMaxEfConstruction, AccessExclusiveLock);
+    add_enum_reloption(option_kind, "payload", "Precision of the vectors in the index", payload_names, -1,
+                       "Valid values are \"auto\", \"float32\", \"float16\" and \"sq8\".", AccessExclusiveLock);
+    add_int_reloption(option_kind, "code_bits", "Bits of a dimension in the codes of neighbours; 0: chosen", 0, 0,
+                      kMaxCodeBits, AccessExclusiveLock);
 }
 
-int HnswOptionM(Relation index) {
-    return OptionsOf(index) != nullptr ? OptionsOf(index)->m : kHnswDefaultM;
-}
-
-int HnswOptionEfConstruction(Relation index) {
-    return OptionsOf(index) != nullptr ? OptionsOf(index)->ef_construction : kHnswDefaultEfConstruction;
+HnswShapeOptions HnswOptions(Relation index) {
+    const HnswOptionsData* options = OptionsOf(index);
+    if (options == nullptr) return {kHnswDefaultM, kHnswDefaultEfConstruction, -1, 0};
+    return {options->m, options->ef_construction, options->payload, options->code_bits};
 }
 
 extern "C" bytea* hnsw_options(Datum reloptions, bool validate) {
     static const relopt_parse_elt elements[] = {
         {"m", RELOPT_TYPE_INT, offsetof(HnswOptionsData, m)},
         {"ef_construction", RELOPT_TYPE_INT, offsetof(HnswOptionsData, ef_construction)},
+        {"payload", RELOPT_TYPE_ENUM, offsetof(HnswOptionsData, payload)},
+        {"code_bits", RELOPT_TYPE_INT, offsetof(HnswOptionsData, code_bits)},
     };
     return static_cast<bytea*>(
         build_reloptions(reloptions, validate, option_kind, sizeof(HnswOptionsData), elements, lengthof(elements)));
 }
 
 // The whole search is start-up cost; each further row costs about one more expansion. A slot costs a page that is
-// mostly in memory and a distance; what effective_cache_size cannot hold is read at random. Heap fetches are added by
+// mostly in memory, a distance and the scoring of its neighbours; what effective_cache_size cannot hold is read at random. Heap fetches are added by
 // the caller.
 extern "C" void hnsw_cost_estimate(PlannerInfo*, IndexPath* path, double loop_count, Cost* startup_cost,
                                    Cost* total_cost, Selectivity* selectivity, double* correlation, double* pages) {
@@ -68,18 +84,15 @@ extern "C" void hnsw_cost_estimate(PlannerInfo*, IndexPath* path, double loop_co
         *startup_cost = *total_cost = kPricedOut;
         return;
     }
-    Relation index = index_open(info->indexoid, NoLock);
-    const int m = HnswOptionM(index);
-    index_close(index, NoLock);
-
     double random_page_cost_here;
     get_tablespace_page_costs(info->reltablespace, &random_page_cost_here, nullptr);
     const double nodes = Max(info->tuples, 1.0);
     const double uncached =
         info->pages > 0 ? Max(0.0, 1.0 - static_cast<double>(effective_cache_size) / info->pages) : 0.0;
-    const double slot_cost = cpu_tuple_cost + 4 * cpu_operator_cost + uncached * random_page_cost_here;
-    *startup_cost = SlotsVisited(nodes, m, Settings().hnsw_ef_search) * slot_cost;
-    *total_cost = *startup_cost + nodes * (m / 2.0) * slot_cost;
+    const double slot_cost =
+        cpu_tuple_cost + kExpansionOperators * cpu_operator_cost + uncached * random_page_cost_here;
+    *startup_cost = SlotsRead(nodes, Settings().hnsw_ef_search) * slot_cost;
+    *total_cost = *startup_cost + nodes * slot_cost;
 }
 
 extern "C" bool hnsw_validate(Oid opclass_oid) {

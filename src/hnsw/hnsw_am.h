@@ -1,7 +1,7 @@
 // The access method's entry points and options.
 #pragma once
 
-#include "pg/pg.h"
+#include "hnsw/hnsw_search.h"
 
 namespace vecann {
 
@@ -10,14 +10,19 @@ struct HnswOptionsData {
     int32 vl_len_;
     int m;
     int ef_construction;
+    int payload;    // PayloadKind or -1
+    int code_bits;  // 0: chosen
 };
 
 // Defines the options; called once from _PG_init.
 void HnswInitOptions();
 
-// Options in force for an index.
-int HnswOptionM(Relation index);
-int HnswOptionEfConstruction(Relation index);
+// The options of an index. m and ef_construction have their defaults filled in; payload is -1 and code_bits 0 where the
+// index chooses.
+HnswShapeOptions HnswOptions(Relation index);
+
+// What the session's last index scan that has ended did.
+SearchCounts HnswLastScan();
 
 extern "C" {
 IndexBuildResult* hnsw_build(Relation heap, Relation index, IndexInfo* index_info);

@@ -13,7 +13,7 @@ constexpr int64 kPhaseLog = 3;
 
 struct BuildState {
     HnswContext ctx;
-    void* payload;
+    IndexedVector value;
     double indexed;
     int64 seen;
 };
@@ -24,8 +24,8 @@ void BuildRow(Relation, ItemPointer tid, Datum* values, bool* isnull, bool, void
     if (isnull[0]) return;
     HnswContext* ctx = &state->ctx;
     MemoryContext old = MemoryContextSwitchTo(ctx->memory);
-    if (ctx->desc->extract(values[0], ctx->meta.dim, state->payload)) {
-        HnswInsertRow(ctx, state->payload, tid);
+    if (HnswExtract(ctx->form, values[0], &state->value)) {
+        HnswInsertRow(ctx, &state->value, tid);
         state->indexed += 1;
     }
     MemoryContextSwitchTo(old);
@@ -47,11 +47,11 @@ int HnswIndexDimensions(Relation index) {
 namespace {
 
 HnswMetaData MetaFor(Relation index) {
-    const int m = HnswOptionM(index), ef_construction = HnswOptionEfConstruction(index);
-    if (ef_construction < 2 * m)
+    const HnswShapeOptions options = HnswOptions(index);
+    if (options.ef_construction < 2 * options.m)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("ef_construction must be greater than or equal to 2 * m")));
-    return HnswMakeMeta(*OpClassOf(index), HnswIndexDimensions(index), m, ef_construction);
+    return HnswMakeMeta(*OpClassOf(index), HnswIndexDimensions(index), options);
 }
 
 }  // namespace
@@ -63,7 +63,8 @@ extern "C" IndexBuildResult* hnsw_build(Relation heap, Relation index, IndexInfo
     memset(static_cast<void*>(&state), 0, sizeof(state));
     MemoryContext memory = AllocSetContextCreate(CurrentMemoryContext, "hnsw build row", ALLOCSET_DEFAULT_SIZES);
     HnswOpen(&state.ctx, index, WriteMode::kBuild, memory);
-    state.payload = palloc(state.ctx.meta.payload_size);
+    Arena long_arena = MakeArena(CurrentMemoryContext);
+    state.value.Init(&long_arena, state.ctx.form);
 
     pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kPhaseInsert);
     BlockNumber heap_pages;

@@ -12,7 +12,7 @@ namespace {
 // One insert under way.
 struct Insertion {
     HnswContext* ctx;
-    const void* payload;
+    const IndexedVector* value;
     ItemPointerData tid;
     int level;          // top layer of the new vector
     int linked_levels;  // layers 0 .. linked_levels - 1 have neighbours in edges[]
@@ -22,21 +22,14 @@ struct Insertion {
 
 static_assert(std::is_trivially_destructible_v<Insertion>);
 
-// The paper's level distribution: floor(-ln(u) / ln(m)).
-int RandomLevel(int m) {
-    const double u = 1.0 - pg_prng_double(&pg_global_prng_state);
-    const double level = -log(u) / log(static_cast<double>(m));
-    return static_cast<int>(Min(level, static_cast<double>(kHnswMaxLevel)));
-}
-
-// Adds the row to a live node of the same payload in the beam. The distance between equal payloads is the same float
-// everywhere, so only entries at exactly that distance are looked at.
+// Adds the row to a live node of the same vector among those found. Equal vectors have equal payloads, whose hash tells
+// unequal ones apart that lost their difference.
 bool JoinDuplicate(const Insertion& in, const LayerSearch& search) {
-    const float self = in.ctx->distance(in.payload, in.payload, in.ctx->meta.dim);
-    for (const BeamEntry& entry : search.beam) {
-        if (!entry.live || entry.distance != self) continue;
+    const size_t size = in.ctx->meta.payload_size;
+    for (const FoundSlot& slot : search.found) {
+        if (!slot.live || memcmp(slot.payload, in.value->payload, size) != 0) continue;
         ItemPointerData tid = in.tid;
-        if (HnswAppendTid(*in.ctx, entry.id, entry.generation, in.payload, &tid)) return true;
+        if (HnswAppendTid(*in.ctx, slot.id, slot.generation, in.value->payload, &tid)) return true;
     }
     return false;
 }
@@ -47,36 +40,28 @@ enum class Found { kDuplicate, kNeighbours, kNothingLive };
 Found SearchAndChoose(Insertion* in) {
     HnswContext* ctx = in->ctx;
     for (;;) {
+        CHECK_FOR_INTERRUPTS();
         in->linked_levels = 0;
-        int level = in->level;
-        BeamEntry start;
-        if (!HnswDescend(ctx, in->payload, &level, &start)) return Found::kNothingLive;
-        bool restarted = false, any_live = false;
-        for (int at = level; at >= 0 && !restarted; --at) {
+        Entrance at;
+        if (!HnswDescend(ctx, *in->value, in->level, &at)) return Found::kNothingLive;
+        const int top = at.level;
+        bool lost = false;
+        while (!lost) {
             LayerSearch search;
-            search.Init(ctx, in->payload, at, ctx->meta.ef_construction, LiveRule::kNotDeleted, false);
-            restarted = !search.Seed(start);
-            if (restarted) break;
+            search.Init(ctx, in->value, at.level, ctx->meta.ef_construction);
+            search.keep_payloads = true;
+            lost = !HnswEnter(&search, at);
+            if (lost) break;
             search.Settle(0);
-            if (at == 0) VECANN_RACE_POINT("hnsw-insert-before-join");
-            if (at == 0 && JoinDuplicate(*in, search)) return Found::kDuplicate;
-            HnswChooseFromBeam(ctx, search, at, &in->edges[at]);
-            any_live = in->edges[at].count > 0;
-            if (at == 0) break;
-            // Go down from the nearest slot of this layer.
-            ProbedSlot slot;
-            const BeamEntry nearest = *search.beam.begin();
-            restarted = !HnswProbe(*ctx, nearest.id, PageKind::kUpper, kAnyGeneration, nullptr, &slot) ||
-                        slot.generation != nearest.generation;
-            if (restarted) break;
-            start.id = slot.down;
-            restarted = !HnswProbe(*ctx, start.id, KindOfLevel(at - 1), kAnyGeneration, in->payload, &slot) ||
-                        slot.level != at - 1;
-            start.generation = slot.generation;
+            if (at.level == 0) VECANN_RACE_POINT("hnsw-insert-before-join");
+            if (at.level == 0 && JoinDuplicate(*in, search)) return Found::kDuplicate;
+            HnswChooseFromSearch(&search, &in->edges[at.level]);
+            if (at.level == 0) break;
+            lost = !HnswStepDown(search, &at);
         }
-        if (restarted) continue;
-        in->linked_levels = level + 1;
-        return any_live ? Found::kNeighbours : Found::kNothingLive;
+        if (lost) continue;
+        in->linked_levels = top + 1;
+        return in->edges[0].count > 0 ? Found::kNeighbours : Found::kNothingLive;
     }
 }
 
@@ -89,7 +74,12 @@ void FillSlot(const HnswContext& ctx, const SlotView& slot, int level, const voi
     slot.header->up = slot.header->down = slot.header->tid_chain = kInvalidId;
     const int n = edges != nullptr ? edges->count : 0;
     slot.header->edge_count = static_cast<uint16>(n);
-    if (n > 0) memcpy(slot.edges, edges->edges, static_cast<size_t>(n) * sizeof(EdgeData));
+    const size_t size = static_cast<size_t>(n);
+    if (n > 0) {
+        memcpy(static_cast<void*>(slot.edges), edges->edges, size * sizeof(EdgeData));
+        memcpy(slot.codes, edges->codes, size * ctx.meta.code_size);
+    }
+    memset(static_cast<void*>(slot.tids), 0, kHnswInlineTids * sizeof(TidEntryData));
     memcpy(slot.payload, payload, ctx.meta.payload_size);
 }
 
@@ -102,18 +92,18 @@ void PlaceNode(Insertion* in) {
     const HnswContext& ctx = *in->ctx;
     for (;;) {
         const BlockNumber block = PageWithFreeSlot(ctx.index, ctx.mode, HnswFreeList(ctx.meta, PageKind::kNode));
-        HnswCheckIdRange(ctx.index, block, ctx.meta.ids_per_block);
+        HnswCheckIdRange(ctx.index, block, ctx.meta.slots);
         LockedPage page(ctx.index, block, BUFFER_LOCK_EXCLUSIVE);
         page.Check(PageKind::kNode);
         const int at = HnswFindFreeSlot(ctx.meta, page.page(), PageKind::kNode);
         if (at < 0) continue;
         PageTxn txn(ctx.index, ctx.mode);
-        const SlotView slot = SlotAt(ctx.meta, txn.Register(page.buffer()), PageKind::kNode, at);
-        FillSlot(ctx, slot, 0, in->payload, EdgesOfLevel(*in, 0));
+        const SlotView slot = SlotAt(ctx.meta, txn.Register(page.buffer()), at);
+        FillSlot(ctx, slot, 0, in->value->payload, EdgesOfLevel(*in, 0));
         slot.tids[0].tid = in->tid;
         slot.tids[0].flags = 0;
         slot.header->tid_count = 1;
-        in->slots[0] = {IdOf(ctx.meta, block, at), slot.header->generation, in->payload};
+        in->slots[0] = {IdOf(ctx.meta, block, at), slot.header->generation, in->value->vector};
         txn.Commit();
         return;
     }
@@ -125,20 +115,19 @@ void PlaceUpper(Insertion* in, int level) {
     const LinkEnd& below = in->slots[level - 1];
     for (;;) {
         const BlockNumber block = PageWithFreeSlot(ctx.index, ctx.mode, HnswFreeList(ctx.meta, PageKind::kUpper));
-        HnswCheckIdRange(ctx.index, block, ctx.meta.ids_per_block);
+        HnswCheckIdRange(ctx.index, block, ctx.meta.slots);
         LockedPair pair(ctx.index, block, BlockOfId(ctx.meta, below.id));
         pair.a().Check(PageKind::kUpper);
         const int at = HnswFindFreeSlot(ctx.meta, pair.a().page(), PageKind::kUpper);
         if (at < 0) continue;
         const uint32 id = IdOf(ctx.meta, block, at);
         PageTxn txn(ctx.index, ctx.mode);
-        const SlotView slot = SlotAt(ctx.meta, txn.Register(pair.a().buffer()), PageKind::kUpper, at);
-        const SlotView under =
-            SlotAt(ctx.meta, txn.Register(pair.b().buffer()), KindOfLevel(level - 1), SlotOfId(ctx.meta, below.id));
-        FillSlot(ctx, slot, level, in->payload, EdgesOfLevel(*in, level));
+        const SlotView slot = SlotAt(ctx.meta, txn.Register(pair.a().buffer()), at);
+        const SlotView under = SlotAt(ctx.meta, txn.Register(pair.b().buffer()), SlotOfId(ctx.meta, below.id));
+        FillSlot(ctx, slot, level, in->value->payload, EdgesOfLevel(*in, level));
         slot.header->down = below.id;
         under.header->up = id;
-        in->slots[level] = {id, slot.header->generation, in->payload};
+        in->slots[level] = {id, slot.header->generation, in->value->vector};
         txn.Commit();
         return;
     }
@@ -166,12 +155,20 @@ bool UpdateEntry(const Insertion& in, bool linked) {
 
 }  // namespace
 
-void HnswInsertRow(HnswContext* ctx, const void* payload, ItemPointer tid) {
+int HnswRandomLevel() {
+    const double u = 1.0 - pg_prng_double(&pg_global_prng_state);
+    const double level = -log(u) / log(static_cast<double>(kLayerRatio));
+    return static_cast<int>(Min(level, static_cast<double>(kHnswMaxLevel)));
+}
+
+void HnswInsertRow(HnswContext* ctx, IndexedVector* value, ItemPointer tid) {
+    HnswEncodePayload(ctx->form, value);
+    HnswPrepareQuery(ctx->form, value);
     Insertion in;
     in.ctx = ctx;
-    in.payload = payload;
+    in.value = value;
     in.tid = *tid;
-    in.level = RandomLevel(ctx->meta.m);
+    in.level = HnswRandomLevel();
     for (int i = 0; i <= in.level; ++i)
         in.edges[i] = HnswMakeEdgeList(ctx);
 
@@ -214,10 +211,11 @@ extern "C" bool hnsw_insert(Relation index, Datum* values, bool* isnull, ItemPoi
     MemoryContext old = MemoryContextSwitchTo(memory);
     HnswContext ctx;
     HnswOpen(&ctx, index, WriteMode::kLogged, memory);
-    void* payload = palloc(ctx.meta.payload_size);
-    if (ctx.desc->extract(values[0], ctx.meta.dim, payload)) {
+    IndexedVector value;
+    value.Init(&ctx.arena, ctx.form);
+    if (HnswExtract(ctx.form, values[0], &value)) {
         HnswLockInserts(index);
-        HnswInsertRow(&ctx, payload, heap_tid);
+        HnswInsertRow(&ctx, &value, heap_tid);
         HnswUnlockInserts(index);
     }
     MemoryContextSwitchTo(old);

@@ -2,86 +2,167 @@
 // exclusive lock is compared again under it.
 #include "hnsw/hnsw_link.h"
 
+#include <algorithm>
+
 #include "pg/race_point.h"
 
 namespace vecann {
 
 namespace {
 
-bool Contains(const EdgeData* edges, int n, uint32 id) {
+int IndexOf(const EdgeData* edges, int n, uint32 id) {
     for (int i = 0; i < n; ++i)
-        if (edges[i].id == id) return true;
-    return false;
-}
-
-EdgeData MakeEdge(uint32 id, uint32 generation) {
-    return {id, static_cast<uint8>(generation & 0xFF), {0, 0, 0}};
+        if (edges[i].id == id) return i;
+    return -1;
 }
 
 bool IsLiveSlot(const SlotView& slot, uint32 generation) {
     return slot.state() == SlotState::kLive && slot.header->generation == generation;
 }
 
-void WriteEdges(const SlotView& slot, const EdgeData* edges, int n) {
+// Makes edge `at` of a list, with its code: seen from `from`.
+void EncodeEdge(HnswContext* ctx, const float* from, const LinkEnd& to, int at, EdgeList* out) {
+    EdgeData* edge = &out->edges[at];
+    memset(static_cast<void*>(edge), 0, sizeof(*edge));
+    const VectorForm& form = ctx->form;
+    if (form.has_codes()) {
+        float* scratch = ctx->arena.Allocate<float>(static_cast<size_t>(form.dim));
+        EncodeNeighbour(form.shape, form.code_metric(), from, to.vector, edge,
+                        out->codes + static_cast<size_t>(at) * ctx->meta.code_size, scratch);
+        ctx->arena.Release(scratch, static_cast<size_t>(form.dim));
+    }
+    edge->id = to.id;
+    edge->generation = static_cast<uint8>(to.generation & 0xFF);
+    out->generations[at] = to.generation;
+    out->vectors[at] = to.vector;
+}
+
+// Writes the edges of a slot: those that stood there stay where they are, the others fill the gaps.
+void WriteEdges(const HnswMetaData& meta, const SlotView& slot, const EdgeList& list) {
+    const size_t code_size = meta.code_size;
+    bool placed[2 * kHnswMaxM + 1] = {};
+    int n = slot.header->edge_count;
+    bool stays[2 * kHnswMaxM + 1] = {};
+    for (int i = 0; i < n; ++i) {
+        const int at = IndexOf(list.edges, list.count, slot.edges[i].id);
+        if (at < 0) continue;
+        stays[i] = placed[at] = true;
+    }
+    auto put = [&](int to, const EdgeData& edge, const char* code) {
+        slot.edges[to] = edge;
+        memcpy(slot.codes + static_cast<size_t>(to) * code_size, code, code_size);
+    };
+    int next = 0;
+    const int count = list.count;
+    for (int i = 0; i < count; ++i) {
+        if (i < n && stays[i]) continue;
+        while (next < count && placed[next])
+            ++next;
+        if (next < count) {
+            put(i, list.edges[next], list.codes + static_cast<size_t>(next) * code_size);
+            placed[next] = true;
+            continue;
+        }
+        // The list has become shorter: what stays comes down from behind.
+        while (n > i && !stays[n - 1])
+            --n;
+        put(i, slot.edges[n - 1], slot.codes + static_cast<size_t>(n - 1) * code_size);
+        stays[--n] = false;
+    }
     const int old = slot.header->edge_count;
-    memcpy(slot.edges, edges, static_cast<size_t>(n) * sizeof(EdgeData));
-    if (old > n) memset(static_cast<void*>(slot.edges + n), 0, static_cast<size_t>(old - n) * sizeof(EdgeData));
-    slot.header->edge_count = static_cast<uint16>(n);
+    if (old > count) {
+        memset(static_cast<void*>(slot.edges + count), 0, static_cast<size_t>(old - count) * sizeof(EdgeData));
+        memset(slot.codes + static_cast<size_t>(count) * code_size, 0, static_cast<size_t>(old - count) * code_size);
+    }
+    slot.header->edge_count = static_cast<uint16>(count);
 }
 
 enum class Append { kDone, kFull, kGone };
 
-// Appends the edge when there is room. On kFull, copies the edges and payload of `from`.
-Append AppendEdge(const HnswContext& ctx, int level, const LinkEnd& from, const EdgeData& edge, EdgeData* copy,
-                  void* payload) {
-    const PageKind kind = KindOfLevel(level);
-    LockedPage page(ctx.index, BlockOfId(ctx.meta, from.id), BUFFER_LOCK_EXCLUSIVE, ctx.strategy);
-    const SlotView slot = HnswCheckedSlot(ctx.meta, ctx.index, page, kind, from.id);
+// Appends the only edge of `list` when there is room. On kFull, copies the edges of `from`.
+Append AppendEdge(HnswContext* ctx, int level, const LinkEnd& from, const EdgeList& list, EdgeCopy* copy) {
+    const HnswMetaData& meta = ctx->meta;
+    LockedPage page(ctx->index, BlockOfId(meta, from.id), BUFFER_LOCK_EXCLUSIVE, ctx->strategy);
+    const SlotView slot = HnswCheckedSlot(meta, ctx->index, page, KindOfLevel(level), from.id);
     if (!IsLiveSlot(slot, from.generation)) return Append::kGone;
     const int n = slot.header->edge_count;
-    if (Contains(slot.edges, n, edge.id)) return Append::kDone;
-    if (n < MaxEdges(ctx.meta, level)) {
-        PageTxn txn(ctx.index, ctx.mode);
-        const SlotView edit = SlotAt(ctx.meta, txn.Register(page.buffer()), kind, SlotOfId(ctx.meta, from.id));
-        edit.edges[n] = edge;
+    if (IndexOf(slot.edges, n, list.edges[0].id) >= 0) return Append::kDone;
+    if (n < meta.max_edges) {
+        PageTxn txn(ctx->index, ctx->mode);
+        const SlotView edit = SlotAt(meta, txn.Register(page.buffer()), SlotOfId(meta, from.id));
+        edit.edges[n] = list.edges[0];
+        memcpy(edit.codes + static_cast<size_t>(n) * meta.code_size, list.codes, meta.code_size);
         edit.header->edge_count = static_cast<uint16>(n + 1);
         txn.Commit();
         return Append::kDone;
     }
-    memcpy(copy, slot.edges, static_cast<size_t>(n) * sizeof(EdgeData));
-    memcpy(payload, slot.payload, ctx.meta.payload_size);
+    copy->count = n;
+    memcpy(static_cast<void*>(copy->edges), slot.edges, static_cast<size_t>(n) * sizeof(EdgeData));
+    memcpy(copy->codes, slot.codes, static_cast<size_t>(n) * meta.code_size);
     return Append::kFull;
+}
+
+float* DecodedVector(HnswContext* ctx, const void* payload) {
+    float* vector = ctx->arena.Allocate<float>(static_cast<size_t>(ctx->form.dim));
+    DecodePayload(ctx->form.payload, payload, ctx->form.dim, vector);
+    return vector;
+}
+
+// The vector of a slot that is still of this generation; null otherwise.
+const float* VectorOf(HnswContext* ctx, int level, const LinkEnd& slot) {
+    char* payload = ctx->arena.Allocate<char>(ctx->meta.payload_size);
+    ProbedSlot probed;
+    if (!HnswProbe(ctx, slot.id, KindOfLevel(level), kAnyGeneration, &probed, payload)) return nullptr;
+    return probed.generation == slot.generation ? DecodedVector(ctx, payload) : nullptr;
+}
+
+// The back edge for a full list: chooses again among the old edges and `to`. False when `to` is not wanted.
+bool ChooseAgain(HnswContext* ctx, int level, const LinkEnd& from, const LinkEnd& to, const EdgeCopy& old,
+                 bool must_accept, EdgeList* chosen) {
+    const int max = ctx->meta.max_edges;
+    CandidateSet candidates;
+    candidates.Init(ctx, from.vector, level);
+    candidates.AddKnown(to.id, to.generation, to.vector);
+    for (int i = 0; i < old.count; ++i)
+        candidates.AddSlot(old.edges[i].id, old.edges[i].generation, true);
+    candidates.Choose(max, max, &old, chosen);
+    if (IndexOf(chosen->edges, chosen->count, to.id) >= 0) return true;
+    if (!must_accept) return false;
+    if (chosen->count == max) --chosen->count;
+    EncodeEdge(ctx, from.vector, to, chosen->count++, chosen);
+    return true;
 }
 
 }  // namespace
 
 EdgeList HnswMakeEdgeList(HnswContext* ctx) {
-    const size_t room = static_cast<size_t>(MaxEdges(ctx->meta, 0)) + 1;
-    return {ctx->arena.Allocate<EdgeData>(room), ctx->arena.Allocate<uint32>(room), 0};
+    const size_t room = static_cast<size_t>(ctx->meta.max_edges) + 1;
+    return {ctx->arena.Allocate<EdgeData>(room), ctx->arena.Allocate<char>(room * ctx->meta.code_size + 1),
+            ctx->arena.Allocate<uint32>(room), ctx->arena.Allocate<const float*>(room), 0};
 }
 
-void CandidateSet::Init(HnswContext* context, const void* payload, int level) {
+void CandidateSet::Init(HnswContext* context, const float* chooser, int level) {
     ctx = context;
-    query = payload;
+    vector = chooser;
     kind = KindOfLevel(level);
-    spare = nullptr;
+    payload = context->arena.Allocate<char>(context->meta.payload_size);
     items.Init(&context->arena, 64);
 }
 
 void CandidateSet::AddSlot(uint32 id, int generation, bool any_state) {
-    if (spare == nullptr) spare = ctx->arena.Allocate<char>(ctx->meta.payload_size);
     ProbedSlot slot;
-    slot.payload = spare;
-    if (!HnswProbe(*ctx, id, kind, generation, query, &slot)) return;
-    if (slot.state != SlotState::kLive && !any_state) return;
-    items.Push({slot.distance, id, slot.generation, spare});
-    spare = nullptr;
+    if (!HnswProbe(ctx, id, kind, generation, &slot, payload)) return;
+    if (slot.state == SlotState::kLive || any_state) AddKnown(id, slot.generation, DecodedVector(ctx, payload));
 }
 
-void CandidateSet::AddBeam(const Beam& beam, uint32 self) {
-    for (const BeamEntry& entry : beam) {
-        CHECK_FOR_INTERRUPTS();
-        if (entry.live && entry.id != self) AddSlot(entry.id, static_cast<int>(entry.generation & 0xFF), false);
+void CandidateSet::AddFound(LayerSearch* search, size_t max, uint32 self) {
+    ArenaVec<FoundSlot>& found = search->found;
+    std::sort(found.begin(), found.end(), [](const FoundSlot& a, const FoundSlot& b) {
+        return a.distance < b.distance || (a.distance == b.distance && a.id < b.id);
+    });
+    for (const FoundSlot& slot : found) {
+        if (items.size == max) break;
+        if (slot.live && slot.id != self) AddKnown(slot.id, slot.generation, DecodedVector(ctx, slot.payload));
     }
 }
 
@@ -91,96 +172,103 @@ bool CandidateSet::Has(uint32 id) const {
     return false;
 }
 
-void CandidateSet::AddKnown(uint32 id, uint32 generation, const void* payload) {
-    items.Push({ctx->distance(query, payload, ctx->meta.dim), id, generation, payload});
+void CandidateSet::AddKnown(uint32 id, uint32 generation, const float* known) {
+    items.Push({ctx->form.between(vector, known, static_cast<size_t>(ctx->form.dim)), id, generation, known});
 }
 
-void CandidateSet::Choose(int max, int refill, EdgeList* out) {
+void CandidateSet::Choose(int max, int refill, const EdgeCopy* old, EdgeList* out) {
     const size_t n = SelectNeighbours(items.data, items.size, static_cast<size_t>(max), static_cast<size_t>(refill),
-                                      ctx->distance, ctx->meta.dim);
+                                      ctx->form.between, static_cast<size_t>(ctx->form.dim));
+    const size_t code_size = ctx->meta.code_size;
     out->count = static_cast<int>(n);
-    for (size_t i = 0; i < n; ++i) {
-        out->edges[i] = MakeEdge(items[i].id, items[i].generation);
-        out->generations[i] = items[i].generation;
+    for (int i = 0; i < out->count; ++i) {
+        const Candidate& item = items[static_cast<size_t>(i)];
+        const LinkEnd to = {item.id, item.generation, static_cast<const float*>(item.payload)};
+        const int known = old != nullptr ? IndexOf(old->edges, old->count, to.id) : -1;
+        if (known < 0 || old->edges[known].generation != static_cast<uint8>(to.generation & 0xFF)) {
+            EncodeEdge(ctx, vector, to, i, out);
+            continue;
+        }
+        out->edges[i] = old->edges[known];
+        memcpy(out->codes + static_cast<size_t>(i) * code_size, old->codes + static_cast<size_t>(known) * code_size,
+               code_size);
+        out->generations[i] = to.generation;
+        out->vectors[i] = to.vector;
     }
 }
 
-void HnswChooseFromBeam(HnswContext* ctx, const LayerSearch& search, int level, EdgeList* out) {
+void HnswChooseFromSearch(LayerSearch* search, EdgeList* out) {
+    HnswContext* ctx = search->ctx;
     CandidateSet candidates;
-    candidates.Init(ctx, search.query, level);
-    candidates.AddBeam(search.beam, kInvalidId);
-    candidates.Choose(ctx->meta.m, ctx->meta.m, out);
+    candidates.Init(ctx, search->query->vector, search->level);
+    candidates.AddFound(search, ctx->meta.ef_construction, kInvalidId);
+    const int m = Min<int>(ctx->meta.m, ctx->meta.max_edges);
+    candidates.Choose(m, m, nullptr, out);
 }
 
 void HnswAddBackEdge(HnswContext* ctx, int level, const LinkEnd& from, const LinkEnd& to, bool must_accept) {
-    const int max = MaxEdges(ctx->meta, level);
-    EdgeData* old = ctx->arena.Allocate<EdgeData>(static_cast<size_t>(max));
-    void* payload = ctx->arena.Allocate<char>(ctx->meta.payload_size);
-    EdgeList chosen = HnswMakeEdgeList(ctx);
+    LinkEnd end = from;
+    if (end.vector == nullptr) end.vector = VectorOf(ctx, level, end);
+    if (end.vector == nullptr) return;
+    EdgeCopy old;
+    old.Init(&ctx->arena, ctx->meta);
+    EdgeList single = HnswMakeEdgeList(ctx), chosen = HnswMakeEdgeList(ctx);
+    EncodeEdge(ctx, end.vector, to, 0, &single);
     for (;;) {
         CHECK_FOR_INTERRUPTS();
-        if (AppendEdge(*ctx, level, from, MakeEdge(to.id, to.generation), old, payload) != Append::kFull) return;
-        CandidateSet candidates;
-        candidates.Init(ctx, payload, level);
-        candidates.AddKnown(to.id, to.generation, to.payload);
-        for (int i = 0; i < max; ++i)
-            candidates.AddSlot(old[i].id, old[i].generation, true);
-        candidates.Choose(max, max, &chosen);
-        if (!Contains(chosen.edges, chosen.count, to.id)) {
-            if (!must_accept) return;
-            if (chosen.count == max) --chosen.count;
-            chosen.generations[chosen.count] = to.generation;
-            chosen.edges[chosen.count++] = MakeEdge(to.id, to.generation);
-        }
+        if (AppendEdge(ctx, level, end, single, &old) != Append::kFull) return;
+        if (!ChooseAgain(ctx, level, end, to, old, must_accept, &chosen)) return;
         VECANN_RACE_POINT("hnsw-link-before-replace");
-        if (HnswReplaceEdges(*ctx, level, from, old, max, chosen)) return;
+        if (HnswReplaceEdges(ctx, level, end, old, chosen)) return;
     }
 }
 
-bool HnswReplaceEdges(const HnswContext& ctx, int level, const LinkEnd& end, const EdgeData* old, int old_count,
-                      const EdgeList& edges) {
-    const PageKind kind = KindOfLevel(level);
-    LockedPage page(ctx.index, BlockOfId(ctx.meta, end.id), BUFFER_LOCK_EXCLUSIVE, ctx.strategy);
-    const SlotView slot = HnswCheckedSlot(ctx.meta, ctx.index, page, kind, end.id);
-    if (!IsLiveSlot(slot, end.generation) || slot.header->edge_count != old_count) return false;
-    if (memcmp(slot.edges, old, static_cast<size_t>(old_count) * sizeof(EdgeData)) != 0) return false;
-    PageTxn txn(ctx.index, ctx.mode);
-    WriteEdges(SlotAt(ctx.meta, txn.Register(page.buffer()), kind, SlotOfId(ctx.meta, end.id)), edges.edges,
-               edges.count);
+bool HnswReplaceEdges(HnswContext* ctx, int level, const LinkEnd& end, const EdgeCopy& old, const EdgeList& edges) {
+    LockedPage page(ctx->index, BlockOfId(ctx->meta, end.id), BUFFER_LOCK_EXCLUSIVE, ctx->strategy);
+    const SlotView slot = HnswCheckedSlot(ctx->meta, ctx->index, page, KindOfLevel(level), end.id);
+    if (!IsLiveSlot(slot, end.generation) || slot.header->edge_count != old.count) return false;
+    if (memcmp(slot.edges, old.edges, static_cast<size_t>(old.count) * sizeof(EdgeData)) != 0) return false;
+    PageTxn txn(ctx->index, ctx->mode);
+    WriteEdges(ctx->meta, SlotAt(ctx->meta, txn.Register(page.buffer()), SlotOfId(ctx->meta, end.id)), edges);
     txn.Commit();
     return true;
 }
 
 void HnswAddBackEdges(HnswContext* ctx, int level, const LinkEnd& slot, const EdgeList& edges) {
     for (int i = 0; i < edges.count; ++i)
-        HnswAddBackEdge(ctx, level, {edges.edges[i].id, edges.generations[i], nullptr}, slot, i == 0);
+        HnswAddBackEdge(ctx, level, {edges.edges[i].id, edges.generations[i], edges.vectors[i]}, slot, i == 0);
 }
 
 bool HnswRelinkSlot(HnswContext* ctx, int level, const LinkEnd& slot) {
     const PageKind kind = KindOfLevel(level);
-    EdgeData* old = ctx->arena.Allocate<EdgeData>(static_cast<size_t>(MaxEdges(ctx->meta, level)));
+    IndexedVector query;
+    query.Init(&ctx->arena, ctx->form);
+    memcpy(query.vector, slot.vector, static_cast<size_t>(ctx->form.dim) * sizeof(float));
+    HnswPrepareQuery(ctx->form, &query);
+    EdgeCopy old;
+    old.Init(&ctx->arena, ctx->meta);
     EdgeList chosen = HnswMakeEdgeList(ctx);
     for (;;) {
         CHECK_FOR_INTERRUPTS();
-        const int old_count = HnswReadEdges(*ctx, slot.id, kind, slot.generation, old);
-        BeamEntry start;
-        int reached = level;
-        if (old_count < 0 || !HnswDescend(ctx, slot.payload, &reached, &start)) return false;
-        if (reached != level) return false;
+        if (!HnswReadEdges(ctx, slot.id, kind, slot.generation, &old)) return false;
+        Entrance start;
+        if (!HnswDescend(ctx, query, level, &start) || start.level != level) return false;
         LayerSearch search;
-        search.Init(ctx, slot.payload, level, ctx->meta.ef_construction, LiveRule::kNotDeleted, false);
-        if (!search.Seed(start)) continue;
+        search.Init(ctx, &query, level, ctx->meta.ef_construction);
+        search.keep_payloads = true;
+        if (!HnswEnter(&search, start)) continue;
         search.Settle(0);
         CandidateSet candidates;
-        candidates.Init(ctx, slot.payload, level);
-        candidates.AddBeam(search.beam, slot.id);
-        for (int i = 0; i < old_count; ++i)
-            if (!candidates.Has(old[i].id)) candidates.AddSlot(old[i].id, old[i].generation, false);
-        candidates.Choose(MaxEdges(ctx->meta, level), ctx->meta.m, &chosen);
+        candidates.Init(ctx, slot.vector, level);
+        candidates.AddFound(&search, ctx->meta.ef_construction, slot.id);
+        for (int i = 0; i < old.count; ++i)
+            if (!candidates.Has(old.edges[i].id))
+                candidates.AddSlot(old.edges[i].id, old.edges[i].generation, false);
+        candidates.Choose(ctx->meta.max_edges, Min(ctx->meta.m, ctx->meta.max_edges), &old, &chosen);
         if (chosen.count == 0) return false;
-        if (HnswReplaceEdges(*ctx, level, slot, old, old_count, chosen)) break;
+        if (HnswReplaceEdges(ctx, level, slot, old, chosen)) break;
         ProbedSlot now;
-        if (!HnswProbe(*ctx, slot.id, kind, static_cast<int>(slot.generation & 0xFF), nullptr, &now) ||
+        if (!HnswProbe(ctx, slot.id, kind, static_cast<int>(slot.generation & 0xFF), &now) ||
             now.state != SlotState::kLive)
             return false;
     }

@@ -8,45 +8,48 @@
 
 namespace vecann {
 
-// The edges a slot shall have, with room for MaxEdges of its layer.
+// The edges a slot shall have, with room for max_edges + 1.
 struct EdgeList {
     EdgeData* edges;
-    uint32* generations;  // full generation of each target
+    char* codes;
+    uint32* generations;    // full generation of each target
+    const float** vectors;  // of each target; null where not known
     int count;
 };
 
 EdgeList HnswMakeEdgeList(HnswContext* ctx);
 
-// Candidates with their payloads, gathered one by one. Memory lives in ctx->memory.
+// Candidates with their vectors, gathered one by one. Memory lives in ctx->memory.
 struct CandidateSet {
     HnswContext* ctx;
-    const void* query;  // payload of the slot that chooses
+    const float* vector;  // of the slot that chooses
     PageKind kind;
-    char* spare;  // room for a payload, not taken yet
+    char* payload;  // scratch
     ArenaVec<Candidate> items;
 
-    void Init(HnswContext* context, const void* payload, int level);
+    void Init(HnswContext* context, const float* chooser, int level);
     // Reads a slot and takes it as a candidate when it is live (or, with `any_state`, deleted). Knows no repeats: the
     // caller offers each id once. `generation`: low 8 bits or kAnyGeneration.
     void AddSlot(uint32 id, int generation, bool any_state);
-    // The live entries of a settled beam, without `self` (kInvalidId: nothing is left out).
-    void AddBeam(const Beam& beam, uint32 self);
+    // The nearest `max` live slots that a search found and kept the payloads of, without `self` (kInvalidId: none).
+    void AddFound(LayerSearch* search, size_t max, uint32 self);
     bool Has(uint32 id) const;
-    // A candidate whose payload the caller keeps alive.
-    void AddKnown(uint32 id, uint32 generation, const void* payload);
-    // Chooses at most `max`, refilled to `refill`.
-    void Choose(int max, int refill, EdgeList* out);
+    // A candidate whose vector the caller keeps alive.
+    void AddKnown(uint32 id, uint32 generation, const float* known);
+    // Chooses at most `max`, refilled to `refill`, and encodes them; codes of edges that are in `old` (may be null)
+    // are taken over.
+    void Choose(int max, int refill, const EdgeCopy* old, EdgeList* out);
 };
 
 static_assert(std::is_trivially_destructible_v<CandidateSet> && std::is_trivially_destructible_v<EdgeList>);
 
-// Chooses neighbours for the query among the live entries of a settled beam.
-void HnswChooseFromBeam(HnswContext* ctx, const LayerSearch& search, int level, EdgeList* out);
+// Chooses neighbours for the query among what a settled search found.
+void HnswChooseFromSearch(LayerSearch* search, EdgeList* out);
 
 struct LinkEnd {
     uint32 id;
     uint32 generation;
-    const void* payload;  // null when not needed
+    const float* vector;  // null when not known
 };
 
 // Adds the edge from -> to. When `from` is full it chooses again among its neighbours and `to`; with `must_accept`,
@@ -54,8 +57,8 @@ struct LinkEnd {
 void HnswAddBackEdge(HnswContext* ctx, int level, const LinkEnd& from, const LinkEnd& to, bool must_accept);
 
 // Writes an edge list if the slot is still live, of this generation, and has exactly the edges `old`; false otherwise.
-bool HnswReplaceEdges(const HnswContext& ctx, int level, const LinkEnd& slot, const EdgeData* old, int old_count,
-                      const EdgeList& edges);
+// Edges that were there keep their places, so that the record is short.
+bool HnswReplaceEdges(HnswContext* ctx, int level, const LinkEnd& slot, const EdgeCopy& old, const EdgeList& edges);
 
 // Adds the back edges of a slot that has just been given `edges`: every target is asked, the nearest must accept.
 void HnswAddBackEdges(HnswContext* ctx, int level, const LinkEnd& slot, const EdgeList& edges);

@@ -5,26 +5,63 @@ namespace vecann {
 
 namespace {
 
-size_t SlotSize(int m, size_t payload, bool node) {
-    const size_t edges = static_cast<size_t>(node ? 2 * m : m) * sizeof(EdgeData);
-    const size_t tids = node ? kHnswInlineTids * sizeof(TidEntryData) : 0;
-    return TYPEALIGN(4, sizeof(SlotHeaderData) + tids + edges + payload);
+constexpr size_t kFixedSlotBytes = sizeof(SlotHeaderData) + kHnswInlineTids * sizeof(TidEntryData);
+
+// More dimensions of a residual than these add little to an estimate: after the rotation any of them is as good as any
+// other (README.md, "Layout").
+constexpr int kMaxCodeDimensions = 1024;
+
+// Below, a code has two bits a dimension: one bit of a few dimensions says too little.
+constexpr int kTwoBitDimensions = 256;
+
+// Of the 2 m neighbours wished for, a page layout must leave room for this share.
+constexpr double kLeastDegree = 0.75;
+
+// Fewer neighbours make no graph worth searching.
+constexpr int kLeastEdges = 8;
+
+int ChooseCodeBits(int dim) {
+    return dim < kTwoBitDimensions ? 2 : 1;
+}
+
+size_t EdgeBytes(const HnswMetaData& meta) {
+    return sizeof(EdgeData) + meta.code_size;
+}
+
+// Edges of a slot when a page holds `slots` of them; negative when not even the vector fits.
+int EdgesThatFit(const HnswMetaData& meta, int slots) {
+    const int room = static_cast<int>(kPageRoom / static_cast<size_t>(slots)) & ~7;
+    const int left = room - static_cast<int>(kFixedSlotBytes) - meta.payload_size;
+    return left < 0 ? -1 : left / static_cast<int>(EdgeBytes(meta));
+}
+
+// Sets max_edges, slots and slot_size: as many slots to a page as leave each enough of the 2 m edges wished for.
+void ChooseSlots(HnswMetaData* meta) {
+    const int wish = 2 * meta->m;
+    const int least = static_cast<int>(std::ceil(kLeastDegree * wish));
+    int slots = 1;
+    while (EdgesThatFit(*meta, slots + 1) >= least)
+        ++slots;
+    const int edges = Min(wish, EdgesThatFit(*meta, slots));
+    meta->max_edges = static_cast<uint16>(Max(edges, 0));
+    meta->slots = static_cast<uint16>(slots);
+    meta->slot_size = static_cast<uint16>(kFixedSlotBytes + meta->payload_size + meta->max_edges * EdgeBytes(*meta));
 }
 
 // Do the sizes follow from each other? Whoever reads slots by them then stays on the page.
 bool AreSoundSizes(const HnswMetaData& meta) {
-    if (meta.m < kHnswMinM || meta.m > kHnswMaxM) return false;
-    const size_t node = SlotSize(meta.m, meta.payload_size, true), upper = SlotSize(meta.m, meta.payload_size, false);
-    return node <= kPageRoom && meta.node_slot_size == node && meta.upper_slot_size == upper &&
-           meta.node_slots == kPageRoom / node && meta.upper_slots == kPageRoom / upper &&
-           meta.ids_per_block == Max(meta.node_slots, meta.upper_slots);
+    if (meta.m < kHnswMinM || meta.m > kHnswMaxM || meta.dim == 0 || meta.slots == 0) return false;
+    if (meta.payload > static_cast<uint8>(PayloadKind::kSq8) || meta.code_bits > kMaxCodeBits) return false;
+    if (meta.max_edges == 0 || meta.max_edges > 2 * meta.m) return false;
+    if (meta.payload_size != PayloadSize(static_cast<PayloadKind>(meta.payload), meta.dim)) return false;
+    if (meta.code_bits > 0 && (meta.code_dim == 0 || meta.code_dim > meta.dim)) return false;
+    if (meta.code_size != HnswCodeShape(meta).bytes()) return false;
+    return meta.slot_size == kFixedSlotBytes + meta.payload_size + meta.max_edges * EdgeBytes(meta) &&
+           static_cast<size_t>(meta.slots) * meta.slot_size <= kPageRoom;
 }
 
-bool NodePageHasFree(Page page, const void* arg) {
+bool SlotPageHasFree(Page page, const void* arg) {
     return HnswFindFreeSlot(*static_cast<const HnswMetaData*>(arg), page, PageKind::kNode) >= 0;
-}
-bool UpperPageHasFree(Page page, const void* arg) {
-    return HnswFindFreeSlot(*static_cast<const HnswMetaData*>(arg), page, PageKind::kUpper) >= 0;
 }
 bool TidPageHasFree(Page page, const void* arg) {
     return HnswFindFreeSlot(*static_cast<const HnswMetaData*>(arg), page, PageKind::kTid) >= 0;
@@ -32,39 +69,34 @@ bool TidPageHasFree(Page page, const void* arg) {
 
 }  // namespace
 
-int HnswMaxDimensions(const OpClassDesc& desc, int m) {
-    int low = 0, high = desc.max_dimensions;
-    while (low < high) {
-        const int middle = (low + high + 1) / 2;
-        if (SlotSize(m, desc.payload_size(middle), true) <= kPageRoom)
-            low = middle;
-        else
-            high = middle - 1;
-    }
-    return low;
+CodeShape HnswCodeShape(const HnswMetaData& meta) {
+    return CodeShape::Make(meta.dim, meta.code_bits, meta.code_bits == 0 ? 0 : meta.code_dim);
 }
 
-HnswMetaData HnswMakeMeta(const OpClassDesc& desc, int dim, int m, int ef_construction) {
-    const int max_dim = HnswMaxDimensions(desc, m);
-    if (dim > max_dim)
-        ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-                        errmsg("column cannot have more than %d dimensions for hnsw index with m = %d", max_dim, m)));
+HnswMetaData HnswMakeMeta(const OpClassDesc& desc, int dim, const HnswShapeOptions& options) {
     HnswMetaData meta;
     memset(&meta, 0, sizeof(meta));
-    const size_t payload = desc.payload_size(dim);
-    const size_t node = SlotSize(m, payload, true), upper = SlotSize(m, payload, false);
     meta.dim = static_cast<uint16>(dim);
-    meta.m = static_cast<uint16>(m);
-    meta.ef_construction = static_cast<uint16>(ef_construction);
+    meta.m = static_cast<uint16>(options.m);
+    meta.ef_construction = static_cast<uint16>(options.ef_construction);
     meta.element = static_cast<uint8>(desc.element);
     meta.metric = static_cast<uint8>(desc.metric);
-    meta.node_slot_size = static_cast<uint16>(node);
-    meta.upper_slot_size = static_cast<uint16>(upper);
-    meta.payload_size = static_cast<uint16>(payload);
-    meta.node_slots = static_cast<uint16>(kPageRoom / node);
-    meta.upper_slots = static_cast<uint16>(kPageRoom / upper);
-    meta.ids_per_block = Max(meta.node_slots, meta.upper_slots);
     meta.entry = kInvalidId;
+    const PayloadKind payload =
+        options.payload < 0 ? PayloadKind::kSq8 : static_cast<PayloadKind>(options.payload);
+    meta.payload = static_cast<uint8>(payload);
+    const size_t payload_size = PayloadSize(payload, dim);
+    if (MetricHasCodes(desc.metric)) {
+        meta.code_bits = static_cast<uint8>(options.code_bits > 0 ? options.code_bits : ChooseCodeBits(dim));
+        meta.code_dim = static_cast<uint16>(Min(dim, kMaxCodeDimensions));
+    }
+    meta.code_size = static_cast<uint16>(HnswCodeShape(meta).bytes());
+    const int least = Min(kLeastEdges, 2 * options.m);
+    if (kFixedSlotBytes + payload_size + static_cast<size_t>(least) * EdgeBytes(meta) > kPageRoom)
+        ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+                        errmsg("a vector of %d dimensions does not fit a page of an hnsw index", dim)));
+    meta.payload_size = static_cast<uint16>(payload_size);
+    ChooseSlots(&meta);
     return meta;
 }
 
@@ -96,12 +128,7 @@ HnswMetaData HnswReadMeta(Relation index) {
 SlotView HnswCheckedSlot(const HnswMetaData& meta, Relation index, const LockedPage& page, PageKind kind, uint32 id) {
     page.Check(kind);
     const int at = SlotOfId(meta, id);
-    if (at >= SlotsOfKind(meta, kind))
-        ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
-                        errmsg("index \"%s\" has a link to slot %d of block %u, which does not exist",
-                               RelationGetRelationName(index), at, page.block()),
-                        errhint("Please REINDEX it.")));
-    const SlotView slot = SlotAt(meta, page.page(), kind, at);
+    const SlotView slot = SlotAt(meta, page.page(), at);
     if (!IsSoundSlot(meta, kind, *slot.header))
         ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
                         errmsg("slot %d of block %u of index \"%s\" has a broken header", at, page.block(),
@@ -111,16 +138,10 @@ SlotView HnswCheckedSlot(const HnswMetaData& meta, Relation index, const LockedP
 }
 
 FreeListKind HnswFreeList(const HnswMetaData& meta, PageKind kind) {
-    switch (kind) {
-        case PageKind::kNode:
-            return {kNodeList, kind, static_cast<size_t>(meta.node_slots) * meta.node_slot_size, NodePageHasFree,
-                    &meta};
-        case PageKind::kUpper:
-            return {kUpperList, kind, static_cast<size_t>(meta.upper_slots) * meta.upper_slot_size, UpperPageHasFree,
-                    &meta};
-        default:
-            return {kTidList, PageKind::kTid, kSegmentsPerPage * sizeof(TidSegmentData), TidPageHasFree, &meta};
-    }
+    if (kind == PageKind::kTid)
+        return {kTidList, kind, kSegmentsPerPage * sizeof(TidSegmentData), TidPageHasFree, &meta};
+    return {kind == PageKind::kNode ? kNodeList : kUpperList, kind, static_cast<size_t>(meta.slots) * meta.slot_size,
+            SlotPageHasFree, &meta};
 }
 
 void HnswCheckIdRange(Relation index, BlockNumber block, int per_block) {
@@ -135,8 +156,8 @@ int HnswFindFreeSlot(const HnswMetaData& meta, Page page, PageKind kind) {
             if (SegmentAt(page, i)->in_use == 0) return i;
         return -1;
     }
-    for (int i = 0; i < SlotsOfKind(meta, kind); ++i)
-        if (SlotAt(meta, page, kind, i).state() == SlotState::kFree) return i;
+    for (int i = 0; i < meta.slots; ++i)
+        if (SlotAt(meta, page, i).state() == SlotState::kFree) return i;
     return -1;
 }
 

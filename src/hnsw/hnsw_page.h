@@ -1,10 +1,12 @@
 // On-disk layout of hnsw, and arithmetic over it. See README.md, "Layout".
 //
-// Invariants: ids are block * ids_per_block + slot over node and upper pages alike; a zeroed slot is a free one of
-// generation 0; an upper slot has no TIDs and starts its edges where a node starts its TIDs.
+// Invariants: ids are block * slots_per_page + slot, over node and upper pages alike; slots of both kinds have one form
+// and size; a zeroed slot is a free one of generation 0.
 #pragma once
 
 #include "opclass/opclass_desc.h"
+#include "quant/payload.h"
+#include "quant/rabitq.h"
 #include "storage/free_list.h"
 
 namespace vecann {
@@ -17,6 +19,7 @@ constexpr int kHnswDefaultEfConstruction = 64;
 constexpr int kHnswMaxEfConstruction = 1000;
 constexpr int kHnswMaxLevel = 15;
 constexpr int kHnswInlineTids = 2;
+constexpr int kMaxCodeBits = 4;
 
 constexpr uint32 kInvalidId = 0xFFFFFFFF;
 
@@ -30,12 +33,8 @@ struct TidEntryData {
 };
 static_assert(sizeof(TidEntryData) == 8 && alignof(TidEntryData) == 2);
 
-struct EdgeData {
-    uint32 id;
-    uint8 generation;  // low 8 bits of the target's
-    uint8 reserved[3];
-};
-static_assert(sizeof(EdgeData) == 8);
+// An edge: the neighbour's id, the low 8 bits of its generation, and the factors of its code (quant/rabitq.h).
+using EdgeData = CodedEdge;
 
 struct SlotHeaderData {
     uint32 generation;
@@ -45,11 +44,11 @@ struct SlotHeaderData {
     uint32 up;         // slot of the same vector one layer up, or kInvalidId
     uint32 down;       // upper slots: slot one layer down
     uint32 tid_chain;  // nodes: first segment, or kInvalidId
-    uint16 tid_count;  // nodes: entries in use of the inline TIDs
-    uint16 reserved;
     uint32 tid_epoch;  // nodes: how often vacuum removed TIDs
+    uint16 tid_count;  // nodes: entries in use of the inline TIDs
+    uint16 reserved[3];
 };
-static_assert(sizeof(SlotHeaderData) == 28 && alignof(SlotHeaderData) == 4);
+static_assert(sizeof(SlotHeaderData) == 32 && alignof(SlotHeaderData) == 4);
 
 constexpr int kSegmentTids = 14;
 
@@ -72,18 +71,19 @@ struct HnswMetaData {
     uint16 dim;
     uint16 m;
     uint16 ef_construction;
-    uint8 element;  // ElementKind
-    uint8 metric;   // Metric
-    uint16 node_slots;
-    uint16 upper_slots;
-    uint16 ids_per_block;
-    uint16 node_slot_size;
-    uint16 upper_slot_size;
+    uint8 element;      // ElementKind
+    uint8 metric;       // Metric
+    uint8 payload;      // PayloadKind
+    uint8 code_bits;    // bits of a dimension in the codes of neighbours; 0: no codes
+    uint16 code_dim;    // dimensions that the codes cover
+    uint16 max_edges;   // R
+    uint16 slots;       // of a node or upper page
+    uint16 slot_size;   // bytes
     uint16 payload_size;
+    uint16 code_size;
+    uint16 entry_level;
     uint32 entry;  // slot id in layer entry_level, or kInvalidId when the index is empty
     uint32 entry_generation;
-    uint16 entry_level;
-    uint16 reserved;
 };
 static_assert(sizeof(HnswMetaData) == 56);
 
@@ -97,45 +97,41 @@ inline HnswMetaData* HnswMetaOf(Page page) {
     return reinterpret_cast<HnswMetaData*>(ContentsOf(page));
 }
 inline BlockNumber BlockOfId(const HnswMetaData& meta, uint32 id) {
-    return id / meta.ids_per_block;
+    return id / meta.slots;
 }
 inline int SlotOfId(const HnswMetaData& meta, uint32 id) {
-    return static_cast<int>(id % meta.ids_per_block);
+    return static_cast<int>(id % meta.slots);
 }
 inline uint32 IdOf(const HnswMetaData& meta, BlockNumber block, int slot) {
-    return block * meta.ids_per_block + static_cast<uint32>(slot);
-}
-inline int MaxEdges(const HnswMetaData& meta, int level) {
-    return level == 0 ? 2 * meta.m : meta.m;
+    return block * meta.slots + static_cast<uint32>(slot);
 }
 inline PageKind KindOfLevel(int level) {
     return level == 0 ? PageKind::kNode : PageKind::kUpper;
-}
-inline int SlotsOfKind(const HnswMetaData& meta, PageKind kind) {
-    return kind == PageKind::kNode ? meta.node_slots : meta.upper_slots;
 }
 
 // A view of one slot on a page (or on a copy of it). Holds no lock itself.
 struct SlotView {
     SlotHeaderData* header;
-    TidEntryData* tids;  // nodes only; null for upper slots
-    EdgeData* edges;
+    TidEntryData* tids;  // all zero in upper slots
     char* payload;
+    EdgeData* edges;
+    char* codes;  // edges[i]'s at i * code_size
 
     SlotState state() const { return static_cast<SlotState>(header->state); }
 };
 
 // The view of slot `slot` on a page of kind kNode or kUpper.
-inline SlotView SlotAt(const HnswMetaData& meta, Page page, PageKind kind, int slot) {
-    const bool node = kind == PageKind::kNode;
-    char* at = ContentsOf(page) + static_cast<size_t>(slot) * (node ? meta.node_slot_size : meta.upper_slot_size);
+inline SlotView SlotAt(const HnswMetaData& meta, Page page, int slot) {
+    char* at = ContentsOf(page) + static_cast<size_t>(slot) * meta.slot_size;
     SlotView view;
     view.header = reinterpret_cast<SlotHeaderData*>(at);
     at += sizeof(SlotHeaderData);
-    view.tids = node ? reinterpret_cast<TidEntryData*>(at) : nullptr;
-    if (node) at += kHnswInlineTids * sizeof(TidEntryData);
+    view.tids = reinterpret_cast<TidEntryData*>(at);
+    at += kHnswInlineTids * sizeof(TidEntryData);
+    view.payload = at;
+    at += meta.payload_size;
     view.edges = reinterpret_cast<EdgeData*>(at);
-    view.payload = at + static_cast<size_t>(MaxEdges(meta, node ? 0 : 1)) * sizeof(EdgeData);
+    view.codes = at + meta.max_edges * sizeof(EdgeData);
     return view;
 }
 
@@ -152,11 +148,25 @@ inline int SlotOfSegment(uint32 segment) {
 // The dimensions that the indexed column's type modifier gives. Raises ERRCODE_INVALID_PARAMETER_VALUE without one.
 int HnswIndexDimensions(Relation index);
 
-// The largest dimension count whose node still fits a page.
-int HnswMaxDimensions(const OpClassDesc& desc, int m);
+// L1 has no inner product that a code could estimate; its edges carry none.
+inline bool MetricHasCodes(Metric metric) {
+    return metric == Metric::kL2 || metric == Metric::kInnerProduct || metric == Metric::kCosine;
+}
 
-// Computes all sizes. Raises ERRCODE_PROGRAM_LIMIT_EXCEEDED when a slot does not fit a page.
-HnswMetaData HnswMakeMeta(const OpClassDesc& desc, int dim, int m, int ef_construction);
+// The shape of the neighbours' codes; bits is 0 when there are none.
+CodeShape HnswCodeShape(const HnswMetaData& meta);
+
+// What CREATE INDEX asks for.
+struct HnswShapeOptions {
+    int m;
+    int ef_construction;
+    int payload;    // PayloadKind, or -1: chosen
+    int code_bits;  // 1 .. 4, or 0: chosen
+};
+
+// Chooses payload, codes, R and slots per page (README.md, "Layout"). Raises ERRCODE_PROGRAM_LIMIT_EXCEEDED when a slot
+// does not fit a page.
+HnswMetaData HnswMakeMeta(const OpClassDesc& desc, int dim, const HnswShapeOptions& options);
 
 // Writes the meta page of a fresh index as block 0 of `fork`; logged itself when the fork is INIT_FORKNUM.
 void HnswWriteMeta(Relation index, ForkNumber fork, const HnswMetaData& meta);
@@ -173,10 +183,9 @@ void HnswCheckIdRange(Relation index, BlockNumber block, int per_block);
 // Can the header be followed: counts within their arrays, a level that belongs on the page?
 inline bool IsSoundSlot(const HnswMetaData& meta, PageKind kind, const SlotHeaderData& header) {
     if (header.state == static_cast<uint8>(SlotState::kFree)) return true;
-    if (header.state > static_cast<uint8>(SlotState::kDeleted)) return false;
-    if (kind == PageKind::kNode)
-        return header.level == 0 && header.edge_count <= 2 * meta.m && header.tid_count <= kHnswInlineTids;
-    return header.level >= 1 && header.level <= kHnswMaxLevel && header.edge_count <= meta.m && header.tid_count == 0;
+    if (header.state > static_cast<uint8>(SlotState::kDeleted) || header.edge_count > meta.max_edges) return false;
+    if (kind == PageKind::kNode) return header.level == 0 && header.tid_count <= kHnswInlineTids;
+    return header.level >= 1 && header.level <= kHnswMaxLevel && header.tid_count == 0;
 }
 
 // The slot of an id on its page, which the caller holds locked. Raises ERRCODE_INDEX_CORRUPTED when the page is not of

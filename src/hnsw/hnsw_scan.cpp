@@ -13,7 +13,7 @@ namespace {
 
 enum class Phase : uint8 {
     kStart,
-    kBeam,   // rows come from the settled beam
+    kBeam,   // rows come from what the settled beam has expanded
     kDrain,  // out of memory for more: rows come from what the beam knows
     kSweep,  // page by page over the slots not seen
     kDone,
@@ -28,12 +28,19 @@ struct KilledRow {
     ItemPointerData tid;
 };
 
-// A node of the page being swept.
-struct SweptNode {
-    float distance;
-    uint32 id;
-    uint32 generation;
+// A node whose distance is known.
+struct ScoredNode {
+    double bound;  // of the operator's result, from below
+    FoundSlot slot;
 };
+static_assert(std::is_trivially_copyable_v<ScoredNode>);
+
+bool NodeNearer(const ScoredNode& a, const ScoredNode& b) {
+    return a.bound < b.bound || (a.bound == b.bound && a.slot.id < b.slot.id);
+}
+bool NodeFarther(const ScoredNode& a, const ScoredNode& b) {
+    return NodeNearer(b, a);
+}
 
 struct HnswScan {
     MemoryContext outer;   // lives as long as the scan
@@ -41,12 +48,13 @@ struct HnswScan {
     HnswContext ctx;
     LayerSearch search;
     Phase phase;
-    IterativeScan mode;  // in force when the scan began: a beam that keeps nothing back cannot become resumable later
-    bool first_beam;     // nothing has been returned from the beam yet
+    IterativeScan mode;  // in force when the scan began
+    uint32 ef;           // the same of hnsw.ef_search
     bool ordered;        // there is a query vector with meaningful distances
     double unordered_value;
     bool unordered_null;
-    void* query;
+    IndexedVector query;
+    ArenaVec<ScoredNode> results;  // expanded and not returned yet: a heap, nearest on top
     uint64 returned;
     double last_value;
     // the node being returned
@@ -59,12 +67,14 @@ struct HnswScan {
     // the sweep
     BlockNumber next_block;
     BlockNumber end_block;
-    ArenaVec<SweptNode> swept;
+    ArenaVec<ScoredNode> swept;
     size_t next_swept;
     KilledRow killed[kMaxKilled];
     int killed_count;
 };
 static_assert(std::is_trivially_destructible_v<HnswScan>);
+
+SearchCounts last_counts;
 
 // Flags the remembered TIDs as killed where generation and tid_epoch still agree. Never waits for a content lock.
 void FlushKilled(HnswScan* scan) {
@@ -88,7 +98,7 @@ void FlushKilled(HnswScan* scan) {
             if (!ItemPointerEquals(&slot.tids[t].tid, &tid)) continue;
             if ((slot.tids[t].flags & kTidKilled) != 0) break;
             PageTxn txn(ctx.index, WriteMode::kLogged);
-            SlotAt(ctx.meta, txn.Register(buffer), PageKind::kNode, at).tids[t].flags |= kTidKilled;
+            SlotAt(ctx.meta, txn.Register(buffer), at).tids[t].flags |= kTidKilled;
             txn.Commit();
             break;
         }
@@ -104,19 +114,35 @@ void RememberKilled(IndexScanDesc desc, HnswScan* scan) {
     scan->killed[scan->killed_count++] = {scan->node, scan->generation, scan->tid_epoch, row.tid};
 }
 
-// Seeds the beam in layer 0; false when the index is empty.
+// Puts what the search has found since the last time on the heap of results.
+void TakeFound(HnswScan* scan) {
+    for (const FoundSlot& slot : scan->search.found) {
+        if (!slot.live) continue;
+        scan->results.Push({HnswLowerBound(scan->ctx.form, scan->query, slot.distance, slot.error), slot});
+        std::push_heap(scan->results.begin(), scan->results.end(), NodeFarther);
+    }
+    scan->search.found.Clear();
+}
+
+size_t MemoryLimit() {
+    return static_cast<size_t>(static_cast<double>(work_mem) * 1024.0 * Settings().hnsw_scan_mem_multiplier);
+}
+
+// Settles a beam of ef_search in layer 0; false when the index is empty.
 bool StartBeam(IndexScanDesc desc, HnswScan* scan) {
-    // Killed means dead to every snapshot of the primary; one of a standby may still see the row.
-    const LiveRule rule = desc->ignore_killed_tuples ? LiveRule::kWithRows : LiveRule::kNotDeleted;
     for (;;) {
         CHECK_FOR_INTERRUPTS();
-        int level = 0;
-        BeamEntry start;
-        if (!HnswDescend(&scan->ctx, scan->query, &level, &start)) return false;
-        const bool resumable = scan->mode != IterativeScan::kOff;
-        scan->search.Init(&scan->ctx, scan->query, 0, static_cast<uint32>(Settings().hnsw_ef_search), rule, resumable);
-        if (scan->search.Seed(start)) return true;
+        Entrance start;
+        if (!HnswDescend(&scan->ctx, scan->query, 0, &start)) return false;
+        scan->search.Init(&scan->ctx, &scan->query, 0, scan->ef);
+        // Killed means dead to every snapshot of the primary; one of a standby may still see the row.
+        scan->search.rule = desc->ignore_killed_tuples ? LiveRule::kWithRows : LiveRule::kNotDeleted;
+        if (HnswEnter(&scan->search, start)) break;
     }
+    // ef_search bounds the first beam; what comes after it is bounded by memory.
+    scan->search.Settle(0);
+    TakeFound(scan);
+    return true;
 }
 
 void StartSweep(HnswScan* scan) {
@@ -131,11 +157,12 @@ void StartScan(IndexScanDesc desc, HnswScan* scan) {
     pgstat_count_index_scan(desc->indexRelation);
     scan->ctx.snapshot = desc->xs_snapshot;
     scan->mode = static_cast<IterativeScan>(Settings().hnsw_iterative_scan);
+    scan->ef = static_cast<uint32>(Settings().hnsw_ef_search);
     scan->rows.Init(&scan->ctx.arena);
+    scan->results.Init(&scan->ctx.arena);
     scan->search.visited.Init(&scan->ctx.arena, 0);
-    scan->query = palloc(scan->ctx.meta.payload_size);
+    scan->query.Init(&scan->ctx.arena, scan->ctx.form);
     scan->ordered = false;
-    scan->first_beam = true;
     scan->unordered_null = false;
     scan->unordered_value = 0;
     if (desc->numberOfOrderBys > 0) {
@@ -143,7 +170,8 @@ void StartScan(IndexScanDesc desc, HnswScan* scan) {
         if ((key->sk_flags & SK_ISNULL) != 0) {
             scan->unordered_null = true;
         } else {
-            scan->ordered = scan->ctx.desc->extract(key->sk_argument, scan->ctx.meta.dim, scan->query);
+            scan->ordered = HnswExtract(scan->ctx.form, key->sk_argument, &scan->query);
+            if (scan->ordered) HnswPrepareQuery(scan->ctx.form, &scan->query);
             // A zero vector has no cosine distance to anything: the operator says NaN.
             scan->unordered_value = get_float8_nan();
         }
@@ -156,56 +184,92 @@ void StartScan(IndexScanDesc desc, HnswScan* scan) {
         StartSweep(scan);
 }
 
-size_t MemoryLimit() {
-    return static_cast<size_t>(static_cast<double>(work_mem) * 1024.0 * Settings().hnsw_scan_mem_multiplier);
+// Sets the rows of a node to be returned; false when it has none.
+bool TakeRows(IndexScanDesc desc, HnswScan* scan, const FoundSlot& slot) {
+    scan->node = slot.id;
+    scan->generation = slot.generation;
+    scan->next_row = 0;
+    VECANN_RACE_POINT("hnsw-scan-before-rows");
+    if (slot.tid_chain == kInvalidId) {
+        HnswRowsOf(slot, desc->ignore_killed_tuples, &scan->rows);
+        scan->tid_epoch = slot.tid_epoch;
+    } else if (!HnswReadRows(scan->ctx, slot.id, slot.generation, desc->ignore_killed_tuples, &scan->rows,
+                             &scan->tid_epoch)) {
+        return false;  // recycled since its distance was computed: all its rows were dead
+    }
+    return !scan->rows.empty();
 }
 
-// The next node of the beam, in order of distance. Changes the phase when the beam has no more.
-bool NextFromBeam(HnswScan* scan, BeamEntry* out) {
-    if (scan->phase == Phase::kBeam) {
-        // ef_search bounds the first beam; what comes after it is bounded by memory.
-        if (!scan->search.Settle(scan->first_beam ? 0 : MemoryLimit())) scan->phase = Phase::kDrain;
-        scan->first_beam = false;
-        if (scan->phase == Phase::kBeam && scan->search.beam.PopFront(out)) return true;
+// The next node from the beam. Half of ef_search nodes, at least, wait behind each one returned: then the walk goes on,
+// so that every row has been through a beam of settled candidates. Changes the phase when the beam has no more.
+bool NextFromBeam(HnswScan* scan, ScoredNode* out) {
+    const uint32 waiting = static_cast<uint32>(scan->results.size);
+    if (scan->phase == Phase::kBeam && scan->mode != IterativeScan::kOff && waiting <= scan->ef / 2) {
+        scan->search.beam.Widen(scan->ef - waiting);
+        if (!scan->search.Settle(MemoryLimit())) scan->phase = Phase::kDrain;
+        TakeFound(scan);
     }
-    if (scan->phase == Phase::kDrain && scan->search.beam.PopAny(out)) return true;
-    if (scan->mode == IterativeScan::kOff)
-        scan->phase = Phase::kDone;
-    else
-        StartSweep(scan);
+    if (!scan->results.empty()) {
+        std::pop_heap(scan->results.begin(), scan->results.end(), NodeFarther);
+        *out = scan->results[--scan->results.size];
+        return true;
+    }
+    if (scan->phase == Phase::kBeam) {
+        if (scan->mode == IterativeScan::kOff)
+            scan->phase = Phase::kDone;
+        else
+            StartSweep(scan);
+    }
     return false;
 }
 
-bool SweptNearer(const SweptNode& a, const SweptNode& b) {
-    return a.distance < b.distance || (a.distance == b.distance && a.id < b.id);
+// Reads a node that the beam knows but has not expanded; false, and on to the sweep, when there is none.
+bool NextFromDrain(HnswScan* scan, ScoredNode* out) {
+    uint32 id;
+    while (scan->search.beam.PopUnexpanded(&id)) {
+        CHECK_FOR_INTERRUPTS();
+        const size_t before = scan->search.found.size;
+        if (scan->search.ReadSlot(id) < 0) continue;
+        out->slot = scan->search.found[before];
+        scan->search.found.Clear();
+        if (!out->slot.live) continue;
+        out->bound = HnswLowerBound(scan->ctx.form, scan->query, out->slot.distance, out->slot.error);
+        return true;
+    }
+    StartSweep(scan);
+    return false;
 }
 
 // Reads the nodes of one page that the beam has not seen, nearest first.
 void SweepPage(HnswScan* scan, BlockNumber block) {
-    const HnswContext& ctx = scan->ctx;
+    HnswContext* ctx = &scan->ctx;
     scan->swept.Clear();
     scan->next_swept = 0;
-    scan->swept.Reserve(ctx.meta.node_slots);  // no allocation under the lock
+    scan->swept.Reserve(ctx->meta.slots);  // no allocation under the lock
     {
-        LockedPage page(ctx.index, block, BUFFER_LOCK_SHARE, ctx.strategy);
+        LockedPage page(ctx->index, block, BUFFER_LOCK_SHARE, ctx->strategy);
+        ++ctx->counts.pages;
         if (!page.Is(PageKind::kNode)) return;
-        CheckOldSnapshot(ctx.snapshot, ctx.index, page.page());
-        for (int i = 0; i < ctx.meta.node_slots; ++i) {
-            const uint32 id = IdOf(ctx.meta, block, i);
-            const SlotView slot = HnswCheckedSlot(ctx.meta, ctx.index, page, PageKind::kNode, id);
+        CheckOldSnapshot(ctx->snapshot, ctx->index, page.page());
+        for (int i = 0; i < ctx->meta.slots; ++i) {
+            const uint32 id = IdOf(ctx->meta, block, i);
+            const SlotView slot = HnswCheckedSlot(ctx->meta, ctx->index, page, PageKind::kNode, id);
             if (slot.state() != SlotState::kLive || (scan->ordered && scan->search.visited.Contains(id))) continue;
-            const float distance = scan->ordered ? ctx.distance(scan->query, slot.payload, ctx.meta.dim) : 0;
-            scan->swept.Push({distance, id, slot.header->generation});
+            ScoredNode node;
+            HnswFill(*ctx, id, slot, scan->ordered ? &scan->query : nullptr, &node.slot);
+            node.bound = scan->ordered
+                             ? HnswLowerBound(ctx->form, scan->query, node.slot.distance, node.slot.error)
+                             : scan->unordered_value;
+            scan->swept.Push(node);
         }
     }
-    std::sort(scan->swept.begin(), scan->swept.end(), SweptNearer);
+    std::sort(scan->swept.begin(), scan->swept.end(), NodeNearer);
 }
 
-bool NextFromSweep(HnswScan* scan, BeamEntry* out) {
+bool NextFromSweep(HnswScan* scan, ScoredNode* out) {
     for (;;) {
         if (scan->next_swept < scan->swept.size) {
-            const SweptNode& node = scan->swept[scan->next_swept++];
-            *out = {node.distance, node.id, node.generation, true, true};
+            *out = scan->swept[scan->next_swept++];
             return true;
         }
         if (scan->next_block >= scan->end_block) {
@@ -217,35 +281,43 @@ bool NextFromSweep(HnswScan* scan, BeamEntry* out) {
     }
 }
 
+bool NextScored(HnswScan* scan, ScoredNode* out) {
+    switch (scan->phase) {
+        case Phase::kBeam:
+            return NextFromBeam(scan, out);
+        case Phase::kDrain:
+            return NextFromBeam(scan, out) || NextFromDrain(scan, out);
+        default:
+            return NextFromSweep(scan, out);
+    }
+}
+
 // Fetches the rows of the next node worth returning; false at the end.
 bool NextNode(IndexScanDesc desc, HnswScan* scan) {
-    const bool strict = scan->mode == IterativeScan::kStrictOrder;
+    const bool strict = scan->mode == IterativeScan::kStrictOrder && scan->ordered;
     while (scan->phase != Phase::kDone) {
-        BeamEntry entry;
-        if (scan->phase == Phase::kSweep ? !NextFromSweep(scan, &entry) : !NextFromBeam(scan, &entry)) continue;
-        scan->value =
-            scan->ordered ? scan->ctx.desc->order_value(entry.distance, scan->ctx.meta.dim) : scan->unordered_value;
-        if (strict && scan->ordered && scan->value < scan->last_value) continue;
-        scan->node = entry.id;
-        scan->generation = entry.generation;
-        scan->next_row = 0;
-        VECANN_RACE_POINT("hnsw-scan-before-rows");
-        // If the slot was recycled since its distance was computed, all its rows were dead.
-        if (HnswReadRows(scan->ctx, entry.id, entry.generation, desc->ignore_killed_tuples, &scan->rows,
-                         &scan->tid_epoch) &&
-            !scan->rows.empty()) {
-            scan->last_value = scan->value;
-            return true;
-        }
+        ScoredNode node;
+        if (!NextScored(scan, &node)) continue;
+        if (strict && node.bound < scan->last_value) continue;
+        if (!TakeRows(desc, scan, node.slot)) continue;
+        scan->value = scan->ordered ? node.bound : scan->unordered_value;
+        scan->last_value = scan->value;
+        return true;
     }
     return false;
+}
+
+// Leaves the counts of a scan that has begun for HnswLastScan.
+void KeepCounts(const HnswScan& scan) {
+    if (scan.phase != Phase::kStart && scan.ctx.index != nullptr) last_counts = scan.ctx.counts;
 }
 
 void StoreOrderBy(IndexScanDesc desc, const HnswScan& scan) {
     if (desc->numberOfOrderBys == 0) return;
     desc->xs_orderbynulls[0] = scan.unordered_null;
     desc->xs_orderbyvals[0] = scan.unordered_null ? Float8GetDatum(0) : Float8GetDatum(scan.value);
-    desc->xs_recheckorderby = scan.ordered && !scan.ctx.desc->exact_order;
+    // What the index knows is a lower bound: the executor computes the distance from the row it fetches anyway.
+    desc->xs_recheckorderby = scan.ordered;
     // ORDER BY v <-> a, v <-> b arrives with two keys, and we order by the first. For the others we state a bound below
     // every value: the executor then computes them and puts the rows of equal first keys in order.
     for (int i = 1; i < desc->numberOfOrderBys; ++i) {
@@ -257,12 +329,16 @@ void StoreOrderBy(IndexScanDesc desc, const HnswScan& scan) {
 
 }  // namespace
 
+SearchCounts HnswLastScan() {
+    return last_counts;
+}
+
 extern "C" IndexScanDesc hnsw_begin_scan(Relation index, int nkeys, int norderbys) {
     IndexScanDesc desc = RelationGetIndexScan(index, nkeys, norderbys);
     HnswScan* scan = PallocZeroed<HnswScan>();
     scan->outer = CurrentMemoryContext;
     scan->memory = AllocSetContextCreate(CurrentMemoryContext, "hnsw scan", ALLOCSET_DEFAULT_SIZES);
-    scan->phase = Phase::kDone;
+    scan->phase = Phase::kStart;
     desc->opaque = scan;
     if (norderbys > 0) {
         desc->xs_orderbyvals = PallocArray<Datum>(static_cast<size_t>(norderbys));
@@ -275,6 +351,7 @@ extern "C" IndexScanDesc hnsw_begin_scan(Relation index, int nkeys, int norderby
 extern "C" void hnsw_rescan(IndexScanDesc desc, ScanKey keys, int, ScanKey orderbys, int) {
     HnswScan* scan = static_cast<HnswScan*>(desc->opaque);
     if (scan->killed_count > 0) FlushKilled(scan);
+    KeepCounts(*scan);
     MemoryContextReset(scan->memory);
     MemoryContext old = MemoryContextSwitchTo(scan->memory);
     HnswOpen(&scan->ctx, desc->indexRelation, WriteMode::kLogged, scan->memory);
@@ -314,6 +391,7 @@ extern "C" bool hnsw_get_tuple(IndexScanDesc desc, ScanDirection direction) {
 extern "C" void hnsw_end_scan(IndexScanDesc desc) {
     HnswScan* scan = static_cast<HnswScan*>(desc->opaque);
     if (scan->killed_count > 0) FlushKilled(scan);
+    KeepCounts(*scan);
     MemoryContextDelete(scan->memory);
     pfree(scan);
 }

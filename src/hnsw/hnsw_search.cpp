@@ -8,53 +8,27 @@ namespace {
 // The entry point is replaced before its slot is freed, so one retry is the rule; this many mean a corrupted index.
 constexpr int kMaxDescentRetries = 1000;
 
-SlotView CheckedSlot(const HnswContext& ctx, const LockedPage& page, PageKind kind, uint32 id) {
-    CheckOldSnapshot(ctx.snapshot, ctx.index, page.page());
-    return HnswCheckedSlot(ctx.meta, ctx.index, page, kind, id);
+// Candidates of the upper layers: estimates may mislead a walk that knows only one.
+constexpr uint32 kDescentEf = 4;
+
+SlotView CheckedSlot(HnswContext* ctx, const LockedPage& page, PageKind kind, uint32 id) {
+    ++ctx->counts.pages;
+    CheckOldSnapshot(ctx->snapshot, ctx->index, page.page());
+    return HnswCheckedSlot(ctx->meta, ctx->index, page, kind, id);
 }
 
 bool HasRows(const SlotView& slot) {
-    if (slot.tids == nullptr || slot.header->tid_chain != kInvalidId) return true;
+    if (slot.header->tid_chain != kInvalidId) return true;
     for (int i = 0; i < slot.header->tid_count; ++i)
         if ((slot.tids[i].flags & kTidKilled) == 0) return true;
     return false;
 }
 
-// Moves *at to the nearest slot that greedy steps reach in one layer. False when *at is gone.
-bool GreedyWalk(const HnswContext& ctx, const void* query, PageKind kind, EdgeData* edges, BeamEntry* at) {
-    for (bool improved = true; improved;) {
-        CHECK_FOR_INTERRUPTS();
-        improved = false;
-        const int n = HnswReadEdges(ctx, at->id, kind, at->generation, edges);
-        if (n < 0) return false;
-        for (int i = 0; i < n; ++i) {
-            ProbedSlot slot;
-            if (!HnswProbe(ctx, edges[i].id, kind, edges[i].generation, query, &slot)) continue;
-            if (!(slot.distance < at->distance)) continue;  // NaN, in a broken payload, is not nearer
-            *at = {slot.distance, edges[i].id, slot.generation, slot.state == SlotState::kLive, false};
-            improved = true;
-        }
-    }
-    return true;
-}
-
-// One attempt at a descent; false when a slot on the way was recycled.
-bool TryDescend(const HnswContext& ctx, const void* query, int target, EdgeData* edges, BeamEntry* at) {
-    int level = ctx.meta.entry_level;
-    ProbedSlot slot;
-    if (!HnswProbe(ctx, ctx.meta.entry, KindOfLevel(level), kAnyGeneration, query, &slot)) return false;
-    if (slot.generation != ctx.meta.entry_generation || slot.level != level) return false;
-    *at = {slot.distance, ctx.meta.entry, slot.generation, slot.state == SlotState::kLive, false};
-    for (; level > target; --level) {
-        if (!GreedyWalk(ctx, query, PageKind::kUpper, edges, at)) return false;
-        if (!HnswProbe(ctx, at->id, PageKind::kUpper, kAnyGeneration, nullptr, &slot)) return false;
-        if (slot.generation != at->generation) return false;
-        const uint32 down = slot.down;
-        if (!HnswProbe(ctx, down, KindOfLevel(level - 1), kAnyGeneration, query, &slot)) return false;
-        if (slot.level != level - 1) return false;
-        *at = {slot.distance, down, slot.generation, slot.state == SlotState::kLive, false};
-    }
-    return true;
+void CopyEdges(const HnswMetaData& meta, const SlotView& slot, EdgeCopy* out) {
+    out->count = slot.header->edge_count;
+    const size_t n = static_cast<size_t>(out->count);
+    memcpy(static_cast<void*>(out->edges), slot.edges, n * sizeof(EdgeData));
+    memcpy(out->codes, slot.codes, n * meta.code_size);
 }
 
 }  // namespace
@@ -68,110 +42,208 @@ void HnswOpen(HnswContext* ctx, Relation index, WriteMode mode, MemoryContext me
         ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
                         errmsg("index \"%s\" was built for another operator class", RelationGetRelationName(index)),
                         errhint("Please REINDEX it.")));
-    if (ctx->desc->payload_size(ctx->meta.dim) != ctx->meta.payload_size)
-        ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
-                        errmsg("the meta page of index \"%s\" contradicts itself", RelationGetRelationName(index)),
-                        errhint("Please REINDEX it.")));
-    ctx->distance = ctx->desc->distance();
+    ctx->form = HnswVectorForm(ctx->meta, ctx->desc);
     ctx->mode = mode;
     ctx->memory = memory;
     ctx->arena = MakeArena(memory);
     ctx->strategy = nullptr;
     ctx->snapshot = nullptr;
+    memset(&ctx->counts, 0, sizeof(ctx->counts));
 }
 
 uint64 HnswIdSpace(const HnswContext& ctx) {
-    return static_cast<uint64>(RelationGetNumberOfBlocks(ctx.index)) * ctx.meta.ids_per_block;
+    return static_cast<uint64>(RelationGetNumberOfBlocks(ctx.index)) * ctx.meta.slots;
 }
 
-bool HnswProbe(const HnswContext& ctx, uint32 id, PageKind kind, int generation, const void* query, ProbedSlot* out) {
-    LockedPage page(ctx.index, BlockOfId(ctx.meta, id), BUFFER_LOCK_SHARE, ctx.strategy);
+bool HnswProbe(HnswContext* ctx, uint32 id, PageKind kind, int generation, ProbedSlot* out, void* payload) {
+    LockedPage page(ctx->index, BlockOfId(ctx->meta, id), BUFFER_LOCK_SHARE, ctx->strategy);
     const SlotView slot = CheckedSlot(ctx, page, kind, id);
     if (slot.state() == SlotState::kFree) return false;
-    if (generation != kAnyGeneration && generation != static_cast<int>(slot.header->generation & 0xFF)) return false;
-    out->distance = query != nullptr ? ctx.distance(query, slot.payload, ctx.meta.dim) : 0;
+    if (generation != kAnyGeneration && static_cast<int>(slot.header->generation & 0xFF) != generation) return false;
     out->generation = slot.header->generation;
     out->up = slot.header->up;
     out->down = slot.header->down;
     out->state = slot.state();
     out->level = slot.header->level;
-    out->has_rows = HasRows(slot);
-    if (out->payload != nullptr) memcpy(out->payload, slot.payload, ctx.meta.payload_size);
+    if (payload != nullptr) memcpy(payload, slot.payload, ctx->meta.payload_size);
     return true;
 }
 
-int HnswReadEdges(const HnswContext& ctx, uint32 id, PageKind kind, uint32 generation, EdgeData* edges) {
-    LockedPage page(ctx.index, BlockOfId(ctx.meta, id), BUFFER_LOCK_SHARE, ctx.strategy);
+void EdgeCopy::Init(Arena* arena, const HnswMetaData& meta) {
+    edges = arena->Allocate<EdgeData>(meta.max_edges);
+    codes = arena->Allocate<char>(static_cast<size_t>(meta.max_edges) * meta.code_size + 1);
+    count = 0;
+}
+
+bool HnswReadEdges(HnswContext* ctx, uint32 id, PageKind kind, uint32 generation, EdgeCopy* out, void* payload) {
+    LockedPage page(ctx->index, BlockOfId(ctx->meta, id), BUFFER_LOCK_SHARE, ctx->strategy);
     const SlotView slot = CheckedSlot(ctx, page, kind, id);
-    if (slot.state() == SlotState::kFree || slot.header->generation != generation) return -1;
-    const int n = slot.header->edge_count;
-    memcpy(edges, slot.edges, static_cast<size_t>(n) * sizeof(EdgeData));
-    return n;
-}
-
-bool HnswDescend(HnswContext* ctx, const void* query, int* level, BeamEntry* at) {
-    EdgeData* edges = ctx->arena.Allocate<EdgeData>(static_cast<size_t>(MaxEdges(ctx->meta, 0)));
-    for (int attempt = 0; attempt < kMaxDescentRetries; ++attempt) {
-        CHECK_FOR_INTERRUPTS();
-        ctx->meta = HnswReadMeta(ctx->index);
-        if (ctx->meta.entry == kInvalidId) return false;
-        const int target = Min<int>(*level, ctx->meta.entry_level);
-        if (TryDescend(*ctx, query, target, edges, at)) {
-            *level = target;
-            return true;
-        }
-    }
-    ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
-                    errmsg("the entry point of index \"%s\" cannot be reached", RelationGetRelationName(ctx->index)),
-                    errhint("Please REINDEX it.")));
-    pg_unreachable();
-}
-
-void LayerSearch::Init(HnswContext* context, const void* query_payload, int level, uint32 ef, LiveRule live_rule,
-                       bool resumable) {
-    ctx = context;
-    query = query_payload;
-    kind = KindOfLevel(level);
-    rule = live_rule;
-    beam.Init(&context->arena, ef, resumable);
-    visited.Init(&context->arena, HnswIdSpace(*context));
-    edges = context->arena.Allocate<EdgeData>(static_cast<size_t>(MaxEdges(context->meta, level)));
-    expanded = distances = 0;
-}
-
-bool LayerSearch::Seed(const BeamEntry& entry) {
-    ProbedSlot slot;
-    if (!HnswProbe(*ctx, entry.id, kind, kAnyGeneration, query, &slot)) return false;
-    if (slot.generation != entry.generation) return false;
-    if (visited.Add(entry.id)) beam.Offer({slot.distance, entry.id, slot.generation, IsLive(slot), false});
+    if (slot.state() == SlotState::kFree || slot.header->generation != generation) return false;
+    CopyEdges(ctx->meta, slot, out);
+    if (payload != nullptr) memcpy(payload, slot.payload, ctx->meta.payload_size);
     return true;
 }
 
-bool LayerSearch::IsLive(const ProbedSlot& slot) const {
-    return slot.state == SlotState::kLive && (rule == LiveRule::kNotDeleted || slot.has_rows);
+// ---- one layer -------------------------------------------------------------------
+
+void LayerSearch::Init(HnswContext* context, const IndexedVector* prepared, int at_level, uint32 ef) {
+    ctx = context;
+    query = prepared;
+    level = at_level;
+    rule = LiveRule::kNotDeleted;
+    keep_payloads = false;
+    Arena* arena = &context->arena;
+    beam.Init(arena, ef);
+    // The upper layers are small whatever the id space is.
+    visited.Init(arena, level == 0 ? HnswIdSpace(*context) : kInvalidId);
+    found.Init(arena, static_cast<size_t>(ef) + ef / 2 + 8);
+    const size_t n = context->meta.max_edges;
+    estimates = arena->Allocate<float>(n);
+    ids = arena->Allocate<uint32>(n);
+    generations = arena->Allocate<uint8>(n);
+}
+
+bool LayerSearch::Start(uint32 id) {
+    visited.Add(id);
+    return Expand(id);
 }
 
 bool LayerSearch::Settle(size_t memory_limit) {
-    while (const BeamEntry* next = beam.NextToExpand()) {
+    uint32 id;
+    while (beam.NextToExpand(&id)) {
         CHECK_FOR_INTERRUPTS();
-        Expand(*next);
+        const size_t before = found.size;
+        // A slot that is gone, or does not count, gives its place to another.
+        if (!Expand(id) || !found[before].live) beam.MarkDead();
         if (memory_limit > 0 && ctx->arena.allocated > memory_limit) return false;
     }
     return true;
 }
 
-void LayerSearch::Expand(const BeamEntry& entry) {
-    const int n = HnswReadEdges(*ctx, entry.id, kind, entry.generation, edges);
-    ++expanded;
+void HnswFill(const HnswContext& ctx, uint32 id, const SlotView& slot, const IndexedVector* query, FoundSlot* out) {
+    const SlotHeaderData& header = *slot.header;
+    out->distance = query != nullptr ? HnswDistance(ctx.form, *query, slot.payload) : 0;
+    out->error = HnswPayloadError(ctx.form, slot.payload);
+    out->id = id;
+    out->generation = header.generation;
+    out->up = header.up;
+    out->down = header.down;
+    out->tid_chain = header.tid_chain;
+    out->tid_epoch = header.tid_epoch;
+    out->tid_count = header.tid_count;
+    out->live = slot.state() == SlotState::kLive;
+    memcpy(static_cast<void*>(out->tids), slot.tids, sizeof(out->tids));
+    out->payload = nullptr;
+}
+
+int LayerSearch::ReadSlot(uint32 id) {
+    const HnswMetaData& meta = ctx->meta;
+    found.Reserve(found.size + 1);  // no allocation under the lock
+    void* copy = keep_payloads ? ctx->arena.Allocate<char>(meta.payload_size) : nullptr;
+    LockedPage page(ctx->index, BlockOfId(meta, id), BUFFER_LOCK_SHARE, ctx->strategy);
+    const SlotView slot = CheckedSlot(ctx, page, KindOfLevel(level), id);
+    const SlotHeaderData& header = *slot.header;
+    if (slot.state() == SlotState::kFree || header.level != level) return -1;
+    FoundSlot* out = &found[found.size++];
+    HnswFill(*ctx, id, slot, query, out);
+    if (rule == LiveRule::kWithRows && level == 0 && !HasRows(slot)) out->live = false;
+    if (copy != nullptr) memcpy(copy, slot.payload, meta.payload_size);
+    out->payload = copy;
+    const int n = header.edge_count;
     for (int i = 0; i < n; ++i) {
-        if (visited.Contains(edges[i].id)) continue;
-        ProbedSlot slot;
-        // A stale edge does not mark its target as seen: the slot's present occupant may be met by another way.
-        if (!HnswProbe(*ctx, edges[i].id, kind, edges[i].generation, query, &slot)) continue;
-        visited.Add(edges[i].id);
-        ++distances;
-        beam.Offer({slot.distance, edges[i].id, slot.generation, IsLive(slot), false});
+        ids[i] = slot.edges[i].id;
+        generations[i] = slot.edges[i].generation;
     }
+    if (ctx->form.has_codes()) {
+        CodeBatch batch;
+        query->code.Fill(&batch);
+        batch.edges = slot.edges;
+        batch.codes = slot.codes;
+        batch.count = n;
+        batch.base = out->distance;
+        Kernels().score_edges(batch, estimates);
+    }
+    return n;
+}
+
+bool LayerSearch::Expand(uint32 id) {
+    const int n = ReadSlot(id);
+    if (n < 0) return false;
+    ++ctx->counts.expanded;
+    ++ctx->counts.exact_distances;
+    OfferNeighbours(n);
+    return true;
+}
+
+void LayerSearch::OfferNeighbours(int count) {
+    if (ctx->form.has_codes()) {
+        ctx->counts.codes += static_cast<uint64>(count);
+        // An estimate from a broken code could be no number, which nothing can order.
+        for (int i = 0; i < count; ++i)
+            if (visited.Add(ids[i]))
+                beam.Offer(likely(estimates[i] == estimates[i]) ? estimates[i] : get_float4_infinity(), ids[i]);
+        return;
+    }
+    // Without codes every neighbour is read for its distance.
+    for (int i = 0; i < count; ++i) {
+        if (visited.Contains(ids[i])) continue;
+        float distance;
+        {
+            LockedPage page(ctx->index, BlockOfId(ctx->meta, ids[i]), BUFFER_LOCK_SHARE, ctx->strategy);
+            const SlotView slot = CheckedSlot(ctx, page, KindOfLevel(level), ids[i]);
+            if (slot.state() == SlotState::kFree ||
+                static_cast<uint8>(slot.header->generation & 0xFF) != generations[i])
+                continue;
+            distance = HnswDistance(ctx->form, *query, slot.payload);
+        }
+        ++ctx->counts.exact_distances;
+        visited.Add(ids[i]);
+        beam.Offer(distance, ids[i]);
+    }
+}
+
+const FoundSlot* LayerSearch::Nearest() const {
+    const FoundSlot* nearest = nullptr;
+    for (const FoundSlot& slot : found)
+        if (nearest == nullptr || slot.distance < nearest->distance) nearest = &slot;
+    return nearest;
+}
+
+// ---- descent ---------------------------------------------------------------------
+
+bool HnswEnter(LayerSearch* search, const Entrance& entrance) {
+    if (!search->Start(entrance.id)) return false;
+    // A slot that was recycled meanwhile may stand for a node that nothing links to yet.
+    const FoundSlot& start = search->found[0];
+    return entrance.above != kInvalidId ? start.up == entrance.above : start.generation == entrance.generation;
+}
+
+bool HnswStepDown(const LayerSearch& search, Entrance* out) {
+    const FoundSlot* nearest = search.Nearest();
+    if (nearest == nullptr || nearest->down == kInvalidId) return false;
+    *out = {search.level - 1, nearest->down, nearest->id, 0};
+    return true;
+}
+
+bool HnswDescend(HnswContext* ctx, const IndexedVector& query, int level, Entrance* out) {
+    for (int attempt = 0; attempt < kMaxDescentRetries; ++attempt) {
+        CHECK_FOR_INTERRUPTS();
+        ctx->meta = HnswReadMeta(ctx->index);
+        ++ctx->counts.pages;
+        if (ctx->meta.entry == kInvalidId) return false;
+        *out = {ctx->meta.entry_level, ctx->meta.entry, kInvalidId, ctx->meta.entry_generation};
+        bool lost = false;
+        while (out->level > level && !lost) {
+            LayerSearch search;
+            search.Init(ctx, &query, out->level, kDescentEf);
+            lost = !HnswEnter(&search, *out) || !search.Settle(0) || !HnswStepDown(search, out);
+        }
+        if (!lost) return true;
+    }
+    ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
+                    errmsg("the entry point of index \"%s\" cannot be reached", RelationGetRelationName(ctx->index)),
+                    errhint("Please REINDEX it.")));
+    pg_unreachable();
 }
 
 }  // namespace vecann

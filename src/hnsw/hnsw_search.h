@@ -6,22 +6,31 @@
 
 #include "core/beam.h"
 #include "core/visited_set.h"
-#include "hnsw/hnsw_page.h"
+#include "hnsw/hnsw_vector.h"
 #include "pg/memory.h"
 
 namespace vecann {
+
+// What a search did; kept for the session's last scan.
+struct SearchCounts {
+    uint64 expanded;         // slots read whole: one page each
+    uint64 pages;            // pages touched, of every kind
+    uint64 codes;            // neighbours scored by their codes
+    uint64 exact_distances;  // distances to payloads
+};
 
 // What a search, an insert and a vacuum share. `meta` is a copy, refreshed by each descent.
 struct HnswContext {
     Relation index;
     HnswMetaData meta;
     const OpClassDesc* desc;
-    PayloadDistance distance;
+    VectorForm form;
     WriteMode mode;
     MemoryContext memory;  // for everything that lives as long as one search or insert
     Arena arena;           // over `memory`
     BufferAccessStrategy strategy;
     Snapshot snapshot;  // of a scan; null otherwise
+    SearchCounts counts;
 };
 
 // Reads the meta page and fills the context. `memory` must outlive it.
@@ -30,58 +39,106 @@ void HnswOpen(HnswContext* ctx, Relation index, WriteMode mode, MemoryContext me
 constexpr int kAnyGeneration = -1;
 
 struct ProbedSlot {
-    float distance;  // to the query; 0 without one
     uint32 generation;
     uint32 up, down;
     SlotState state;
     uint8 level;
-    bool has_rows;            // a node with at least one TID that is not known dead
-    void* payload = nullptr;  // set by the caller: where a copy of the payload goes, if anywhere
 };
 
-// Reads one slot under a share lock: distance of its payload to `query` (may be null), state, links, and a copy of the
-// payload where out->payload says so. False when the slot is free or its generation's low 8 bits differ from
-// `generation` (kAnyGeneration: not compared).
-bool HnswProbe(const HnswContext& ctx, uint32 id, PageKind kind, int generation, const void* query, ProbedSlot* out);
+// Reads one slot under a share lock; a copy of the payload goes to `payload` unless that is null. False when the slot
+// is free or its generation's low 8 bits differ from `generation` (kAnyGeneration: not compared).
+bool HnswProbe(HnswContext* ctx, uint32 id, PageKind kind, int generation, ProbedSlot* out, void* payload = nullptr);
 
-// Copies the edges of a slot (room for MaxEdges) under a share lock; -1 when its generation is no longer `generation`.
-int HnswReadEdges(const HnswContext& ctx, uint32 id, PageKind kind, uint32 generation, EdgeData* edges);
+// A slot's edges with their codes, in memory of an arena.
+struct EdgeCopy {
+    EdgeData* edges;  // room for max_edges
+    char* codes;
+    int count;
 
-// Greedy descent from the entry point to layer `*level`, or to the entry point's own layer if that is lower; *level
-// becomes the layer reached, *at the nearest slot found there. Refreshes ctx->meta. False when the index is empty.
-bool HnswDescend(HnswContext* ctx, const void* query, int* level, BeamEntry* at);
+    void Init(Arena* arena, const HnswMetaData& meta);
+};
+
+// Copies the edges of a slot under a share lock, and its payload unless that is null; false when its generation is no
+// longer `generation`.
+bool HnswReadEdges(HnswContext* ctx, uint32 id, PageKind kind, uint32 generation, EdgeCopy* out,
+                   void* payload = nullptr);
 
 enum class LiveRule : uint8 {
     kNotDeleted,  // for inserts, repair, and scans to whom killed entries may be visible
     kWithRows,    // for other scans: nodes that have rows to return
 };
 
-// A beam search in one layer. Init, Seed, then Settle; for resumable searches PopFront and Settle again.
+// A slot that a search has expanded, as it was under the lock.
+struct FoundSlot {
+    float distance;           // to the query, exact for the payload
+    PayloadErrorBound error;  // of the payload
+    uint32 id;
+    uint32 generation;
+    uint32 up, down;
+    uint32 tid_chain;
+    uint32 tid_epoch;
+    uint16 tid_count;
+    bool live;  // by the search's LiveRule; the others were walked through
+    TidEntryData tids[kHnswInlineTids];
+    const void* payload;  // a copy, when the search keeps them
+};
+
+// Fills *out from a slot that the caller holds locked; the distance only with a query.
+void HnswFill(const HnswContext& ctx, uint32 id, const SlotView& slot, const IndexedVector* query, FoundSlot* out);
+
+// A beam search in one layer: Start, then Settle; then `found` holds every slot expanded so far, in no order. Widen and
+// Settle again to go on.
 struct LayerSearch {
     HnswContext* ctx;
-    const void* query;
-    PageKind kind;
+    const IndexedVector* query;  // prepared
+    int level;
     LiveRule rule;
+    bool keep_payloads;
     Beam beam;
     VisitedSet visited;
-    EdgeData* edges;
-    uint64 expanded;
-    uint64 distances;
+    ArenaVec<FoundSlot> found;
+    float* estimates;  // max_edges
+    uint32* ids;       // max_edges
+    uint8* generations;
 
-    void Init(HnswContext* context, const void* query_payload, int level, uint32 ef, LiveRule live_rule,
-              bool resumable);
-    // Adds a start; false when its slot was recycled meanwhile (then descend again).
-    bool Seed(const BeamEntry& entry);
+    void Init(HnswContext* context, const IndexedVector* prepared, int at_level, uint32 ef);
+    // Expands the slot that the search starts from; false when there is no such slot in the layer any more.
+    bool Start(uint32 id);
     // Expands until every slot in the pool is expanded or the arena holds more than `memory_limit` bytes (0: no limit);
     // false in the latter case. Cancellable.
     bool Settle(size_t memory_limit);
+    // Reads one slot into `found` and offers its neighbours to the beam; false when the slot is free or of another
+    // layer.
+    bool Expand(uint32 id);
+    // The nearest slot found, deleted ones included; null when there is none.
+    const FoundSlot* Nearest() const;
+    // The first half of Expand: takes the slot into `found` and scores its neighbours, all under one content lock.
+    // Returns how many neighbours there are, -1 when the slot is free or of another layer.
+    int ReadSlot(uint32 id);
 
   private:
-    void Expand(const BeamEntry& entry);
-    bool IsLive(const ProbedSlot& slot) const;
+    void OfferNeighbours(int count);
 };
 
 static_assert(std::is_trivially_destructible_v<LayerSearch> && std::is_trivially_destructible_v<HnswContext>);
+
+// Where a search of a layer may start.
+struct Entrance {
+    int level;
+    uint32 id;
+    uint32 above;  // the upper slot whose `down` this was, or kInvalidId
+    uint32 generation;  // of the entry point itself; not compared when `above` is set
+};
+
+// Walks down from the entry point to layer `level`, or stays at the entry point's own layer if that is lower; refreshes
+// ctx->meta. False when the index is empty.
+bool HnswDescend(HnswContext* ctx, const IndexedVector& query, int level, Entrance* out);
+
+// Starts a search at an entrance; false when the slot there has been recycled: descend again.
+bool HnswEnter(LayerSearch* search, const Entrance& entrance);
+
+// The way down from a settled search above layer 0; false when what it found is gone.
+bool HnswStepDown(const LayerSearch& search, Entrance* out);
 
 // One more than the largest id the index can have at its present size.
 uint64 HnswIdSpace(const HnswContext& ctx);

@@ -22,7 +22,7 @@ constexpr int kMaxChainRestarts = 1000;
 }
 
 SlotView NodeOn(const HnswContext& ctx, Page page, uint32 node) {
-    return SlotAt(ctx.meta, page, PageKind::kNode, SlotOfId(ctx.meta, node));
+    return SlotAt(ctx.meta, page, SlotOfId(ctx.meta, node));
 }
 
 bool IsLiveNode(const SlotView& slot, uint32 generation) {
@@ -61,6 +61,14 @@ bool ReadChain(const HnswContext& ctx, uint32 node, uint32 generation, uint32 se
 
 bool TidLess(const NodeRow& a, const NodeRow& b) {
     return ItemPointerCompare(const_cast<ItemPointer>(&a.tid), const_cast<ItemPointer>(&b.tid)) < 0;
+}
+
+// In the order of the table, without repeats.
+void SortRows(ArenaVec<NodeRow>* rows) {
+    std::sort(rows->begin(), rows->end(), TidLess);
+    NodeRow* end = std::unique(rows->begin(), rows->end(),
+                               [](const NodeRow& a, const NodeRow& b) { return !TidLess(a, b) && !TidLess(b, a); });
+    rows->size = static_cast<size_t>(end - rows->begin());
 }
 
 TidEntryData MakeEntry(ItemPointer tid) {
@@ -153,11 +161,14 @@ bool HnswReadRows(const HnswContext& ctx, uint32 node, uint32 generation, bool s
         }
         if (ReadChain(ctx, node, generation, chain, rows)) break;
     }
-    std::sort(rows->begin(), rows->end(), TidLess);
-    NodeRow* end = std::unique(rows->begin(), rows->end(),
-                               [](const NodeRow& a, const NodeRow& b) { return !TidLess(a, b) && !TidLess(b, a); });
-    rows->size = static_cast<size_t>(end - rows->begin());
+    SortRows(rows);
     return true;
+}
+
+void HnswRowsOf(const FoundSlot& slot, bool skip_killed, ArenaVec<NodeRow>* rows) {
+    rows->Clear();
+    PushRows(slot.tids, slot.tid_count, true, skip_killed, rows);
+    SortRows(rows);
 }
 
 bool HnswAppendTid(const HnswContext& ctx, uint32 node, uint32 generation, const void* payload, ItemPointer tid) {

@@ -15,6 +15,10 @@ struct NodeRow {
 bool HnswReadRows(const HnswContext& ctx, uint32 node, uint32 generation, bool skip_killed, ArenaVec<NodeRow>* rows,
                   uint32* tid_epoch);
 
+// The same for a slot without a chain, from what a search has copied. Rows that vacuum has removed since are no danger:
+// a row that took such a TID was inserted after the scan's snapshot.
+void HnswRowsOf(const FoundSlot& slot, bool skip_killed, ArenaVec<NodeRow>* rows);
+
 // Adds a TID to a live node whose payload equals `payload`. False when the node is not that any more. The caller holds
 // the insert lock (or builds) and no content lock.
 bool HnswAppendTid(const HnswContext& ctx, uint32 node, uint32 generation, const void* payload, ItemPointer tid);

@@ -49,12 +49,12 @@ void MarkTower(VacuumState* state, uint32 up) {
         const int at = SlotOfId(ctx.meta, up);
         if (HnswCheckedSlot(ctx.meta, ctx.index, page, PageKind::kUpper, up).state() == SlotState::kLive) {
             PageTxn txn(ctx.index, WriteMode::kLogged);
-            SlotAt(ctx.meta, txn.Register(page.buffer()), PageKind::kUpper, at).header->state =
+            SlotAt(ctx.meta, txn.Register(page.buffer()), at).header->state =
                 static_cast<uint8>(SlotState::kDeleted);
             txn.Commit();
         }
         AddDead(state, up, PageKind::kUpper);
-        up = SlotAt(ctx.meta, page.page(), PageKind::kUpper, at).header->up;
+        up = SlotAt(ctx.meta, page.page(), at).header->up;
     }
 }
 
@@ -71,7 +71,7 @@ struct PageWork {
 // Removes dead inline TIDs on one page and marks the nodes left without rows.
 void MarkInline(VacuumState* state, BlockNumber block, PageWork* work) {
     const HnswContext& ctx = state->ctx;
-    const int slots = ctx.meta.node_slots;
+    const int slots = ctx.meta.slots;
     uint16* dead = PallocArray<uint16>(static_cast<size_t>(slots));
     // no allocation under the lock
     state->dead_nodes.Reserve(state->dead_nodes.size + static_cast<size_t>(slots));
@@ -91,7 +91,7 @@ void MarkInline(VacuumState* state, BlockNumber block, PageWork* work) {
         PageTxn txn(ctx.index, WriteMode::kLogged);
         Page edit = txn.Register(page.buffer());
         for (int i = 0; i < slots; ++i) {
-            const SlotView slot = SlotAt(ctx.meta, edit, PageKind::kNode, i);
+            const SlotView slot = SlotAt(ctx.meta, edit, i);
             if (slot.state() != SlotState::kLive) continue;
             if (dead[i] != 0) {
                 HnswRemoveTids(slot.tids, &slot.header->tid_count, dead[i]);
@@ -102,7 +102,7 @@ void MarkInline(VacuumState* state, BlockNumber block, PageWork* work) {
         txn.Commit();
     }
     for (int i = 0; i < slots; ++i) {
-        const SlotView slot = SlotAt(ctx.meta, page.page(), PageKind::kNode, i);
+        const SlotView slot = SlotAt(ctx.meta, page.page(), i);
         const uint32 id = IdOf(ctx.meta, block, i);
         if (slot.state() == SlotState::kLive && slot.header->tid_chain != kInvalidId) work->chains.Push(id);
         if (slot.state() != SlotState::kDeleted) continue;
@@ -116,13 +116,13 @@ void MarkIfEmpty(VacuumState* state, uint32 node, PageWork* work) {
     const HnswContext& ctx = state->ctx;
     LockedPage page(ctx.index, BlockOfId(ctx.meta, node), BUFFER_LOCK_EXCLUSIVE, ctx.strategy);
     const int at = SlotOfId(ctx.meta, node);
-    if (!HasNoRows(SlotAt(ctx.meta, page.page(), PageKind::kNode, at))) return;
+    if (!HasNoRows(SlotAt(ctx.meta, page.page(), at))) return;
     PageTxn txn(ctx.index, WriteMode::kLogged);
-    SlotAt(ctx.meta, txn.Register(page.buffer()), PageKind::kNode, at).header->state =
+    SlotAt(ctx.meta, txn.Register(page.buffer()), at).header->state =
         static_cast<uint8>(SlotState::kDeleted);
     txn.Commit();
     AddDead(state, node, PageKind::kNode);
-    const uint32 up = SlotAt(ctx.meta, page.page(), PageKind::kNode, at).header->up;
+    const uint32 up = SlotAt(ctx.meta, page.page(), at).header->up;
     if (up != kInvalidId) work->towers.Push(up);
 }
 
@@ -131,8 +131,8 @@ void CollectDeletedUppers(VacuumState* state, BlockNumber block) {
     const HnswContext& ctx = state->ctx;
     LockedPage page(ctx.index, block, BUFFER_LOCK_SHARE, ctx.strategy);
     if (!page.Is(PageKind::kUpper)) return;
-    for (int i = 0; i < ctx.meta.upper_slots; ++i)
-        if (SlotAt(ctx.meta, page.page(), PageKind::kUpper, i).state() == SlotState::kDeleted)
+    for (int i = 0; i < ctx.meta.slots; ++i)
+        if (SlotAt(ctx.meta, page.page(), i).state() == SlotState::kDeleted)
             AddDead(state, IdOf(ctx.meta, block, i), PageKind::kUpper);
 }
 
@@ -195,7 +195,7 @@ void ForLiveSlots(const HnswContext& ctx, BlockNumber block, Visit visit) {
     const bool node = page.Is(PageKind::kNode);
     if (!node && !page.Is(PageKind::kUpper)) return;
     const PageKind kind = node ? PageKind::kNode : PageKind::kUpper;
-    for (int i = 0; i < SlotsOfKind(ctx.meta, kind); ++i) {
+    for (int i = 0; i < ctx.meta.slots; ++i) {
         const uint32 id = IdOf(ctx.meta, block, i);
         const SlotView slot = HnswCheckedSlot(ctx.meta, ctx.index, page, kind, id);
         if (slot.state() == SlotState::kLive) visit(id, slot);
@@ -204,7 +204,7 @@ void ForLiveSlots(const HnswContext& ctx, BlockNumber block, Visit visit) {
 
 // Finds the live slots of one page with edges into the set, and the best entry point so far.
 void ScanForBroken(VacuumState* state, BlockNumber block, ArenaVec<BrokenSlot>* broken) {
-    broken->Reserve(state->ctx.meta.ids_per_block);  // no allocation under the lock
+    broken->Reserve(state->ctx.meta.slots);  // no allocation under the lock
     ForLiveSlots(state->ctx, block, [&](uint32 id, const SlotView& slot) {
         ConsiderEntry(state, id, *slot.header);
         for (int e = 0; e < slot.header->edge_count; ++e) {
@@ -219,66 +219,72 @@ void ScanForBroken(VacuumState* state, BlockNumber block, ArenaVec<BrokenSlot>* 
 constexpr size_t kCandidatesPerEdge = 8;
 
 // Gathers the live neighbours of a slot and those of its deleted neighbours.
-void GatherLocal(VacuumState* state, const LinkEnd& slot, const EdgeData* old, int old_count,
-                 CandidateSet* candidates) {
+void GatherLocal(VacuumState* state, const LinkEnd& slot, const EdgeCopy& old, CandidateSet* candidates) {
     HnswContext* ctx = &state->ctx;
     VisitedSet seen;
     seen.Init(&ctx->arena, kInvalidId);
     seen.Add(slot.id);
-    for (int i = 0; i < old_count; ++i)
-        if (seen.Add(old[i].id) && !state->dead.Has(old[i].id))
-            candidates->AddSlot(old[i].id, old[i].generation, false);
-    EdgeData* next = ctx->arena.Allocate<EdgeData>(static_cast<size_t>(MaxEdges(ctx->meta, 0)));
-    const size_t enough = kCandidatesPerEdge * static_cast<size_t>(MaxEdges(ctx->meta, 0));
-    for (int i = 0; i < old_count && candidates->items.size < enough; ++i) {
-        if (!state->dead.Has(old[i].id)) continue;
+    for (int i = 0; i < old.count; ++i) {
+        const EdgeData& edge = old.edges[i];
+        if (seen.Add(edge.id) && !state->dead.Has(edge.id)) candidates->AddSlot(edge.id, edge.generation, false);
+    }
+    EdgeCopy next;
+    next.Init(&ctx->arena, ctx->meta);
+    const size_t enough = kCandidatesPerEdge * static_cast<size_t>(ctx->meta.max_edges);
+    for (int i = 0; i < old.count && candidates->items.size < enough; ++i) {
+        const EdgeData& edge = old.edges[i];
+        if (!state->dead.Has(edge.id)) continue;
         vacuum_delay_point();
         ProbedSlot gone;
-        if (!HnswProbe(*ctx, old[i].id, candidates->kind, old[i].generation, nullptr, &gone)) continue;
-        const int n = HnswReadEdges(*ctx, old[i].id, candidates->kind, gone.generation, next);
-        for (int e = 0; e < n; ++e)
-            if (!state->dead.Has(next[e].id) && seen.Add(next[e].id))
-                candidates->AddSlot(next[e].id, next[e].generation, false);
+        if (!HnswProbe(ctx, edge.id, candidates->kind, edge.generation, &gone)) continue;
+        if (!HnswReadEdges(ctx, edge.id, candidates->kind, gone.generation, &next)) continue;
+        for (int e = 0; e < next.count; ++e)
+            if (!state->dead.Has(next.edges[e].id) && seen.Add(next.edges[e].id))
+                candidates->AddSlot(next.edges[e].id, next.edges[e].generation, false);
     }
+}
+
+// The edges of `chosen` that are not in `old`.
+EdgeList FreshEdges(HnswContext* ctx, const EdgeList& chosen, const EdgeCopy& old) {
+    EdgeList fresh = HnswMakeEdgeList(ctx);
+    for (int i = 0; i < chosen.count; ++i) {
+        bool known = false;
+        for (int e = 0; e < old.count && !known; ++e)
+            known = old.edges[e].id == chosen.edges[i].id;
+        if (known) continue;
+        fresh.edges[fresh.count] = chosen.edges[i];
+        fresh.vectors[fresh.count] = chosen.vectors[i];
+        fresh.generations[fresh.count++] = chosen.generations[i];
+    }
+    return fresh;
 }
 
 // Gives one slot edges that avoid the set, and its new neighbours edges back.
 void RepairSlot(VacuumState* state, const BrokenSlot& broken) {
     HnswContext* ctx = &state->ctx;
     const PageKind kind = KindOfLevel(broken.level);
-    const int max = MaxEdges(ctx->meta, broken.level);
+    const int m = Min<int>(ctx->meta.m, ctx->meta.max_edges);
     char* payload = ctx->arena.Allocate<char>(ctx->meta.payload_size);
-    EdgeData* old = ctx->arena.Allocate<EdgeData>(static_cast<size_t>(max));
+    float* vector = ctx->arena.Allocate<float>(static_cast<size_t>(ctx->form.dim));
+    EdgeCopy old;
+    old.Init(&ctx->arena, ctx->meta);
     EdgeList chosen = HnswMakeEdgeList(ctx);
-    LinkEnd slot = {broken.id, broken.generation, payload};
-    int old_count;
+    const LinkEnd slot = {broken.id, broken.generation, vector};
     for (;;) {
         vacuum_delay_point();
-        ProbedSlot now;
-        now.payload = payload;
-        if (!HnswProbe(*ctx, broken.id, kind, static_cast<int>(broken.generation & 0xFF), nullptr, &now)) return;
-        old_count = HnswReadEdges(*ctx, broken.id, kind, broken.generation, old);
-        if (old_count < 0) return;
+        if (!HnswReadEdges(ctx, broken.id, kind, broken.generation, &old, payload)) return;
+        DecodePayload(ctx->form.payload, payload, ctx->form.dim, vector);
         CandidateSet candidates;
-        candidates.Init(ctx, payload, broken.level);
-        GatherLocal(state, slot, old, old_count, &candidates);
-        candidates.Choose(max, ctx->meta.m, &chosen);
+        candidates.Init(ctx, vector, broken.level);
+        GatherLocal(state, slot, old, &candidates);
+        candidates.Choose(ctx->meta.max_edges, m, &old, &chosen);
         VECANN_RACE_POINT("hnsw-vacuum-before-replace");
-        if (HnswReplaceEdges(*ctx, broken.level, slot, old, old_count, chosen)) break;
+        if (HnswReplaceEdges(ctx, broken.level, slot, old, chosen)) break;
     }
     // Ask only the new ones for an edge back: the others had their chance when the slot was inserted.
-    EdgeList fresh = HnswMakeEdgeList(ctx);
-    for (int i = 0; i < chosen.count; ++i) {
-        bool known = false;
-        for (int e = 0; e < old_count && !known; ++e)
-            known = old[e].id == chosen.edges[i].id;
-        if (known) continue;
-        fresh.edges[fresh.count] = chosen.edges[i];
-        fresh.generations[fresh.count++] = chosen.generations[i];
-    }
-    HnswAddBackEdges(ctx, broken.level, slot, fresh);
+    HnswAddBackEdges(ctx, broken.level, slot, FreshEdges(ctx, chosen, old));
     // Too little left around it: search for its own vector. Not before the edges into the set are gone.
-    if (chosen.count < Min(ctx->meta.m / 2, 4)) HnswRelinkSlot(ctx, broken.level, slot);
+    if (chosen.count < Min(m / 2, 4)) HnswRelinkSlot(ctx, broken.level, slot);
 }
 
 void RepairPass(VacuumState* state) {
@@ -299,15 +305,16 @@ void RepairPass(VacuumState* state) {
 
 // Notes whom the deleted slots of a list point to.
 void CollectSuspects(VacuumState* state, PageKind kind, const ArenaVec<uint32>& ids, BitSet* suspects) {
-    const HnswContext& ctx = state->ctx;
-    EdgeData edges[2 * kHnswMaxM];
+    HnswContext* ctx = &state->ctx;
+    EdgeCopy copy;
+    copy.Init(&state->long_arena, ctx->meta);
     for (const uint32 id : ids) {
         vacuum_delay_point();
         ProbedSlot slot;
-        if (!HnswProbe(ctx, id, kind, kAnyGeneration, nullptr, &slot)) continue;
-        const int n = HnswReadEdges(ctx, id, kind, slot.generation, edges);
-        for (int e = 0; e < n; ++e)
-            if (!state->dead.Has(edges[e].id)) suspects->Add(edges[e].id);
+        if (!HnswProbe(ctx, id, kind, kAnyGeneration, &slot)) continue;
+        if (!HnswReadEdges(ctx, id, kind, slot.generation, &copy)) continue;
+        for (int e = 0; e < copy.count; ++e)
+            if (!state->dead.Has(copy.edges[e].id)) suspects->Add(copy.edges[e].id);
     }
 }
 
@@ -322,10 +329,11 @@ void RelinkOrphan(VacuumState* state, uint32 id) {
     }
     char* payload = ctx->arena.Allocate<char>(ctx->meta.payload_size);
     ProbedSlot slot;
-    slot.payload = payload;
-    if (!HnswProbe(*ctx, id, kind, kAnyGeneration, nullptr, &slot)) return;
-    if (slot.state == SlotState::kLive && slot.up == kInvalidId)
-        HnswRelinkSlot(ctx, slot.level, {id, slot.generation, payload});
+    if (!HnswProbe(ctx, id, kind, kAnyGeneration, &slot, payload)) return;
+    if (slot.state != SlotState::kLive || slot.up != kInvalidId) return;
+    float* vector = ctx->arena.Allocate<float>(static_cast<size_t>(ctx->form.dim));
+    DecodePayload(ctx->form.payload, payload, ctx->form.dim, vector);
+    HnswRelinkSlot(ctx, slot.level, {id, slot.generation, vector});
 }
 
 // Links every live slot whose in-neighbours were all in the set: it may have had no edge there itself, or an
@@ -376,7 +384,7 @@ void FreeOnPage(VacuumState* state, PageKind kind, BlockNumber block, const uint
         PageTxn txn(ctx.index, WriteMode::kLogged);
         Page edit = txn.Register(page.buffer());
         for (size_t i = 0; i < n; ++i) {
-            SlotHeaderData* header = SlotAt(ctx.meta, edit, kind, SlotOfId(ctx.meta, ids[i])).header;
+            SlotHeaderData* header = SlotAt(ctx.meta, edit, SlotOfId(ctx.meta, ids[i])).header;
             if (static_cast<SlotState>(header->state) != SlotState::kDeleted)
                 elog(ERROR, "slot %u of index \"%s\" is not deleted", ids[i], RelationGetRelationName(ctx.index));
             const uint32 generation = header->generation + 1;

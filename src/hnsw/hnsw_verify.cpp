@@ -31,7 +31,7 @@ void CopyIndexPage(const HnswVerifier& v, BlockNumber block, BufferAccessStrateg
 
 SlotView CopySlot(const HnswVerifier& v, uint32 id, PageKind kind, PGAlignedBlock* copy) {
     CopyIndexPage(v, BlockOfId(v.meta, id), nullptr, copy);
-    return SlotAt(v.meta, PageOf(copy), kind, SlotOfId(v.meta, id));
+    return SlotAt(v.meta, PageOf(copy), SlotOfId(v.meta, id));
 }
 
 namespace {
@@ -63,9 +63,8 @@ void CheckContentSize(HnswVerifier* v, BlockNumber block, Page page, size_t expe
 }
 
 bool SameSizes(const HnswMetaData& a, const HnswMetaData& b) {
-    return a.node_slots == b.node_slots && a.upper_slots == b.upper_slots && a.ids_per_block == b.ids_per_block &&
-           a.node_slot_size == b.node_slot_size && a.upper_slot_size == b.upper_slot_size &&
-           a.payload_size == b.payload_size;
+    return a.slots == b.slots && a.slot_size == b.slot_size && a.max_edges == b.max_edges && a.code_dim == b.code_dim &&
+           a.payload_size == b.payload_size && a.code_size == b.code_size;
 }
 
 // Reads the meta page into v->meta. False when the rest of the index cannot be understood.
@@ -94,13 +93,18 @@ bool VerifyMeta(HnswVerifier* v) {
         return false;
     }
     const int dim = HnswIndexDimensions(v->index);
-    if (meta.dim != dim || meta.m < kHnswMinM || meta.m > kHnswMaxM || dim > HnswMaxDimensions(*v->desc, meta.m)) {
+    if (meta.dim != dim || meta.m < kHnswMinM || meta.m > kHnswMaxM) {
         BlockProblem(v, kMetaBlock, "%u dimensions and m = %u do not fit the indexed column", meta.dim, meta.m);
+        return false;
+    }
+    if (meta.payload > static_cast<uint8>(PayloadKind::kSq8) || meta.code_bits > kMaxCodeBits) {
+        BlockProblem(v, kMetaBlock, "has payload %u and %u code bits", meta.payload, meta.code_bits);
         return false;
     }
     if (meta.ef_construction < kHnswMinEfConstruction || meta.ef_construction > kHnswMaxEfConstruction)
         BlockProblem(v, kMetaBlock, "ef_construction is %u", meta.ef_construction);
-    if (!SameSizes(meta, HnswMakeMeta(*v->desc, meta.dim, meta.m, meta.ef_construction))) {
+    const HnswShapeOptions shape = {meta.m, meta.ef_construction, meta.payload, meta.code_bits};
+    if (!SameSizes(meta, HnswMakeMeta(*v->desc, meta.dim, shape))) {
         BlockProblem(v, kMetaBlock, "slot sizes do not follow from %u dimensions and m = %u", meta.dim, meta.m);
         return false;
     }
@@ -132,37 +136,38 @@ bool CheckSlotHeader(HnswVerifier* v, uint32 id, PageKind kind, const SlotHeader
         SlotProblem(v, id, "has state %u", header.state);
     if (node ? header.level != 0 : (header.level < 1 || header.level > kHnswMaxLevel))
         SlotProblem(v, id, "has level %u on a page of kind %s", header.level, node ? "node" : "upper");
-    if (header.edge_count > MaxEdges(v->meta, node ? 0 : 1))
-        SlotProblem(v, id, "has %u edges where %d are the most", header.edge_count, MaxEdges(v->meta, node ? 0 : 1));
+    if (header.edge_count > v->meta.max_edges)
+        SlotProblem(v, id, "has %u edges where %u are the most", header.edge_count, v->meta.max_edges);
     if (header.tid_count > (node ? kHnswInlineTids : 0)) SlotProblem(v, id, "has %u inline rows", header.tid_count);
     if (node && header.down != kInvalidId) SlotProblem(v, id, "is a node with a link down");
     if (!node && header.tid_chain != kInvalidId) SlotProblem(v, id, "is an upper slot with a chain of rows");
     return v->report->problem_count == before;
 }
 
-// Float payloads may hold numbers that the type does not allow.
-bool HasBadNumber(const HnswVerifier& v, const char* payload) {
-    if (v.desc->element != ElementKind::kFloat32) return false;
-    for (int i = 0; i < v.meta.dim; ++i) {
-        float x;
-        memcpy(&x, payload + static_cast<size_t>(i) * sizeof(x), sizeof(x));
-        if (!std::isfinite(x)) return true;
+// The vector of a payload must hold numbers, and a unit vector must have norm 1.
+void CheckPayload(HnswVerifier* v, uint32 id, const SlotView& slot) {
+    DecodePayload(v->form.payload, slot.payload, v->meta.dim, v->vector);
+    double norm = 0;
+    for (int i = 0; i < v->meta.dim; ++i) {
+        if (!std::isfinite(v->vector[i])) {
+            SlotProblem(v, id, "its vector holds NaN or infinity");
+            return;
+        }
+        norm += static_cast<double>(v->vector[i]) * static_cast<double>(v->vector[i]);
     }
-    return false;
+    const double error = static_cast<double>(reinterpret_cast<const PayloadHeadData*>(slot.payload)->error);
+    if (!(error >= 0)) SlotProblem(v, id, "its vector has the error %g", error);
+    // Rounding, at 16,000 dimensions, is below the tolerance.
+    constexpr double kTolerance = 2e-3;
+    if (v->desc->unit_norm && !(std::fabs(std::sqrt(norm) - 1) <= kTolerance + error))
+        SlotProblem(v, id, "its vector has the squared norm %g where 1 is expected", norm);
 }
 
-void CheckPayload(HnswVerifier* v, uint32 id, const SlotView& slot) {
-    if (HasBadNumber(*v, slot.payload)) {
-        SlotProblem(v, id, "its vector holds NaN or infinity");
-        return;
-    }
-    // The search distance under cosine is the negated inner product, so a unit vector is at -1 from itself. Its
-    // rounding, at 16,000 dimensions, is below the tolerance.
-    constexpr float kTolerance = 2e-3F;
-    if (!v->desc->unit_norm || v->desc->metric != Metric::kCosine) return;
-    const float self = v->distance(slot.payload, slot.payload, v->meta.dim);
-    if (!(std::fabs(self + 1.0F) <= kTolerance))
-        SlotProblem(v, id, "its vector has the squared norm %g where 1 is expected", static_cast<double>(-self));
+// The factors of codes must be numbers, or the search could not order its neighbours.
+void CheckFactors(HnswVerifier* v, uint32 id, const SlotView& slot) {
+    for (int i = 0; i < slot.header->edge_count; ++i)
+        if (!std::isfinite(slot.edges[i].add) || !std::isfinite(slot.edges[i].scale))
+            SlotProblem(v, id, "the code of edge %d has a factor that is no number", i);
 }
 
 void SurveySlot(HnswVerifier* v, uint32 id, PageKind kind, const SlotView& slot) {
@@ -181,6 +186,7 @@ void SurveySlot(HnswVerifier* v, uint32 id, PageKind kind, const SlotView& slot)
     v->slot[id] = brief;
     if (brief.broken) return;
     CheckPayload(v, id, slot);
+    CheckFactors(v, id, slot);
     if (slot.state() == SlotState::kDeleted)
         ++v->report->deleted_slots;
     else
@@ -218,18 +224,18 @@ void SurveyPage(HnswVerifier* v, BlockNumber block, Page page) {
             SurveySegment(v, block, i, *SegmentAt(page, i));
         return;
     }
-    for (int i = 0; i < SlotsOfKind(v->meta, kind); ++i)
-        SurveySlot(v, IdOf(v->meta, block, i), kind, SlotAt(v->meta, page, kind, i));
+    for (int i = 0; i < v->meta.slots; ++i)
+        SurveySlot(v, IdOf(v->meta, block, i), kind, SlotAt(v->meta, page, i));
 }
 
 // Looks at every page once; ids of more than 32 bits are not looked at.
 void Survey(HnswVerifier* v) {
-    const BlockNumber most = kInvalidId / v->meta.ids_per_block;
+    const BlockNumber most = kInvalidId / v->meta.slots;
     if (v->blocks > most) {
         VerifyProblem(v->report, "the index has %u pages where %u are the most", v->blocks, most);
         v->blocks = most;
     }
-    const size_t ids = static_cast<size_t>(v->blocks) * v->meta.ids_per_block;
+    const size_t ids = static_cast<size_t>(v->blocks) * v->meta.slots;
     v->block.Init(&v->arena, v->blocks);
     v->block.size = v->blocks;
     memset(static_cast<void*>(v->block.data), 0, v->block.size * sizeof(BlockBrief));
@@ -292,11 +298,13 @@ void HnswVerify(Relation heap, Relation index, Snapshot snapshot, VerifyReport* 
     v.snapshot = snapshot;
     v.report = report;
     v.desc = OpClassOf(index);
-    v.distance = v.desc->distance();
     v.arena = MakeArena(CurrentMemoryContext);
     v.strategy = GetAccessStrategy(BAS_BULKREAD);
     v.blocks = RelationGetNumberOfBlocks(index);
     if (!VerifyMeta(&v)) return;
+    v.form = HnswVectorForm(v.meta, v.desc);
+    v.vector = v.arena.Allocate<float>(v.meta.dim);
+    report->max_edges = v.meta.max_edges;
     Survey(&v);
     VerifyFreeLists(&v);
     VerifyEntryPoint(&v);

@@ -196,7 +196,7 @@ void ReachLayer(HnswVerifier* v, int level, ArenaVec<uint32>* found, ArenaVec<ui
     for (size_t next = 0; next < found->size; ++next) {
         CHECK_FOR_INTERRUPTS();
         const SlotView slot = CopySlot(*v, (*found)[next], kind, &copy);
-        const int n = Min<int>(slot.header->edge_count, MaxEdges(v->meta, level));
+        const int n = Min<int>(slot.header->edge_count, v->meta.max_edges);
         for (int i = 0; i < n; ++i) {
             const EdgeData& edge = slot.edges[i];
             if (SlotExists(*v, edge.id, kind) && v->slot[edge.id].generation == edge.generation)
@@ -240,7 +240,7 @@ void VerifyGraph(HnswVerifier* v) {
         const PageKind kind = static_cast<PageKind>(v->block[block].kind);
         if (kind != PageKind::kNode && kind != PageKind::kUpper) continue;
         CopyIndexPage(*v, block, v->strategy, &copy);
-        for (int i = 0; i < SlotsOfKind(v->meta, kind); ++i) {
+        for (int i = 0; i < v->meta.slots; ++i) {
             CHECK_FOR_INTERRUPTS();
             Subject s;
             s.id = IdOf(v->meta, block, i);
@@ -249,7 +249,7 @@ void VerifyGraph(HnswVerifier* v) {
             s.kind = kind;
             s.level = brief.level;
             s.live = StateOf(*v, s.id) == SlotState::kLive;
-            s.view = SlotAt(v->meta, PageOf(&copy), kind, i);
+            s.view = SlotAt(v->meta, PageOf(&copy), i);
             CheckEdges(v, s);
             CheckUp(v, s);
             CheckDown(v, s);

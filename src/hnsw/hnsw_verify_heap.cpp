@@ -9,7 +9,7 @@ namespace {
 struct RowCheck {
     HnswVerifier* v;
     MemoryContext memory;  // reset after each row
-    void* payload;
+    IndexedVector value;
 };
 
 // One row that the snapshot sees, the partial index wants, and whose expressions are evaluated. `tid` is the root of
@@ -19,7 +19,8 @@ void CheckRow(Relation, ItemPointer tid, Datum* values, bool* isnull, bool, void
     HnswVerifier* v = check->v;
     if (isnull[0]) return;
     MemoryContext old = MemoryContextSwitchTo(check->memory);
-    const bool indexable = v->desc->extract(values[0], v->meta.dim, check->payload);
+    const bool indexable = HnswExtract(v->form, values[0], &check->value);
+    if (indexable) HnswEncodePayload(v->form, &check->value);
     MemoryContextSwitchTo(old);
     MemoryContextReset(check->memory);
     if (!indexable) return;
@@ -36,7 +37,7 @@ void CheckRow(Relation, ItemPointer tid, Datum* values, bool* isnull, bool, void
         SlotProblem(v, row->value, "flags row (%u,%u) as dead, but it is visible", block, offset);
     PGAlignedBlock copy;
     const SlotView slot = CopySlot(*v, row->value, PageKind::kNode, &copy);
-    if (memcmp(slot.payload, check->payload, v->meta.payload_size) != 0)
+    if (memcmp(slot.payload, check->value.payload, v->meta.payload_size) != 0)
         SlotProblem(v, row->value, "has row (%u,%u), which holds another vector", block, offset);
 }
 
@@ -59,7 +60,7 @@ void VerifyHeapToIndex(HnswVerifier* v) {
     RowCheck check;
     check.v = v;
     check.memory = AllocSetContextCreate(CurrentMemoryContext, "hnsw verify row", ALLOCSET_DEFAULT_SIZES);
-    check.payload = palloc(v->meta.payload_size);
+    check.value.Init(&v->arena, v->form);
     IndexInfo* info = BuildIndexInfo(v->index);
     // With the snapshot of a concurrent build, the scan hands out exactly the rows that the snapshot sees.
     info->ii_Concurrent = true;

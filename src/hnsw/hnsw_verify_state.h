@@ -35,8 +35,9 @@ struct HnswVerifier {
     Snapshot snapshot;
     VerifyReport* report;
     const OpClassDesc* desc;
-    PayloadDistance distance;
     HnswMetaData meta;
+    VectorForm form;
+    float* vector;  // scratch, dim floats
     Arena arena;
     BufferAccessStrategy strategy;  // for passes over all pages
     BlockNumber blocks;
@@ -64,7 +65,7 @@ inline Page PageOf(PGAlignedBlock* copy) {
 inline bool SlotExists(const HnswVerifier& v, uint32 id, PageKind kind) {
     const BlockNumber block = BlockOfId(v.meta, id);
     return block < v.blocks && v.block[block].kind == static_cast<uint16>(kind) &&
-           SlotOfId(v.meta, id) < SlotsOfKind(v.meta, kind);
+           SlotOfId(v.meta, id) < v.meta.slots;
 }
 inline SlotState StateOf(const HnswVerifier& v, uint32 id) {
     return static_cast<SlotState>(v.slot[id].state);

@@ -115,7 +115,7 @@ Datum ReportTuple(FunctionCallInfo fcinfo, const VerifyReport& report) {
     const Datum values[] = {
         Int64GetDatum(report.nodes),       Int64GetDatum(report.upper_slots), Int64GetDatum(report.heap_tids),
         Int64GetDatum(report.killed_tids), Int64GetDatum(report.unreachable), Int64GetDatum(report.deleted_slots),
-        Int64GetDatum(report.free_slots),  VerifyProblemArray(report),
+        Int64GetDatum(report.free_slots),  Int64GetDatum(report.max_edges),   VerifyProblemArray(report),
     };
     bool nulls[lengthof(values)] = {};
     HeapTuple tuple = heap_form_tuple(BlessTupleDesc(tuple_desc), const_cast<Datum*>(values), nulls);

@@ -4,9 +4,10 @@
 namespace vecann {
 namespace {
 
-constexpr OpClassDesc kVectorL2 = DenseL2OpClass<Float32Element>("vector_l2_ops");
-constexpr OpClassDesc kVectorInnerProduct = DenseInnerProductOpClass<Float32Element>("vector_ip_ops");
-constexpr OpClassDesc kVectorCosine = DenseCosineOpClass<Float32Element>("vector_cosine_ops");
+constexpr OpClassDesc kVectorL2 = DenseOpClass<Float32Element>("vector_l2_ops", Metric::kL2);
+constexpr OpClassDesc kVectorInnerProduct = DenseOpClass<Float32Element>("vector_ip_ops", Metric::kInnerProduct);
+constexpr OpClassDesc kVectorCosine = DenseOpClass<Float32Element>("vector_cosine_ops", Metric::kCosine);
+constexpr OpClassDesc kVectorL1 = DenseOpClass<Float32Element>("vector_l1_ops", Metric::kL1);
 
 }  // namespace
 }  // namespace vecann
@@ -21,4 +22,8 @@ VECANN_FUNCTION(vecann_vector_ip_opclass) {
 
 VECANN_FUNCTION(vecann_vector_cosine_opclass) {
     PG_RETURN_POINTER(&vecann::kVectorCosine);
+}
+
+VECANN_FUNCTION(vecann_vector_l1_opclass) {
+    PG_RETURN_POINTER(&vecann::kVectorL1);
 }

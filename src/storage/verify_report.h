@@ -18,6 +18,7 @@ struct VerifyReport {
     int64 unreachable;  // live nodes that no search reaches
     int64 deleted_slots;
     int64 free_slots;
+    int64 max_edges;  // neighbours that a slot has room for
     int64 problem_count;
     char* problems[kMaxListedProblems];
 };

@@ -1,0 +1,158 @@
+// From values to rotated vectors, payloads and query codes; the lower bound. See hnsw_vector.h.
+#include "hnsw/hnsw_vector.h"
+
+#include "pg/memory.h"
+
+namespace vecann {
+
+namespace {
+
+constexpr double kUnit = 0x1p-24;  // rounding of float32
+
+// |computed R x - R x| <= kRotationError |x|. A round of the rotation is a permutation and signs, which are exact, and
+// at most two Hadamard transforms over every element (blocks overlap at the end): six stages of one rounding each and a
+// scaling by a rounded factor, so 16 roundings a round, 48 in three; the rest covers products of small terms.
+constexpr double kRotationError = 64 * kUnit;
+
+// Rotations depend on the dimensions only. A backend meets few of them, and each is kept.
+struct KnownRotation {
+    Rotation rotation;
+    Arena arena;
+    KnownRotation* next;
+};
+
+const Rotation* RotationFor(int dim) {
+    static KnownRotation* known = nullptr;
+    for (const KnownRotation* k = known; k != nullptr; k = k->next)
+        if (k->rotation.dim == dim) return &k->rotation;
+    KnownRotation* fresh = static_cast<KnownRotation*>(MemoryContextAllocZero(TopMemoryContext, sizeof(KnownRotation)));
+    fresh->arena = MakeArena(TopMemoryContext);
+    fresh->rotation.Init(&fresh->arena, dim);
+    fresh->next = known;
+    known = fresh;
+    return &fresh->rotation;
+}
+
+float NegativeInnerProduct(const void* a, const void* b, size_t dim) {
+    const float distance = 0.0F - Kernels().float32.inner_product(a, b, dim);
+    return distance == distance ? distance : std::numeric_limits<float>::infinity();
+}
+
+}  // namespace
+
+VectorForm HnswVectorForm(const HnswMetaData& meta, const OpClassDesc* desc) {
+    VectorForm form;
+    form.dim = meta.dim;
+    form.metric = static_cast<Metric>(meta.metric);
+    form.payload = static_cast<PayloadKind>(meta.payload);
+    form.shape = HnswCodeShape(meta);
+    form.rotation = MetricHasCodes(form.metric) ? RotationFor(meta.dim) : nullptr;
+    form.desc = desc;
+    const PayloadKernels& kernels = Kernels().payload[static_cast<int>(form.payload)];
+    switch (form.metric) {
+        case Metric::kL2:
+            form.compare = kernels.l2_squared;
+            form.between = Kernels().float32.l2_squared;
+            break;
+        case Metric::kL1:
+            form.compare = kernels.l1;
+            form.between = Kernels().float32.l1;
+            break;
+        default:
+            form.compare = kernels.inner_product;
+            form.between = NegativeInnerProduct;
+            break;
+    }
+    return form;
+}
+
+void IndexedVector::Init(Arena* arena, const VectorForm& form) {
+    const size_t n = static_cast<size_t>(form.dim);
+    vector = arena->Allocate<float>(n);
+    scratch = arena->Allocate<float>(n);
+    payload = arena->Allocate<char>(PayloadSize(form.payload, form.dim));
+    norm = 0;
+    if (form.has_codes()) code.Init(arena, form.shape);
+}
+
+bool HnswExtract(const VectorForm& form, Datum value, IndexedVector* out) {
+    const size_t n = static_cast<size_t>(form.dim);
+    float* raw = PallocArray<float>(2 * n);
+    const bool indexable = form.desc->extract(value, form.dim, raw);
+    if (indexable && form.rotation != nullptr)
+        form.rotation->Apply(raw, out->vector, raw + n);
+    else if (indexable)
+        memcpy(out->vector, raw, n * sizeof(float));
+    pfree(raw);
+    if (!indexable) return false;
+    double sum = 0;
+    for (size_t i = 0; i < n; ++i)
+        sum += static_cast<double>(out->vector[i]) * static_cast<double>(out->vector[i]);
+    out->norm = std::sqrt(sum);
+    return true;
+}
+
+void HnswEncodePayload(const VectorForm& form, IndexedVector* v) {
+    const size_t bytes = static_cast<size_t>(form.dim) * sizeof(float);
+    const uint32 hash = hash_bytes(reinterpret_cast<const unsigned char*>(v->vector), static_cast<int>(bytes));
+    EncodePayload(form.payload, v->vector, form.dim, hash, v->payload);
+    // SQ8 needs `low` for its scale; the others have it free for the norm.
+    if (form.payload != PayloadKind::kSq8)
+        reinterpret_cast<PayloadHeadData*>(v->payload)->low =
+            std::nextafter(static_cast<float>(v->norm), std::numeric_limits<float>::infinity());
+}
+
+void HnswPrepareQuery(const VectorForm& form, IndexedVector* v) {
+    if (form.has_codes()) v->code.Set(v->vector);
+}
+
+PayloadErrorBound HnswPayloadError(const VectorForm& form, const void* payload) {
+    const PayloadHeadData& head = *static_cast<const PayloadHeadData*>(payload);
+    PayloadErrorBound bound = {head.error, 0};
+    const float n = static_cast<float>(form.dim);
+    if (form.payload == PayloadKind::kSq8) {
+        // The kernels round low + step k and the difference from it, each element by a few units of its terms.
+        const float largest = std::fabs(head.low) + 255 * std::fabs(head.step);
+        bound.error += static_cast<float>(8 * kUnit) * std::sqrt(n) * largest;
+        if (form.metric == Metric::kInnerProduct) bound.norm = std::sqrt(n) * largest;
+    } else if (form.metric == Metric::kInnerProduct) {
+        bound.norm = head.low;
+    }
+    return bound;
+}
+
+// Let n = dim, u = 2^-24, q' and p the rotated query and the decoded payload, e the error of the payload, r the error
+// of a rotation, relative to the norm. A float32 sum of n terms in whatever order is off by less than 1.01 (n + 3) u
+// times the sum of the magnitudes; the operator's own sum likewise. Hence the factor 2 before (n + 8) u below.
+double HnswLowerBound(const VectorForm& form, const IndexedVector& query, float distance,
+                      const PayloadErrorBound& error) {
+    const double sums = 2.1 * (form.dim + 8) * kUnit;
+    const double e = static_cast<double>(error.error) * (1 + 8 * kUnit);
+    double bound;
+    switch (form.metric) {
+        case Metric::kL2: {
+            // |q - v| >= |q' - p| - e - r (|q| + |v|), and |v| <= |q| + |q - v|.
+            const double d = form.desc->order_value(distance, form.dim);
+            bound = d * (1 - sums - 2 * kRotationError) - e - 2.1 * kRotationError * query.norm;
+            if (bound < 0) bound = 0;
+            break;
+        }
+        case Metric::kL1:
+            // sum |v - p| <= sqrt(n) |v - p|
+            bound = form.desc->order_value(distance, form.dim) * (1 - sums) - std::sqrt(static_cast<double>(form.dim)) * e;
+            if (bound < 0) bound = 0;
+            break;
+        case Metric::kInnerProduct:
+            bound = form.desc->order_value(distance, form.dim) - query.norm * (e + (2.1 * kRotationError + sums) * 1.01 *
+                                                                      (static_cast<double>(error.norm) + e));
+            break;
+        default:
+            // Both have norm 1, up to what order_value allows for already.
+            bound = form.desc->order_value(distance, form.dim) - 1.01 * (e + 2.1 * kRotationError + sums);
+            break;
+    }
+    // Overflow: nothing is known, so the executor computes it.
+    return std::isfinite(bound) ? bound : -get_float8_infinity();
+}
+
+}  // namespace vecann

@@ -1,0 +1,75 @@
+// Vectors as an index keeps and compares them: rotated, in a payload of full or reduced precision, with codes. See
+// README.md, "Vectors".
+//
+// A "vector" here is dim float32 numbers after extraction (unit norm under cosine) and rotation. The rotation preserves
+// L2 distances and inner products up to rounding; under L1 there is none.
+#pragma once
+
+#include "hnsw/hnsw_page.h"
+#include "quant/rabitq.h"
+#include "quant/rotation.h"
+
+namespace vecann {
+
+// Search distance of two vectors of n elements; smaller is nearer; never NaN.
+using VectorDistance = float (*)(const void* a, const void* b, size_t n);
+
+// How the vectors of one index are compared. Plain data; `rotation` lives as long as the backend.
+struct VectorForm {
+    int dim;
+    Metric metric;
+    PayloadKind payload;
+    CodeShape shape;           // bits 0: no codes
+    const Rotation* rotation;  // null: none
+    const OpClassDesc* desc;
+    float (*compare)(const float* query, const void* payload, size_t n);  // the metric's payload kernel
+    VectorDistance between;                                               // search distance of two vectors
+
+    Metric code_metric() const { return metric == Metric::kL2 ? Metric::kL2 : Metric::kInnerProduct; }
+    bool has_codes() const { return shape.bits > 0; }
+};
+
+VectorForm HnswVectorForm(const HnswMetaData& meta, const OpClassDesc* desc);
+
+// A vector, its payload, and its form as a query. Memory belongs to an arena.
+struct IndexedVector {
+    float* vector;
+    char* payload;
+    float* scratch;  // dim floats
+    double norm;     // L2 norm
+    QueryCode code;  // set by HnswPrepareQuery
+
+    void Init(Arena* arena, const VectorForm& form);
+};
+
+// Extracts, rotates and measures a value. False when it is not indexable (a zero vector under cosine). The value is not
+// NULL. Raises ERRCODE_DATA_EXCEPTION when its dimensions differ.
+bool HnswExtract(const VectorForm& form, Datum value, IndexedVector* out);
+
+// Fills the payload of a vector: equal vectors have equal payloads, byte by byte.
+void HnswEncodePayload(const VectorForm& form, IndexedVector* v);
+
+// Fills the query code of a vector.
+void HnswPrepareQuery(const VectorForm& form, IndexedVector* v);
+
+// The search distance of a query to a payload: smaller is nearer, never NaN.
+inline float HnswDistance(const VectorForm& form, const IndexedVector& query, const void* payload) {
+    const float value = form.compare(query.vector, payload, static_cast<size_t>(form.dim));
+    const float distance = MetricHasCodes(form.metric) && form.metric != Metric::kL2 ? 0.0F - value : value;
+    // Overflow in both directions counts as farthest.
+    return likely(distance == distance) ? distance : std::numeric_limits<float>::infinity();
+}
+
+// What a lower bound of the operator's result needs to know of a payload beside the distance.
+struct PayloadErrorBound {
+    float error;  // of the payload, evaluation in float32 included
+    float norm;   // of the vector, at most; inner product only
+};
+PayloadErrorBound HnswPayloadError(const VectorForm& form, const void* payload);
+
+// A lower bound of what the ORDER BY operator returns for the query and the vector behind a payload, whose search
+// distance is `distance`. Deterministic: whatever the data, the operator returns no less.
+double HnswLowerBound(const VectorForm& form, const IndexedVector& query, float distance,
+                      const PayloadErrorBound& error);
+
+}  // namespace vecann
