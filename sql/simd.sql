@@ -52,12 +52,18 @@ SELECT count(*), bool_and(abs(n.l2 - b.l2) <= 1e-5 * b.l2) AS l2, bool_and(abs(n
        bool_and(abs(n.l1 - b.l1) <= 1e-5 * b.l1) AS l1, bool_and(abs(n.cosine - b.cosine) <= 1e-5) AS cosine,
        bool_and(n.norm = b.norm) AS norm
 FROM simd_now n JOIN simd_baseline b USING (d) JOIN simd_exact e USING (d);
+SELECT pg_temp.use_level('avx512');
+SELECT * FROM simd_check;
+SELECT count(*), bool_and(abs(n.l2 - b.l2) <= 1e-5 * b.l2) AS l2, bool_and(abs(n.ip - b.ip) <= 1e-5 * scale) AS ip,
+       bool_and(abs(n.l1 - b.l1) <= 1e-5 * b.l1) AS l1, bool_and(abs(n.cosine - b.cosine) <= 1e-5) AS cosine,
+       bool_and(n.norm = b.norm) AS norm
+FROM simd_now n JOIN simd_baseline b USING (d) JOIN simd_exact e USING (d);
 -- the same special cases on each level
 SELECT pg_temp.use_level(level), l2_distance('[3e38]', '[-3e38]') l2, inner_product('[3e38,3e38]', '[3e38,-3e38]') ip,
        l1_distance('[3e38,0]', '[-3e38,0]') l1, cosine_distance('[3e38,3e38]', '[3e38,3e38]') cosine,
        cosine_distance('[0,0]', '[1,1]') zero,
        inner_product('[1e-45]', '[1]') subnormal, l2_distance('[-0]', '[0]') zeros
-FROM unnest(ARRAY['baseline', 'avx2']) level;
+FROM unnest(ARRAY['baseline', 'avx2', 'avx512']) level;
 SET vecann.simd_level = 'auto';
 SELECT * FROM simd_check;
 

@@ -15,10 +15,14 @@ ifdef SAN
 COMMON_CXXFLAGS += -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize=vptr \
 	-fno-sanitize-recover=all
 endif
-ZONE_K = -DVECANN_ZONE_K -fno-exceptions -fno-rtti -fno-threadsafe-statics -fno-math-errno
+# Zone K fuses no multiply-adds on its own: what is stored must not depend on the instruction set.
+ZONE_K = -DVECANN_ZONE_K -fno-exceptions -fno-rtti -fno-threadsafe-statics -fno-math-errno -ffp-contract=off
 ZONE_P = -DVECANN_ZONE_P -fno-exceptions -fno-rtti -fno-threadsafe-statics
 ZONE_X = -DVECANN_ZONE_X -fopenmp
 X_LIBS = -lfaiss -lopenblas -llapack
 
 # one translation unit per instruction set
 LEVEL_FLAGS_kernels_avx2 = -mavx2 -mfma -mf16c -mpopcnt
+# (g++ 12 takes the undefined lanes inside its own AVX-512 intrinsics for mistakes)
+LEVEL_FLAGS_kernels_avx512 = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vpopcntdq -mavx2 -mfma -mf16c -mpopcnt \
+	-Wno-uninitialized -Wno-maybe-uninitialized

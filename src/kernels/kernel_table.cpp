@@ -10,16 +10,22 @@ namespace {
 
 const KernelTable* current = nullptr;
 
-bool CpuHasAvx2() {
+// libgcc's feature bits already take XGETBV into account for AVX and above.
 #ifdef VECANN_HAVE_AVX2
-    // libgcc's feature bits already take XGETBV into account for AVX and above.
+bool CpuHasAvx2() {
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c") &&
            __builtin_cpu_supports("popcnt");
-#else
-    return false;
-#endif
 }
+#endif
+
+#ifdef VECANN_HAVE_AVX512
+bool CpuHasAvx512() {
+    return CpuHasAvx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vpopcntdq");
+}
+#endif
 
 }  // namespace
 
@@ -29,16 +35,23 @@ const KernelTable* KernelTableFor(SimdLevel level) {
             return &kBaselineKernels;
         case SimdLevel::kAvx2:
 #ifdef VECANN_HAVE_AVX2
-            return CpuHasAvx2() ? &kAvx2Kernels : nullptr;
-#else
-            return nullptr;
+            if (CpuHasAvx2()) return &kAvx2Kernels;
 #endif
+            return nullptr;
+        case SimdLevel::kAvx512:
+#ifdef VECANN_HAVE_AVX512
+            if (CpuHasAvx512()) return &kAvx512Kernels;
+#endif
+            return nullptr;
     }
     return nullptr;
 }
 
 SimdLevel BestSimdLevel() {
-    return CpuHasAvx2() ? SimdLevel::kAvx2 : SimdLevel::kBaseline;
+    for (int level = kSimdLevels - 1; level > 0; --level) {
+        if (KernelTableFor(static_cast<SimdLevel>(level)) != nullptr) return static_cast<SimdLevel>(level);
+    }
+    return SimdLevel::kBaseline;
 }
 
 const KernelTable& Kernels() {

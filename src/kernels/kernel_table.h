@@ -1,18 +1,20 @@
 // The kernel table: one set of function pointers per instruction-set level, chosen once when the module loads.
 //
 // Every kernel takes n elements (n >= 0), reads exactly n from each array, needs the alignment of one element, and sums
-// in float32. Levels differ in the order of summation only; tests compare each level with the baseline.
+// in float32. Levels differ in the order of summation only; tests compare each level with the baseline. What decides
+// whether two vectors are the same one, the rotation, gives the same bits at every level.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
 #include "kernels/metric.h"
+#include "kernels/payload_layout.h"
 
 namespace vecann {
 
-enum class SimdLevel : int { kBaseline = 0, kAvx2 = 1 };
-constexpr int kSimdLevels = 2;
+enum class SimdLevel : int { kBaseline = 0, kAvx2 = 1, kAvx512 = 2 };
+constexpr int kSimdLevels = 3;
 
 struct CosineParts {
     float dot;
@@ -28,26 +30,93 @@ struct DenseKernels {
     CosineParts (*cosine)(const void* a, const void* b, size_t n);   // dot and both squared norms in one pass
 };
 
-constexpr int kQueryPlanes = 6;  // bits of a quantised query
-
-// A batch of bit-plane codes to be summed against one query (quant/rabitq.h says what the planes mean).
-struct PlaneBatch {
-    const uint64_t* query;  // kQueryPlanes x words
-    const char* codes;      // `count` codes of bits x words 64-bit words, `stride` bytes apart, any alignment
-    size_t stride;
-    int count;
-    int words;
-    int bits;
+// Kernels over a query of n float32 and a payload of as many elements (quant/payload.h; aligned to 4 bytes).
+struct PayloadKernels {
+    float (*l2_squared)(const float* query, const void* payload, size_t n);
+    float (*inner_product)(const float* query, const void* payload, size_t n);
+    float (*l1)(const float* query, const void* payload, size_t n);
 };
 
-// sums[n] = sum over i, j of 2^(i+j) popcount(query plane i & plane j of code n).
-using PlaneSums = void (*)(const PlaneBatch& batch, uint32_t* sums);
+constexpr int kQueryPlanes = 6;  // bits of a quantised query
+
+// One neighbour of a node: also the on-disk form. quant/rabitq.h says what the last three fields are.
+struct CodedEdge {
+    uint32_t id;
+    uint8_t generation;
+    uint8_t reserved;
+    uint16_t level_sum;
+    float add;
+    float scale;
+};
+static_assert(sizeof(CodedEdge) == 16 && offsetof(CodedEdge, level_sum) == 6 && offsetof(CodedEdge, add) == 8 &&
+              offsetof(CodedEdge, scale) == 12);
+
+// A node's neighbours to be scored against one query (quant/rabitq.h says what the planes mean).
+struct CodeBatch {
+    const uint64_t* query;  // kQueryPlanes x words
+    int words;              // 64-bit words of a plane
+    int bits;               // planes of a code, 1 .. 4
+    float low;              // <Rq, c> = low * level_sum + step * plane_sum - half_sum
+    float step;
+    float half_sum;
+    const CodedEdge* edges;  // count
+    const char* codes;       // count codes of bits x words words each, contiguous, any alignment
+    int count;
+    float base;  // the search distance of the node itself
+};
+
+// estimates[n] = base + add + scale * <Rq, c> of edge n, where plane_sum is the sum over query plane i and code plane j
+// of 2^(i+j) popcount(query plane i & code plane j).
+using ScoreEdges = void (*)(const CodeBatch& batch, float* estimates);
+
+// Levels k_i = floor(x_i * inverse_width + offset), clamped to 0 .. 2^bits - 1.
+struct LevelRule {
+    float inverse_width;
+    float offset;
+    int bits;  // 1 .. kQueryPlanes
+};
+struct LevelFit {
+    float product;  // <x, c>, c_i = k_i - (2^bits - 1) / 2
+    float norm;     // |c|^2
+};
+struct ResidualSums {
+    float norm;     // |v - u|^2
+    float u_dot_r;  // <u, v - u>
+};
+struct Range {
+    float low, high, sum;
+};
+
+// The parts of encoding (quant/rabitq.cpp puts them together).
+struct CodeKernels {
+    // r = v - u
+    ResidualSums (*residual)(const float* u, const float* v, size_t n, float* r);
+    LevelFit (*fit)(const LevelRule& rule, const float* x, size_t n);
+    // Writes the levels of x as bit planes, each of ceil(n / 64) words, padding bits zero; returns <y, c>.
+    float (*encode)(const LevelRule& rule, const float* x, const float* y, size_t n, void* planes);
+    // n >= 1
+    Range (*range)(const float* x, size_t n);
+};
+
+// One round of a rotation: to[i] = signs[i] * from[sources[i]], then an orthogonal Walsh-Hadamard transform of each
+// block, the last one overlapping the one before where dim is no multiple of block. The same bits at every level.
+struct RotationRound {
+    const float* from;
+    float* to;  // overlaps nothing
+    const uint32_t* sources;
+    const float* signs;
+    int dim;
+    int block;  // a power of two, at most 64 and at most dim
+};
 
 struct KernelTable {
     SimdLevel level;
     const char* name;
     DenseKernels float32;
-    PlaneSums plane_sums;
+    PayloadKernels payload[kPayloadKinds];  // by PayloadKind
+    ScoreEdges score_edges;
+    CodeKernels code;
+    void (*rotate)(const RotationRound& round);
 };
 
 // The table of a level; nullptr when it was not compiled in or this processor lacks it.

@@ -7,11 +7,15 @@ namespace vecann {
 
 #if defined(__x86_64__)
 #define VECANN_HAVE_AVX2 1
+#define VECANN_HAVE_AVX512 1
 #endif
 
 extern const KernelTable kBaselineKernels;
 #ifdef VECANN_HAVE_AVX2
 extern const KernelTable kAvx2Kernels;
+#endif
+#ifdef VECANN_HAVE_AVX512
+extern const KernelTable kAvx512Kernels;
 #endif
 
 }  // namespace vecann

@@ -20,6 +20,7 @@ const config_enum_entry kSimdLevelOptions[] = {
     {"auto", -1, false},
     {"baseline", static_cast<int>(SimdLevel::kBaseline), false},
     {"avx2", static_cast<int>(SimdLevel::kAvx2), false},
+    {"avx512", static_cast<int>(SimdLevel::kAvx512), false},
     {nullptr, 0, false},
 };
 

@@ -11,80 +11,79 @@ namespace {
 // Widths of a level in units of the residual's root mean square, tried when there is more than one bit. After the
 // rotation the dimensions are nearly normal; the best width for a normal distribution is 0.996 (2 bits), 0.586 (3),
 // 0.335 (4) (Max 1960, table 1), and what a single residual wants lies around it.
-constexpr float kBestWidth[] = {0, 0, 0.996f, 0.586f, 0.335f};
+constexpr float kBestWidth[] = {0, 1.0f, 0.996f, 0.586f, 0.335f};
 constexpr float kTriedWidths[] = {0.85f, 0.925f, 1.0f, 1.075f, 1.15f};
 
-int LevelOf(float x, float inverse_width, int levels) {
-    const int k = static_cast<int>(std::floor(x * inverse_width)) + levels / 2;
-    return k < 0 ? 0 : k >= levels ? levels - 1 : k;
-}
+// Residuals whose squares would leave float32 have no code; below, squares lose their last bits.
+constexpr double kLeastNorm = 1e-34, kMostNorm = 1e37;
+constexpr double kMostFactor = 1e37;
+constexpr float kMostQuery = 1e30f;
 
-struct Fit {
-    double product;  // <r, c>
-    double norm;     // |c|^2
+struct Levels {
+    LevelRule rule;
+    double r_dot_c;
 };
 
-Fit FitOf(const float* r, int dim, float inverse_width, int levels) {
-    const double half = (levels - 1) * 0.5;
-    Fit fit = {0, 0};
-    for (int i = 0; i < dim; ++i) {
-        const double c = LevelOf(r[i], inverse_width, levels) - half;
-        fit.product += c * r[i];
-        fit.norm += c * c;
+// The levels that point most nearly in r's direction.
+Levels BestLevels(const CodeShape& shape, float rms, const float* r) {
+    const float middle = static_cast<float>(1 << (shape.bits - 1));
+    const CodeKernels& kernels = Kernels().code;
+    const size_t n = static_cast<size_t>(shape.code_dim);
+    Levels best = {{1.0f / (rms * kBestWidth[shape.bits]), middle, shape.bits}, 0};
+    if (shape.bits == 1) {  // only the sign counts
+        best.r_dot_c = kernels.fit(best.rule, r, n).product;
+        return best;
     }
-    return fit;
-}
-
-// The width whose levels point most nearly in r's direction.
-float BestInverseWidth(const float* r, int dim, float rms, int bits) {
-    if (bits == 1) return 1.0f;  // only the sign counts
-    const int levels = 1 << bits;
-    float best = 0;
     double best_cosine = -1;
     for (const float factor : kTriedWidths) {
-        const float inverse = 1.0f / (rms * kBestWidth[bits] * factor);
-        const Fit fit = FitOf(r, dim, inverse, levels);
-        const double cosine = fit.product / std::sqrt(fit.norm);
+        const LevelRule rule = {1.0f / (rms * kBestWidth[shape.bits] * factor), middle, shape.bits};
+        const LevelFit fit = kernels.fit(rule, r, n);
+        const double cosine = fit.product / std::sqrt(static_cast<double>(fit.norm));
         if (cosine > best_cosine) {
             best_cosine = cosine;
-            best = inverse;
+            best = {rule, fit.product};
         }
     }
     return best;
 }
 
+uint16_t LevelSum(const CodeShape& shape, const void* code) {
+    uint32_t sum = 0;
+    for (int i = 0; i < shape.bits * shape.words; ++i) {
+        uint64_t word;
+        memcpy(&word, static_cast<const char*>(code) + static_cast<size_t>(i) * sizeof(word), sizeof(word));
+        sum += static_cast<uint32_t>(__builtin_popcountll(word)) << (i / shape.words);
+    }
+    return static_cast<uint16_t>(sum);
+}
+
 }  // namespace
 
-CodeFactors EncodeNeighbour(const CodeShape& shape, Metric metric, const float* u, const float* v, uint64_t* code,
-                            float* scratch) {
-    memset(code, 0, shape.bytes());
-    double norm = 0, u_dot_r = 0;
-    for (int i = 0; i < shape.dim; ++i) {
-        scratch[i] = v[i] - u[i];
-        norm += static_cast<double>(scratch[i]) * scratch[i];
-        u_dot_r += static_cast<double>(u[i]) * scratch[i];
-    }
+void EncodeNeighbour(const CodeShape& shape, Metric metric, const float* u, const float* v, CodedEdge* edge, void* code,
+                     float* scratch) {
     const bool l2 = metric == Metric::kL2;
-    const float rms = static_cast<float>(std::sqrt(norm / shape.dim));
-    // An overflowing or vanishing residual has no direction: the node's own distance stands for the neighbour's.
-    if (!(rms > 1e-30f) || !std::isfinite(rms)) return {l2 ? 0.0f : static_cast<float>(-u_dot_r), 0.0f, 0};
-
-    const int levels = 1 << shape.bits;
-    const float inverse = BestInverseWidth(scratch, shape.dim, rms, shape.bits);
-    const double half = (levels - 1) * 0.5;
-    double r_dot_c = 0, u_dot_c = 0;
-    uint32_t level_sum = 0;
-    for (int i = 0; i < shape.dim; ++i) {
-        const int k = LevelOf(scratch[i], inverse, levels);
-        level_sum += static_cast<uint32_t>(k);
-        r_dot_c += (k - half) * scratch[i];
-        u_dot_c += (k - half) * u[i];
-        for (int j = 0; j < shape.bits; ++j)
-            code[j * shape.words + i / 64] |= static_cast<uint64_t>((k >> j) & 1) << (i % 64);
+    const CodeKernels& kernels = Kernels().code;
+    const ResidualSums sums = kernels.residual(u, v, static_cast<size_t>(shape.dim), scratch);
+    const double norm = sums.norm;
+    double u_dot_c = 0, s = 0;
+    edge->level_sum = 0;
+    memset(code, 0, shape.bytes());
+    if (norm > kLeastNorm * shape.dim && norm < kMostNorm) {
+        const float rms = static_cast<float>(std::sqrt(norm / shape.dim));
+        const Levels levels = BestLevels(shape, rms, scratch);
+        if (levels.r_dot_c > 0) {
+            u_dot_c = kernels.encode(levels.rule, scratch, u, static_cast<size_t>(shape.code_dim), code);
+            edge->level_sum = LevelSum(shape, code);
+            s = norm / levels.r_dot_c;
+        }
     }
-    const double s = norm / r_dot_c;
-    const double add = l2 ? norm + 2 * s * u_dot_c : s * u_dot_c - u_dot_r;
-    return {static_cast<float>(add), static_cast<float>(l2 ? -2 * s : -s), static_cast<uint16_t>(level_sum)};
+    // Without a direction (s = 0) the expectation stands for the neighbour's distance; where even that leaves float32,
+    // the node's own distance.
+    const double add = l2 ? norm + 2 * s * u_dot_c : s * u_dot_c - sums.u_dot_r;
+    const double scale = l2 ? -2 * s : -s;
+    const bool finite = std::fabs(add) < kMostFactor && std::fabs(scale) < kMostFactor;
+    edge->add = finite ? static_cast<float>(add) : 0.0f;
+    edge->scale = finite ? static_cast<float>(scale) : 0.0f;
 }
 
 void QueryCode::Init(Arena* arena, const CodeShape& code_shape) {
@@ -93,25 +92,30 @@ void QueryCode::Init(Arena* arena, const CodeShape& code_shape) {
 }
 
 void QueryCode::Set(const float* rotated) {
-    float high = rotated[0];
-    low = rotated[0];
-    double total = 0;
-    for (int i = 0; i < shape.dim; ++i) {
-        if (rotated[i] < low) low = rotated[i];
-        if (rotated[i] > high) high = rotated[i];
-        total += rotated[i];
+    const CodeKernels& kernels = Kernels().code;
+    const size_t n = static_cast<size_t>(shape.code_dim);
+    const Range range = kernels.range(rotated, n);
+    if (!(range.low > -kMostQuery && range.high < kMostQuery)) {
+        // sums over it would overflow: a zero query stands for it
+        low = step = half_sum = 0;
+        memset(planes, 0, static_cast<size_t>(kQueryBits) * static_cast<size_t>(shape.words) * sizeof(uint64_t));
+        return;
     }
     constexpr int kTop = (1 << kQueryBits) - 1;
-    sum = static_cast<float>(total);
-    step = (high - low) / kTop;
-    const float inverse = step > 0 ? 1.0f / step : 0.0f;
-    memset(planes, 0, static_cast<size_t>(kQueryBits) * static_cast<size_t>(shape.words) * sizeof(uint64_t));
-    for (int i = 0; i < shape.dim; ++i) {
-        int k = static_cast<int>(std::lround((rotated[i] - low) * inverse));
-        if (k > kTop) k = kTop;
-        for (int j = 0; j < kQueryBits; ++j)
-            planes[j * shape.words + i / 64] |= static_cast<uint64_t>((k >> j) & 1) << (i % 64);
-    }
+    low = range.low;
+    step = (range.high - range.low) / kTop;
+    half_sum = static_cast<float>((1 << shape.bits) - 1) * 0.5f * range.sum;
+    const float inverse = step > 1e-37f ? 1.0f / step : 0.0f;
+    kernels.encode({inverse, 0.5f - low * inverse, kQueryBits}, rotated, rotated, n, planes);
+}
+
+void QueryCode::Fill(CodeBatch* batch) const {
+    batch->query = planes;
+    batch->words = shape.words;
+    batch->bits = shape.bits;
+    batch->low = low;
+    batch->step = step;
+    batch->half_sum = half_sum;
 }
 
 }  // namespace vecann

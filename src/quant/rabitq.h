@@ -8,6 +8,9 @@
 //     inner product:   -<q, v>  ~  -<q, u>  + add + scale <Rq, c>,   add = s <Ru, c> - <u, v - u>, scale = -s
 // Only base depends on the node and the query together; <Rq, c> is an integer sum over bit planes once Rq is quantised.
 //
+// Long vectors may be coded in part: c is then zero behind the first code_dim dimensions. |r|^2 is the whole one, and
+// the estimate stays unbiased, because the rotation makes any part of the dimensions a random one.
+//
 // A code is `bits` planes of `words` 64-bit words, plane j first the bits 2^j of all dimensions; padding bits are zero.
 #pragma once
 
@@ -20,23 +23,25 @@ constexpr int kQueryBits = kQueryPlanes;
 
 struct CodeShape {
     int dim;
-    int bits;   // 1 .. 4
-    int words;  // 64-bit words of a plane
+    int bits;      // 1 .. 4
+    int words;     // 64-bit words of a plane
+    int code_dim;  // dimensions that are coded
 
-    static CodeShape Make(int dim, int bits) { return {dim, bits, (dim + 63) / 64}; }
+    // Codes the first code_dim dimensions, or as many as a 16-bit sum of levels allows.
+    static CodeShape Make(int dim, int bits, int code_dim) {
+        const int most = UINT16_MAX / ((1 << bits) - 1);
+        if (code_dim > dim) code_dim = dim;
+        if (code_dim > most) code_dim = most;
+        return {dim, bits, (code_dim + 63) / 64, code_dim};
+    }
     size_t bytes() const { return static_cast<size_t>(bits) * static_cast<size_t>(words) * sizeof(uint64_t); }
 };
 
-struct CodeFactors {
-    float add;
-    float scale;
-    uint16_t level_sum;  // sum of k over the dimensions
-};
-
-// Encodes v relative to u. Both are rotated; `metric` is kL2 or kInnerProduct (cosine: inner product of unit vectors).
-// `scratch` holds dim floats.
-CodeFactors EncodeNeighbour(const CodeShape& shape, Metric metric, const float* u, const float* v, uint64_t* code,
-                            float* scratch);
+// Encodes v relative to u into `code` (shape.bytes(), any alignment) and the edge's level_sum, add and scale, which are
+// finite whatever the vectors. Both vectors are rotated; `metric` is kL2 or kInnerProduct (cosine: inner product of
+// unit vectors). `scratch` holds dim floats.
+void EncodeNeighbour(const CodeShape& shape, Metric metric, const float* u, const float* v, CodedEdge* edge, void* code,
+                     float* scratch);
 
 // A query, rotated and quantised to kQueryBits bits a dimension: Rq_i ~ low + step k_i.
 struct QueryCode {
@@ -44,15 +49,12 @@ struct QueryCode {
     uint64_t* planes;  // kQueryBits x words
     float low;
     float step;
-    float sum;  // of all Rq_i
+    float half_sum;  // (2^bits - 1) / 2 times the sum of all coded Rq_i
 
     void Init(Arena* arena, const CodeShape& code_shape);
     void Set(const float* rotated);
-    // <Rq, c> from the integer sum over the planes, sum_ij 2^(i+j) popcount(query plane i & code plane j).
-    float Product(uint32_t plane_sum, uint16_t level_sum) const {
-        const float half = static_cast<float>((1 << shape.bits) - 1) * 0.5f;
-        return low * static_cast<float>(level_sum) + step * static_cast<float>(plane_sum) - half * sum;
-    }
+    // Fills in what the batch takes from the query and the shape; edges, codes, count and base are the caller's.
+    void Fill(CodeBatch* batch) const;
 };
 
 }  // namespace vecann

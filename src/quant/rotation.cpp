@@ -1,31 +1,14 @@
 // The fixed random rotation; see rotation.h.
 #include "quant/rotation.h"
 
-#include <cmath>
-
 #include "core/rng.h"
+#include "kernels/kernel_table.h"
 
 namespace vecann {
 
 namespace {
 
 constexpr int kMaxBlock = 64;
-
-// In-place Walsh-Hadamard transform of n = 2^k floats, scaled to be orthogonal.
-void Hadamard(float* x, int n) {
-    for (int half = 1; half < n; half *= 2) {
-        for (int i = 0; i < n; i += 2 * half) {
-            for (int j = i; j < i + half; ++j) {
-                const float a = x[j], b = x[j + half];
-                x[j] = a + b;
-                x[j + half] = a - b;
-            }
-        }
-    }
-    const float scale = 1.0f / std::sqrt(static_cast<float>(n));
-    for (int i = 0; i < n; ++i)
-        x[i] *= scale;
-}
 
 }  // namespace
 
@@ -57,17 +40,13 @@ void Rotation::Init(Arena* arena, int dimensions) {
 
 void Rotation::Apply(const float* in, float* out, float* scratch) const {
     const float* from = in;
+    const auto rotate = Kernels().rotate;
     for (int round = 0; round < kRotationRounds; ++round) {
         const float* s = signs + static_cast<size_t>(round) * static_cast<size_t>(dim);
         const uint32_t* p = sources + static_cast<size_t>(round) * static_cast<size_t>(dim);
         // The last round must end in `out`: an odd number of rounds alternates that way.
         float* to = round % 2 == 0 ? out : scratch;
-        for (int i = 0; i < dim; ++i)
-            to[i] = from[p[i]] * s[i];
-        int at = 0;
-        for (; at + block <= dim; at += block)
-            Hadamard(to + at, block);
-        if (at < dim) Hadamard(to + dim - block, block);
+        rotate({from, to, p, s, dim, block});
         from = to;
     }
     static_assert(kRotationRounds % 2 == 1);

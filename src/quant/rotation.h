@@ -1,6 +1,7 @@
 // A fixed pseudo-random rotation of R^dim: rounds of random signs, a random permutation and Hadamard transforms of
 // blocks. It spreads the energy of a vector evenly over the dimensions, which is what the codes of rabitq.h need. It is
 // determined by dim alone, so nothing of it is stored; it preserves inner products up to float32 rounding.
+// Every instruction set gives the same bits.
 //
 // Blocks are 64 wide; where dim is no multiple, the last block overlaps the one before, which keeps the map orthogonal
 // without padding the vector.

@@ -82,12 +82,12 @@ struct Estimates {
 
 // Estimates -<q, v> or |q - v|^2 for v near u and q near u, against the truth; the error is relative to |q - u| |v -
 // u|.
-Estimates Measure(int dim, int bits, Metric metric) {
+Estimates Measure(int dim, int bits, int code_dim, Metric metric) {
     std::mt19937 random(static_cast<unsigned>(dim * 10 + bits));
     ContextArena memory;
     Rotation rotation;
     rotation.Init(&memory.arena, dim);
-    const CodeShape shape = CodeShape::Make(dim, bits);
+    const CodeShape shape = CodeShape::Make(dim, bits, code_dim);
     QueryCode query;
     query.Init(&memory.arena, shape);
     std::vector<uint64_t> code(shape.bytes() / 8);
@@ -102,18 +102,23 @@ Estimates Measure(int dim, int bits, Metric metric) {
             q[i] += u[i] + 0.3f * (v[i] - u[i]);
         }
         const Vector ru = Rotate(rotation, u), rv = Rotate(rotation, v), rq = Rotate(rotation, q);
-        const CodeFactors factors = EncodeNeighbour(shape, metric, ru.data(), rv.data(), code.data(), scratch.data());
+        CodedEdge edge = {};
+        EncodeNeighbour(shape, metric, ru.data(), rv.data(), &edge, code.data(), scratch.data());
         query.Set(rq.data());
-        uint32_t sum;
-        Kernels().plane_sums(
-            {query.planes, reinterpret_cast<const char*>(code.data()), shape.bytes(), 1, shape.words, bits}, &sum);
-        const double product = query.Product(sum, factors.level_sum);
         const double qu = Dot(q, q) + Dot(u, u) - 2 * Dot(q, u), vu = Dot(v, v) + Dot(u, u) - 2 * Dot(v, u);
         const bool l2 = metric == Metric::kL2;
         const double base = l2 ? qu : -Dot(q, u);
         const double truth = l2 ? Dot(q, q) + Dot(v, v) - 2 * Dot(q, v) : -Dot(q, v);
         const double spread = std::sqrt(qu * vu) * (l2 ? 2 : 1);
-        const double error = (base + factors.add + factors.scale * product - truth) / spread;
+        CodeBatch batch = {};
+        query.Fill(&batch);
+        batch.edges = &edge;
+        batch.codes = reinterpret_cast<const char*>(code.data());
+        batch.count = 1;
+        batch.base = static_cast<float>(base);
+        float estimate;
+        Kernels().score_edges(batch, &estimate);
+        const double error = (estimate - truth) / spread;
         result.bias += error / kRounds;
         result.error += error * error / kRounds;
     }
@@ -128,61 +133,39 @@ TEST(RabitqTest, EstimatesAreUnbiasedAndTightenWithTheBits) {
     for (const int dim : {64, 128, 256, 768})
         for (const int bits : {1, 2, 4})
             for (const Metric metric : {Metric::kL2, Metric::kInnerProduct}) {
-                const Estimates e = Measure(dim, bits, metric);
+                const Estimates e = Measure(dim, bits, dim, metric);
                 EXPECT_LT(e.error, limit[bits] / std::sqrt(dim)) << dim << " " << bits;
                 EXPECT_LT(std::fabs(e.bias), 0.3 * limit[bits] / std::sqrt(dim)) << dim << " " << bits;
             }
 }
 
 TEST(RabitqTest, DegenerateResiduals) {
-    const CodeShape shape = CodeShape::Make(8, 2);
+    const CodeShape shape = CodeShape::Make(8, 2, 8);
     std::vector<uint64_t> code(shape.bytes() / 8);
     Vector u(8, 1.0f), scratch(8);
-    const CodeFactors same = EncodeNeighbour(shape, Metric::kL2, u.data(), u.data(), code.data(), scratch.data());
-    EXPECT_EQ(same.add, 0);
-    EXPECT_EQ(same.scale, 0);
-    Vector huge(8, 3e38f), low(8, -3e38f);
-    const CodeFactors over = EncodeNeighbour(shape, Metric::kL2, huge.data(), low.data(), code.data(), scratch.data());
-    EXPECT_TRUE(std::isfinite(over.add));
-    EXPECT_TRUE(std::isfinite(over.scale));
-}
-
-TEST(PlaneSumsTest, EveryLevelAgreesWithBitByBit) {
-    std::mt19937_64 random(9);
-    for (const int words : {1, 2, 3, 7, 8, 9, 13, 16, 25})
-        for (const int bits : {1, 2, 3, 4}) {
-            constexpr int kCount = 5;
-            const size_t code_words = static_cast<size_t>(words * bits);
-            std::vector<uint64_t> query(static_cast<size_t>(kQueryBits * words)), codes(code_words * kCount + 1);
-            for (uint64_t& w : query)
-                w = random();
-            for (uint64_t& w : codes)
-                w = random();
-            // unaligned on purpose
-            const char* base = reinterpret_cast<const char*>(codes.data()) + 3;
-            const PlaneBatch batch = {query.data(), base, code_words * 8, kCount, words, bits};
-            uint32_t truth[kCount] = {};
-            for (int n = 0; n < kCount; ++n)
-                for (int j = 0; j < bits; ++j)
-                    for (int w = 0; w < words; ++w) {
-                        uint64_t word;
-                        memcpy(&word,
-                               base + (static_cast<size_t>(n) * code_words + static_cast<size_t>(j * words + w)) * 8,
-                               8);
-                        for (int i = 0; i < kQueryBits; ++i)
-                            truth[n] += static_cast<uint32_t>(
-                                            __builtin_popcountll(word & query[static_cast<size_t>(i * words + w)]))
-                                        << (i + j);
-                    }
-            for (int level = 0; level < kSimdLevels; ++level) {
-                const KernelTable* table = KernelTableFor(static_cast<SimdLevel>(level));
-                if (table == nullptr) continue;
-                uint32_t sums[kCount];
-                table->plane_sums(batch, sums);
-                for (int n = 0; n < kCount; ++n)
-                    EXPECT_EQ(sums[n], truth[n]) << table->name << words << bits;
-            }
-        }
+    CodedEdge edge = {7, 8, 9, 1, 1, 1};
+    EncodeNeighbour(shape, Metric::kL2, u.data(), u.data(), &edge, code.data(), scratch.data());
+    EXPECT_EQ(edge.add, 0);
+    EXPECT_EQ(edge.scale, 0);
+    EXPECT_EQ(edge.level_sum, 0);
+    EXPECT_EQ(edge.id, 7u);
+    EXPECT_EQ(edge.generation, 8);
+    EXPECT_EQ(edge.reserved, 9);
+    // whatever the magnitudes, add and scale are finite
+    const float values[] = {3e38f, -3e38f, 1e30f, 1e20f, 1e19f, -1e18f, 1, 0, 1e-20f, 1e-38f, 1e-45f, -1e-45f};
+    for (const float a : values)
+        for (const float b : values)
+            for (const int bits : {1, 2, 3, 4})
+                for (const Metric metric : {Metric::kL2, Metric::kInnerProduct}) {
+                    const CodeShape few = CodeShape::Make(8, bits, 5);
+                    std::vector<uint64_t> few_code(few.bytes() / 8);
+                    Vector x(8, a), y(8, b);
+                    y[2] = a;
+                    y[7] = 1;
+                    EncodeNeighbour(few, metric, x.data(), y.data(), &edge, few_code.data(), scratch.data());
+                    EXPECT_TRUE(std::isfinite(edge.add)) << a << " " << b;
+                    EXPECT_TRUE(std::isfinite(edge.scale)) << a << " " << b;
+                }
 }
 
 }  // namespace

@@ -1,0 +1,29 @@
+// How the payload of a node lies in memory and on disk: a head, then the elements, then zeros up to a multiple of 8
+// bytes. quant/payload.h encodes it; the payload kernels read it in place.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/zone.h"
+
+namespace vecann {
+
+enum class PayloadKind : uint8_t { kFloat32 = 0, kFloat16 = 1, kSq8 = 2 };
+constexpr int kPayloadKinds = 3;
+
+// An element x stands for x (float32), step * x (float16) or low + step * x (SQ8).
+struct PayloadHeadData {
+    float error;    // upper bound of |v - what the payload decodes to|, possibly +infinity
+    uint32_t hash;  // of the caller's vector
+    float low;
+    float step;
+};
+static_assert(sizeof(PayloadHeadData) == 16 && offsetof(PayloadHeadData, low) == 8);
+
+// An IEEE half-precision number.
+struct Half {
+    uint16_t bits;
+};
+
+}  // namespace vecann

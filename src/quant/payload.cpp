@@ -1,0 +1,189 @@
+// Encoding and decoding payloads; see payload.h. Compiled without fused multiply-adds (src/flags.mk), so that every
+// build gives the same bytes.
+#include "quant/payload.h"
+
+#include <cmath>
+#include <cstring>
+
+namespace vecann {
+
+namespace {
+
+constexpr double kFloatMax = 3.4028234663852886e38;
+constexpr double kHalfMax = 65504;
+constexpr int kTopLevel = 255;
+
+size_t ElementSize(PayloadKind kind) {
+    switch (kind) {
+        case PayloadKind::kFloat32:
+            return sizeof(float);
+        case PayloadKind::kFloat16:
+            return sizeof(Half);
+        case PayloadKind::kSq8:
+            return sizeof(uint8_t);
+    }
+    return sizeof(float);
+}
+
+struct Span {
+    float low, high;
+};
+
+Span SpanOf(const float* v, int dim) {
+    Span span = {v[0], v[0]};
+    for (int i = 1; i < dim; ++i) {
+        span.low = v[i] < span.low ? v[i] : span.low;
+        span.high = v[i] > span.high ? v[i] : span.high;
+    }
+    return span;
+}
+
+// Rounds to nearest, ties to even. |x| stays below 65520, the first number that would overflow.
+Half ToHalf(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof(bits));
+    const uint32_t sign = bits >> 31 << 15;
+    bits &= 0x7fffffff;
+    if (bits < 0x38800000) {  // below 2^-14: the spacing is 2^-24, as it is of float32 at 0.5
+        float magnitude;
+        memcpy(&magnitude, &bits, sizeof(magnitude));
+        magnitude += 0.5f;
+        memcpy(&bits, &magnitude, sizeof(bits));
+        bits -= 0x3f000000;
+    } else {
+        bits = (bits + 0xfff + ((bits >> 13) & 1) - 0x38000000) >> 13;
+    }
+    return {static_cast<uint16_t>(sign | bits)};
+}
+
+float ToFloat(Half h) {
+    // in float32's place the number is 2^112 too small, denormal or not
+    const uint32_t magnitude = static_cast<uint32_t>(h.bits & 0x7fff) << 13;
+    float x;
+    memcpy(&x, &magnitude, sizeof(x));
+    x *= 0x1.0p112f;
+    return (h.bits & 0x8000) != 0 ? -x : x;
+}
+
+// A power of two that takes `largest` into the range where half precision has all its bits.
+float HalfStep(float largest) {
+    if (largest == 0 || (largest >= 0x1.0p-6f && largest <= kHalfMax)) return 1;
+    int exponent = std::ilogb(largest) - 14;
+    if (exponent < -126) exponent = -126;  // 2^-149 / 2^-126 is still a half
+    return std::ldexp(1.0f, exponent);
+}
+
+bool IsFinite(const float* v, int dim) {
+    for (int i = 0; i < dim; ++i) {
+        if (!std::isfinite(v[i])) return false;
+    }
+    return true;
+}
+
+bool IsWhole(const float* v, int dim) {
+    for (int i = 0; i < dim; ++i) {
+        if (v[i] != std::floor(v[i])) return false;
+    }
+    return true;
+}
+
+float LevelStep(const Span& span, const float* v, int dim) {
+    const double width = static_cast<double>(span.high) - span.low;
+    if (width == 0) return 0;
+    if (width <= kTopLevel && IsWhole(v, dim)) return 1;
+    // Near the end of float32's range neither 255 steps nor low plus 255 steps may overflow.
+    const bool huge = width > kFloatMax / 2 || span.high > kFloatMax / 2;
+    return static_cast<float>(huge ? std::fmin(width, kFloatMax) * (1 - 0x1.0p-20) / kTopLevel : width / kTopLevel);
+}
+
+float DecodeLevel(const PayloadHeadData& head, uint8_t k) {
+    return static_cast<float>(head.low + static_cast<double>(head.step) * k);
+}
+
+void EncodeHalves(PayloadHeadData* head, const Span& span, const float* v, int dim, Half* out) {
+    head->step = HalfStep(std::fmax(-span.low, span.high));
+    const double inverse = 1.0 / head->step;
+    for (int i = 0; i < dim; ++i) {
+        out[i] = ToHalf(static_cast<float>(v[i] * inverse) + 0.0f);
+        // the last numbers of float32 round to one that decodes to infinity
+        if (std::isinf(head->step * ToFloat(out[i]))) --out[i].bits;
+    }
+}
+
+void EncodeLevels(PayloadHeadData* head, const Span& span, const float* v, int dim, uint8_t* out) {
+    head->low = span.low + 0.0f;
+    head->step = LevelStep(span, v, dim);
+    if (head->step == 0) return;  // all zero already
+    for (int i = 0; i < dim; ++i) {
+        const double k = std::floor((static_cast<double>(v[i]) - span.low) / head->step + 0.5);
+        out[i] = static_cast<uint8_t>(k < kTopLevel ? k : kTopLevel);
+    }
+}
+
+float RoundUp(double x) {
+    if (!(x <= kFloatMax)) return HUGE_VALF;
+    float rounded = static_cast<float>(x);
+    // the sum itself is off by less than this
+    while (rounded < x * (1 + 1e-9))
+        rounded = std::nextafter(rounded, HUGE_VALF);
+    return rounded;
+}
+
+}  // namespace
+
+size_t PayloadSize(PayloadKind kind, int dim) {
+    return (sizeof(PayloadHeadData) + ElementSize(kind) * static_cast<size_t>(dim) + 7) / 8 * 8;
+}
+
+void EncodePayload(PayloadKind kind, const float* v, int dim, uint32_t hash, void* out) {
+    memset(out, 0, PayloadSize(kind, dim));
+    PayloadHeadData head = {0, hash, 0, 1};
+    char* elements = static_cast<char*>(out) + sizeof(head);
+    if (!IsFinite(v, dim)) {
+        head.error = HUGE_VALF;
+        memcpy(out, &head, sizeof(head));
+        return;
+    }
+    const Span span = SpanOf(v, dim);
+    double sum = 0;
+    if (kind == PayloadKind::kFloat32) {
+        float* copy = reinterpret_cast<float*>(elements);
+        for (int i = 0; i < dim; ++i)
+            copy[i] = v[i] + 0.0f;
+    } else if (kind == PayloadKind::kFloat16) {
+        Half* halves = reinterpret_cast<Half*>(elements);
+        EncodeHalves(&head, span, v, dim, halves);
+        for (int i = 0; i < dim; ++i) {
+            const double d = static_cast<double>(v[i]) - head.step * ToFloat(halves[i]);
+            sum += d * d;
+        }
+    } else {
+        uint8_t* levels = reinterpret_cast<uint8_t*>(elements);
+        EncodeLevels(&head, span, v, dim, levels);
+        for (int i = 0; i < dim; ++i) {
+            const double d = static_cast<double>(v[i]) - DecodeLevel(head, levels[i]);
+            sum += d * d;
+        }
+    }
+    head.error = RoundUp(std::sqrt(sum));
+    memcpy(out, &head, sizeof(head));
+}
+
+void DecodePayload(PayloadKind kind, const void* payload, int dim, float* out) {
+    PayloadHeadData head;
+    memcpy(&head, payload, sizeof(head));
+    const char* elements = static_cast<const char*>(payload) + sizeof(head);
+    if (kind == PayloadKind::kFloat32) {
+        memcpy(out, elements, static_cast<size_t>(dim) * sizeof(float));
+    } else if (kind == PayloadKind::kFloat16) {
+        const Half* halves = reinterpret_cast<const Half*>(elements);
+        for (int i = 0; i < dim; ++i)
+            out[i] = head.step * ToFloat(halves[i]);
+    } else {
+        const uint8_t* levels = reinterpret_cast<const uint8_t*>(elements);
+        for (int i = 0; i < dim; ++i)
+            out[i] = DecodeLevel(head, levels[i]);
+    }
+}
+
+}  // namespace vecann
