@@ -11,7 +11,9 @@ constexpr size_t kFixedSlotBytes = sizeof(SlotHeaderData) + kHnswInlineTids * si
 // other (README.md, "Layout").
 constexpr int kMaxCodeDimensions = 1024;
 
-// Below, a code has two bits a dimension: one bit of a few dimensions says too little.
+// One bit a dimension says enough where there are many of them; the fewer there are, the more bits it takes. A word of
+// a code holds 64 dimensions, so few dimensions have bits to spare.
+constexpr int kFourBitDimensions = 32;
 constexpr int kTwoBitDimensions = 256;
 
 // Of the 2 m neighbours wished for, a page layout must leave room for this share.
@@ -21,7 +23,7 @@ constexpr double kLeastDegree = 0.75;
 constexpr int kLeastEdges = 8;
 
 int ChooseCodeBits(int dim) {
-    return dim < kTwoBitDimensions ? 2 : 1;
+    return dim <= kFourBitDimensions ? 4 : dim < kTwoBitDimensions ? 2 : 1;
 }
 
 size_t EdgeBytes(const HnswMetaData& meta) {
@@ -70,7 +72,8 @@ bool TidPageHasFree(Page page, const void* arg) {
 }  // namespace
 
 CodeShape HnswCodeShape(const HnswMetaData& meta) {
-    return CodeShape::Make(meta.dim, meta.code_bits, meta.code_bits == 0 ? 0 : meta.code_dim);
+    if (meta.code_bits == 0) return {meta.dim, 0, 0, 0};
+    return CodeShape::Make(meta.dim, meta.code_bits, meta.code_dim);
 }
 
 HnswMetaData HnswMakeMeta(const OpClassDesc& desc, int dim, const HnswShapeOptions& options) {

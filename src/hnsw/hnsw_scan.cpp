@@ -142,6 +142,11 @@ bool StartBeam(IndexScanDesc desc, HnswScan* scan) {
     // ef_search bounds the first beam; what comes after it is bounded by memory.
     scan->search.Settle(0);
     TakeFound(scan);
+    // The slot the search came in by was no candidate: one beam returns ef_search nodes.
+    if (scan->mode == IterativeScan::kOff && scan->results.size > scan->ef) {
+        std::sort(scan->results.begin(), scan->results.end(), NodeNearer);
+        scan->results.size = scan->ef;
+    }
     return true;
 }
 

@@ -103,7 +103,10 @@ void HnswEncodePayload(const VectorForm& form, IndexedVector* v) {
 }
 
 void HnswPrepareQuery(const VectorForm& form, IndexedVector* v) {
-    if (form.has_codes()) v->code.Set(v->vector);
+    if (!form.has_codes()) return;
+    // A rotation may overflow. No distance means anything then, nor does a code.
+    if (!std::isfinite(v->norm)) memset(v->vector, 0, static_cast<size_t>(form.dim) * sizeof(float));
+    v->code.Set(v->vector);
 }
 
 PayloadErrorBound HnswPayloadError(const VectorForm& form, const void* payload) {
@@ -123,29 +126,35 @@ PayloadErrorBound HnswPayloadError(const VectorForm& form, const void* payload) 
 
 // Let n = dim, u = 2^-24, q' and p the rotated query and the decoded payload, e the error of the payload, r the error
 // of a rotation, relative to the norm. A float32 sum of n terms in whatever order is off by less than 1.01 (n + 3) u
-// times the sum of the magnitudes; the operator's own sum likewise. Hence the factor 2 before (n + 8) u below.
+// times the sum of the magnitudes; the operator's own sum likewise. Hence the factor 2 before (n + 8) u below. Numbers
+// below 2^-126 have an absolute error, 2^-149, in place of a relative one.
 double HnswLowerBound(const VectorForm& form, const IndexedVector& query, float distance,
                       const PayloadErrorBound& error) {
     const double sums = 2.1 * (form.dim + 8) * kUnit;
-    const double e = static_cast<double>(error.error) * (1 + 8 * kUnit);
+    const double root = std::sqrt(static_cast<double>(form.dim));
+    const double e = static_cast<double>(error.error) * (1 + 8 * kUnit) + root * 0x1p-140;
     double bound;
     switch (form.metric) {
         case Metric::kL2: {
             // |q - v| >= |q' - p| - e - r (|q| + |v|), and |v| <= |q| + |q - v|.
             const double d = form.desc->order_value(distance, form.dim);
-            bound = d * (1 - sums - 2 * kRotationError) - e - 2.1 * kRotationError * query.norm;
+            bound = d * (1 - sums - 2 * kRotationError) - e - 2.1 * kRotationError * query.norm - root * 0x1p-72;
             if (bound < 0) bound = 0;
             break;
         }
         case Metric::kL1:
             // sum |v - p| <= sqrt(n) |v - p|
-            bound = form.desc->order_value(distance, form.dim) * (1 - sums) - std::sqrt(static_cast<double>(form.dim)) * e;
+            bound = form.desc->order_value(distance, form.dim) * (1 - sums) - root * e;
             if (bound < 0) bound = 0;
             break;
-        case Metric::kInnerProduct:
-            bound = form.desc->order_value(distance, form.dim) - query.norm * (e + (2.1 * kRotationError + sums) * 1.01 *
-                                                                      (static_cast<double>(error.norm) + e));
+        case Metric::kInnerProduct: {
+            const double norm = 1.01 * (static_cast<double>(error.norm) + e);
+            bound = form.desc->order_value(distance, form.dim) - query.norm * e -
+                    (query.norm * (2.1 * kRotationError + sums) + root * 0x1p-140) * norm - form.dim * 0x1p-147;
+            // The operator's sum may overflow on its way.
+            if (!(query.norm * norm < 1e38)) return -get_float8_infinity();
             break;
+        }
         default:
             // Both have norm 1, up to what order_value allows for already.
             bound = form.desc->order_value(distance, form.dim) - 1.01 * (e + 2.1 * kRotationError + sums);

@@ -276,7 +276,7 @@ void CountUnreachable(HnswVerifier* v) {
     for (BlockNumber block = kMetaBlock + 1; block < v->blocks; ++block) {
         CHECK_FOR_INTERRUPTS();
         if (v->block[block].kind != static_cast<uint16>(PageKind::kNode)) continue;
-        for (int i = 0; i < v->meta.node_slots; ++i) {
+        for (int i = 0; i < v->meta.slots; ++i) {
             const uint32 id = IdOf(v->meta, block, i);
             if (!v->slot[id].broken && StateOf(*v, id) == SlotState::kLive && v->reached.Has(id)) ++reached_nodes;
         }

@@ -52,6 +52,7 @@ extern "C" {
 #include "commands/defrem.h"
 #include "commands/progress.h"
 #include "commands/vacuum.h"
+#include "common/hashfn.h"
 #include "common/pg_prng.h"
 #include "common/shortest_dec.h"
 #include "fmgr.h"
