@@ -63,14 +63,12 @@ class Beam {
         *id = pool_[cursor_++].id;
         return true;
     }
-    // The unexpanded node that would be next, for prefetching; false when there is none.
-    bool PeekNext(uint32_t* id) const {
-        size_t at = cursor_;
-        while (at < pool_.size && pool_[at].expanded)
-            ++at;
-        if (at == pool_.size) return false;
-        *id = pool_[at].id;
-        return true;
+    // The first `most` nodes of the pool that are not expanded, nearest first, for prefetching. Returns how many.
+    int PeekNext(uint32_t* ids, int most) const {
+        int n = 0;
+        for (size_t at = cursor_; at < pool_.size && n < most; ++at)
+            if (!pool_[at].expanded) ids[n++] = pool_[at].id;
+        return n;
     }
 
     // Gives up the node that NextToExpand has just returned; to be called before the next Offer.

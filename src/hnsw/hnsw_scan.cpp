@@ -30,13 +30,13 @@ struct KilledRow {
 
 // A node whose distance is known.
 struct ScoredNode {
-    double bound;  // of the operator's result, from below
+    OrderBounds bounds;  // of the operator's result
     FoundSlot slot;
 };
 static_assert(std::is_trivially_copyable_v<ScoredNode>);
 
 bool NodeNearer(const ScoredNode& a, const ScoredNode& b) {
-    return a.bound < b.bound || (a.bound == b.bound && a.slot.id < b.slot.id);
+    return a.bounds.lower < b.bounds.lower || (a.bounds.lower == b.bounds.lower && a.slot.id < b.slot.id);
 }
 bool NodeFarther(const ScoredNode& a, const ScoredNode& b) {
     return NodeNearer(b, a);
@@ -64,6 +64,8 @@ struct HnswScan {
     uint32 generation;
     uint32 tid_epoch;
     double value;
+    bool recheck;          // the executor must compute the distance to know the node's place
+    double highest_upper;  // of the nodes returned
     // the sweep
     BlockNumber next_block;
     BlockNumber end_block;
@@ -118,7 +120,7 @@ void RememberKilled(IndexScanDesc desc, HnswScan* scan) {
 void TakeFound(HnswScan* scan) {
     for (const FoundSlot& slot : scan->search.found) {
         if (!slot.live) continue;
-        scan->results.Push({HnswLowerBound(scan->ctx.form, scan->query, slot.distance, slot.error), slot});
+        scan->results.Push({HnswBounds(scan->ctx.form, scan->query, slot.distance, slot.error), slot});
         std::push_heap(scan->results.begin(), scan->results.end(), NodeFarther);
     }
     scan->search.found.Clear();
@@ -238,7 +240,7 @@ bool NextFromDrain(HnswScan* scan, ScoredNode* out) {
         out->slot = scan->search.found[before];
         scan->search.found.Clear();
         if (!out->slot.live) continue;
-        out->bound = HnswLowerBound(scan->ctx.form, scan->query, out->slot.distance, out->slot.error);
+        out->bounds = HnswBounds(scan->ctx.form, scan->query, out->slot.distance, out->slot.error);
         return true;
     }
     StartSweep(scan);
@@ -262,9 +264,8 @@ void SweepPage(HnswScan* scan, BlockNumber block) {
             if (slot.state() != SlotState::kLive || (scan->ordered && scan->search.visited.Contains(id))) continue;
             ScoredNode node;
             HnswFill(*ctx, id, slot, scan->ordered ? &scan->query : nullptr, &node.slot);
-            node.bound = scan->ordered
-                             ? HnswLowerBound(ctx->form, scan->query, node.slot.distance, node.slot.error)
-                             : scan->unordered_value;
+            node.bounds = {scan->unordered_value, scan->unordered_value};
+            if (scan->ordered) node.bounds = HnswBounds(ctx->form, scan->query, node.slot.distance, node.slot.error);
             scan->swept.Push(node);
         }
     }
@@ -297,16 +298,26 @@ bool NextScored(HnswScan* scan, ScoredNode* out) {
     }
 }
 
+// Is a node's place in the order certain as it is: behind all that were returned, before all that wait? Equal vectors
+// share a node, so their rows may come in any order.
+bool IsApart(HnswScan* scan, const OrderBounds& bounds) {
+    const bool behind = bounds.lower >= scan->highest_upper;
+    scan->highest_upper = Max(scan->highest_upper, bounds.upper);
+    const bool next_known = scan->phase == Phase::kBeam && !scan->results.empty();
+    return behind && next_known && bounds.upper <= scan->results[0].bounds.lower;
+}
+
 // Fetches the rows of the next node worth returning; false at the end.
 bool NextNode(IndexScanDesc desc, HnswScan* scan) {
     const bool strict = scan->mode == IterativeScan::kStrictOrder && scan->ordered;
     while (scan->phase != Phase::kDone) {
         ScoredNode node;
         if (!NextScored(scan, &node)) continue;
-        if (strict && node.bound < scan->last_value) continue;
+        if (strict && node.bounds.lower < scan->last_value) continue;
         if (!TakeRows(desc, scan, node.slot)) continue;
-        scan->value = scan->ordered ? node.bound : scan->unordered_value;
+        scan->value = node.bounds.lower;
         scan->last_value = scan->value;
+        scan->recheck = scan->ordered && !IsApart(scan, node.bounds);
         return true;
     }
     return false;
@@ -321,8 +332,9 @@ void StoreOrderBy(IndexScanDesc desc, const HnswScan& scan) {
     if (desc->numberOfOrderBys == 0) return;
     desc->xs_orderbynulls[0] = scan.unordered_null;
     desc->xs_orderbyvals[0] = scan.unordered_null ? Float8GetDatum(0) : Float8GetDatum(scan.value);
-    // What the index knows is a lower bound: the executor computes the distance from the row it fetches anyway.
-    desc->xs_recheckorderby = scan.ordered;
+    // What the index knows is a lower bound. Where that leaves the order open, the executor computes the distance from
+    // the row that it fetches anyway.
+    desc->xs_recheckorderby = scan.recheck;
     // ORDER BY v <-> a, v <-> b arrives with two keys, and we order by the first. For the others we state a bound below
     // every value: the executor then computes them and puts the rows of equal first keys in order.
     for (int i = 1; i < desc->numberOfOrderBys; ++i) {
@@ -365,7 +377,7 @@ extern "C" void hnsw_rescan(IndexScanDesc desc, ScanKey keys, int, ScanKey order
     scan->rows = ArenaVec<NodeRow>();
     scan->next_row = 0;
     scan->returned = 0;
-    scan->last_value = -get_float8_infinity();
+    scan->last_value = scan->highest_upper = -get_float8_infinity();
     if (keys != nullptr && desc->numberOfKeys > 0)
         memmove(desc->keyData, keys, static_cast<size_t>(desc->numberOfKeys) * sizeof(ScanKeyData));
     if (orderbys != nullptr && desc->numberOfOrderBys > 0)

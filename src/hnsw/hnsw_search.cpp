@@ -1,12 +1,19 @@
 // Reading the graph: probes, descent, beam search in one layer. Locks: one page at a time, share, for one slot's read.
 #include "hnsw/hnsw_search.h"
 
+#include "storage/recent_buffers.h"
+
 namespace vecann {
 
 namespace {
 
 // The entry point is replaced before its slot is freed, so one retry is the rule; this many mean a corrupted index.
 constexpr int kMaxDescentRetries = 1000;
+
+// Slots that are likely to be read next: how many are asked for from memory ahead, and how much of each. The rest of a
+// slot comes in sequence, which the processor sees by itself.
+constexpr int kSlotsAhead = 2;
+constexpr size_t kBytesAhead = 1024;
 
 // Candidates of the upper layers: estimates may mislead a walk that knows only one.
 constexpr uint32 kDescentEf = 4;
@@ -172,6 +179,13 @@ bool LayerSearch::Expand(uint32 id) {
     ++ctx->counts.expanded;
     ++ctx->counts.exact_distances;
     OfferNeighbours(n);
+    uint32 next[kSlotsAhead];
+    const int ahead = beam.PeekNext(next, kSlotsAhead);
+    const HnswMetaData& meta = ctx->meta;
+    for (int i = 0; i < ahead; ++i)
+        PrefetchRecent(ctx->index, BlockOfId(meta, next[i]),
+                       kPageContents + static_cast<size_t>(SlotOfId(meta, next[i])) * meta.slot_size,
+                       Min<size_t>(meta.slot_size, kBytesAhead));
     return true;
 }
 

@@ -128,40 +128,40 @@ PayloadErrorBound HnswPayloadError(const VectorForm& form, const void* payload) 
 // of a rotation, relative to the norm. A float32 sum of n terms in whatever order is off by less than 1.01 (n + 3) u
 // times the sum of the magnitudes; the operator's own sum likewise. Hence the factor 2 before (n + 8) u below. Numbers
 // below 2^-126 have an absolute error, 2^-149, in place of a relative one.
-double HnswLowerBound(const VectorForm& form, const IndexedVector& query, float distance,
-                      const PayloadErrorBound& error) {
+OrderBounds HnswBounds(const VectorForm& form, const IndexedVector& query, float distance,
+                       const PayloadErrorBound& error) {
     const double sums = 2.1 * (form.dim + 8) * kUnit;
     const double root = std::sqrt(static_cast<double>(form.dim));
     const double e = static_cast<double>(error.error) * (1 + 8 * kUnit) + root * 0x1p-140;
-    double bound;
+    const double value = form.desc->order_value(distance);
+    double slack, least = -get_float8_infinity();
     switch (form.metric) {
-        case Metric::kL2: {
-            // |q - v| >= |q' - p| - e - r (|q| + |v|), and |v| <= |q| + |q - v|.
-            const double d = form.desc->order_value(distance, form.dim);
-            bound = d * (1 - sums - 2 * kRotationError) - e - 2.1 * kRotationError * query.norm - root * 0x1p-72;
-            if (bound < 0) bound = 0;
+        case Metric::kL2:
+            // ||q - v| - |q' - p|| <= e + r (|q| + |v|), and |v| <= |q| + |q - v|.
+            slack = value * (sums + 2.2 * kRotationError) + 1.01 * e + 2.2 * kRotationError * query.norm + root * 0x1p-72;
+            least = 0;
             break;
-        }
         case Metric::kL1:
             // sum |v - p| <= sqrt(n) |v - p|
-            bound = form.desc->order_value(distance, form.dim) * (1 - sums) - root * e;
-            if (bound < 0) bound = 0;
+            slack = value * sums + 1.01 * root * e;
+            least = 0;
             break;
         case Metric::kInnerProduct: {
             const double norm = 1.01 * (static_cast<double>(error.norm) + e);
-            bound = form.desc->order_value(distance, form.dim) - query.norm * e -
-                    (query.norm * (2.1 * kRotationError + sums) + root * 0x1p-140) * norm - form.dim * 0x1p-147;
+            slack = query.norm * e + (query.norm * (2.1 * kRotationError + sums) + root * 0x1p-140) * norm +
+                    form.dim * 0x1p-147;
             // The operator's sum may overflow on its way.
-            if (!(query.norm * norm < 1e38)) return -get_float8_infinity();
+            if (!(query.norm * norm < 1e38)) slack = get_float8_infinity();
             break;
         }
         default:
-            // Both have norm 1, up to what order_value allows for already.
-            bound = form.desc->order_value(distance, form.dim) - 1.01 * (e + 2.1 * kRotationError + sums);
+            // Both have norm 1, up to what order_slack allows for.
+            slack = form.desc->order_slack(form.dim) + 1.01 * (e + 2.1 * kRotationError + sums);
             break;
     }
     // Overflow: nothing is known, so the executor computes it.
-    return std::isfinite(bound) ? bound : -get_float8_infinity();
+    if (!std::isfinite(value) || !std::isfinite(slack)) return {-get_float8_infinity(), get_float8_infinity()};
+    return {Max(value - slack, least), value + slack};
 }
 
 }  // namespace vecann

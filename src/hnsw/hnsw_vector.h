@@ -67,9 +67,14 @@ struct PayloadErrorBound {
 };
 PayloadErrorBound HnswPayloadError(const VectorForm& form, const void* payload);
 
-// A lower bound of what the ORDER BY operator returns for the query and the vector behind a payload, whose search
-// distance is `distance`. Deterministic: whatever the data, the operator returns no less.
-double HnswLowerBound(const VectorForm& form, const IndexedVector& query, float distance,
-                      const PayloadErrorBound& error);
+// What the ORDER BY operator returns for the query and the vector behind a payload lies in here. Deterministic: it holds
+// whatever the data.
+struct OrderBounds {
+    double lower, upper;
+};
+
+// The bounds for a vector whose search distance is `distance`.
+OrderBounds HnswBounds(const VectorForm& form, const IndexedVector& query, float distance,
+                       const PayloadErrorBound& error);
 
 }  // namespace vecann

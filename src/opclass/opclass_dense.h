@@ -41,15 +41,19 @@ bool DenseExtract(Datum value, int dim, float* vector) {
     return indexable;
 }
 
-inline double L2OrderValue(float distance, int) {
-    return L2FromSquared(distance);
+inline double CosineOrderValue(float distance) {
+    return 1 + static_cast<double>(distance);
 }
 // Inner product and L1: the search distance is the operator's.
-inline double PlainOrderValue(float distance, int) {
+inline double PlainOrderValue(float distance) {
     return static_cast<double>(distance);
 }
+inline double NoSlack(int) {
+    return 0;
+}
 
-// A lower bound of the cosine distance of two values whose unit vectors have the float32 inner product -distance.
+// How far the cosine distance of two values may be from 1 + distance, when their unit vectors have the float32 inner
+// product -distance.
 //
 // Let u = 2^-24 (rounding of float32), n = dim, g = n u / (1 - n u), and e the error of a stored unit vector. A float32
 // inner product of n terms, summed in whatever order, with or without fused multiply-add, is off by at most
@@ -64,11 +68,10 @@ inline double PlainOrderValue(float distance, int) {
 // and 2e + e^2 < 2.01 e. What is left is far inside the spare 4u: roundings in double (a few 2^-53), and underflow, at
 // most 2^-149 for each term of a sum.
 template <DenseElement E>
-double CosineOrderValue(float distance, int dim) {
+double CosineSlack(int dim) {
     static_assert(kMaxDenseDimensions * 0x1p-24 < 1e-3);
     static_assert(DenseTraits<E>::UnitVectorError(kMaxDenseDimensions) <= 0x1p-9);
-    const double slack = (3.01 * dim + 4) * 0x1p-24 + 2.01 * DenseTraits<E>::UnitVectorError(dim);
-    return 1 + static_cast<double>(distance) - slack;
+    return (3.01 * dim + 4) * 0x1p-24 + 2.01 * DenseTraits<E>::UnitVectorError(dim);
 }
 
 template <DenseElement E>
@@ -83,9 +86,10 @@ constexpr OpClassDesc DenseOpClass(const char* name, Metric metric) {
         .unit_norm = cosine,
         .value_dim = &DenseValueDimension<E>,
         .extract = cosine ? &DenseExtract<E, true> : &DenseExtract<E, false>,
-        .order_value = cosine                   ? &CosineOrderValue<E>
-                       : metric == Metric::kL2 ? &L2OrderValue
+        .order_value = cosine                   ? &CosineOrderValue
+                       : metric == Metric::kL2 ? &L2FromSquared
                                                : &PlainOrderValue,
+        .order_slack = cosine ? &CosineSlack<E> : &NoSlack,
     };
 }
 

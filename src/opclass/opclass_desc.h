@@ -24,8 +24,9 @@ struct OpClassDesc {
     // ERRCODE_DATA_EXCEPTION when its dimensions are not `dim`.
     bool (*extract)(Datum value, int dim, float* vector);
     // From the search distance of two extracted vectors (the squared L2 distance, the negative inner product, the L1
-    // distance, in float32) to what the ORDER BY operator returns, or a little less.
-    double (*order_value)(float distance, int dim);
+    // distance, in float32) to what the ORDER BY operator returns, off by at most order_slack(dim).
+    double (*order_value)(float distance);
+    double (*order_slack)(int dim);
 };
 
 // May this operator be strategy 1 (ORDER BY) of a class? It must return the float8 that the scans hand to the executor.

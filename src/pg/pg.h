@@ -149,6 +149,24 @@ inline void CheckOldSnapshot(Snapshot snapshot, Relation rel, Page page) {
 #endif
 }
 
+// The number of the file that holds a relation.
+inline uint32 RelFileNumberOf(Relation rel) {
+#if PG_VERSION_NUM >= 160000
+    return rel->rd_locator.relNumber;
+#else
+    return rel->rd_node.relNode;
+#endif
+}
+
+// Pins `buffer` if it holds this block of the main fork.
+inline bool ReadRecentMainBuffer(Relation rel, BlockNumber block, Buffer buffer) {
+#if PG_VERSION_NUM >= 160000
+    return ReadRecentBuffer(rel->rd_locator, MAIN_FORKNUM, block, buffer);
+#else
+    return ReadRecentBuffer(rel->rd_node, MAIN_FORKNUM, block, buffer);
+#endif
+}
+
 // Is the role the owner of a table or index, by itself, by membership, or as a superuser?
 inline bool OwnsRelation(Oid relation, Oid role) {
 #if PG_VERSION_NUM >= 160000

@@ -1,6 +1,8 @@
 // Page layout: formatting and checking. See README.md.
 #include "storage/page.h"
 
+#include "storage/recent_buffers.h"
+
 namespace vecann {
 
 void InitPage(Page page, PageKind kind, size_t content_bytes) {
@@ -24,7 +26,8 @@ Buffer ReadLinkedBuffer(Relation rel, BlockNumber block, BufferAccessStrategy st
                 (errcode(ERRCODE_INDEX_CORRUPTED),
                  errmsg("index \"%s\" has no block %u, but a link leads there", RelationGetRelationName(rel), block),
                  errhint("Please REINDEX it.")));
-    return ReadBufferExtended(rel, MAIN_FORKNUM, block, RBM_NORMAL, strategy);
+    return strategy == nullptr ? ReadRecentBlock(rel, block)
+                               : ReadBufferExtended(rel, MAIN_FORKNUM, block, RBM_NORMAL, strategy);
 }
 
 bool IsPageOfKind(Relation rel, Page page, BlockNumber block, PageKind kind) {
@@ -41,7 +44,7 @@ bool IsPageOfKind(Relation rel, Page page, BlockNumber block, PageKind kind) {
     return OpaqueOf(page)->kind == static_cast<uint16>(kind);
 }
 
-void CheckPage(Relation rel, Page page, BlockNumber block, PageKind kind) {
+void CheckPageSlowly(Relation rel, Page page, BlockNumber block, PageKind kind) {
     if (IsPageOfKind(rel, page, block, kind)) return;
     if (PageIsNew(page))
         ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),

@@ -41,7 +41,17 @@ inline char* ContentsOf(Page page) {
 void InitPage(Page page, PageKind kind, size_t content_bytes);
 
 // Raises ERRCODE_INDEX_CORRUPTED unless the page is an initialised one of ours of this kind.
-void CheckPage(Relation rel, Page page, BlockNumber block, PageKind kind);
+void CheckPageSlowly(Relation rel, Page page, BlockNumber block, PageKind kind);
+inline void CheckPage(Relation rel, Page page, BlockNumber block, PageKind kind) {
+    // The special area is where it always is, or the page is none of ours.
+    const PageOpaqueData* opaque = reinterpret_cast<const PageOpaqueData*>(reinterpret_cast<const char*>(page) + BLCKSZ -
+                                                                           MAXALIGN(sizeof(PageOpaqueData)));
+    if (likely(reinterpret_cast<PageHeader>(page)->pd_special == BLCKSZ - MAXALIGN(sizeof(PageOpaqueData)) &&
+               opaque->page_id == kPageId && opaque->format_version == kFormatVersion &&
+               opaque->kind == static_cast<uint16>(kind)))
+        return;
+    CheckPageSlowly(rel, page, block, kind);
+}
 
 // Is it an initialised page of ours of this kind? For readers that walk all pages and pass over the others.
 // Raises when the page is initialised but not ours or of another format.

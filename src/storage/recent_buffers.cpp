@@ -1,0 +1,53 @@
+// The cache of recent buffers; see recent_buffers.h.
+#include "storage/recent_buffers.h"
+
+namespace vecann {
+
+namespace {
+
+struct RecentEntry {
+    uint32 relation;  // relfilenode
+    BlockNumber block;
+    int32 buffer;  // 0: empty
+};
+
+constexpr size_t kEntries = size_t{1} << 17;
+RecentEntry entries[kEntries];  // 1.5 MB; only the pages in use are ever allocated
+
+// ReadRecentBuffer does not count a use, and a buffer without uses is soon given to another block: every so many reads
+// go the long way.
+constexpr uint32 kLongWay = 16;
+uint32 reads;
+
+constexpr size_t kCacheLine = 64;
+
+RecentEntry* EntryOf(Relation rel, BlockNumber block) {
+    return &entries[(block + RelFileNumberOf(rel) * 0x9E3779B9U) % kEntries];
+}
+
+}  // namespace
+
+Buffer ReadRecentBlock(Relation rel, BlockNumber block) {
+    if (RelationUsesLocalBuffers(rel)) return ReadBuffer(rel, block);
+    RecentEntry* entry = EntryOf(rel, block);
+    const bool known = entry->buffer != 0 && entry->block == block && entry->relation == RelFileNumberOf(rel);
+    if (known && ++reads % kLongWay != 0 && ReadRecentMainBuffer(rel, block, entry->buffer)) {
+        pgstat_count_buffer_hit(rel);
+        pgstat_count_buffer_read(rel);
+        return entry->buffer;
+    }
+    const Buffer buffer = ReadBuffer(rel, block);
+    *entry = {RelFileNumberOf(rel), block, buffer};
+    return buffer;
+}
+
+void PrefetchRecent(Relation rel, BlockNumber block, size_t offset, size_t bytes) {
+    const RecentEntry* entry = EntryOf(rel, block);
+    if (entry->buffer <= 0 || entry->block != block || entry->relation != RelFileNumberOf(rel)) return;
+    // Whatever stands there by now, reading ahead does no harm.
+    const char* at = static_cast<const char*>(BufferGetBlock(entry->buffer)) + offset;
+    for (size_t i = 0; i < bytes; i += kCacheLine)
+        __builtin_prefetch(at + i);
+}
+
+}  // namespace vecann

@@ -1,0 +1,17 @@
+// Where this backend last saw a block in the buffer pool: the server then pins it without a look-up in its table of
+// buffers (ReadRecentBuffer checks that it is still the same block).
+//
+// A direct-mapped cache, shared by all indexes; a wrong or old entry costs the look-up that it would have saved.
+#pragma once
+
+#include "pg/pg.h"
+
+namespace vecann {
+
+// Reads a block of the main fork that is known to exist: pinned, not locked.
+Buffer ReadRecentBlock(Relation rel, BlockNumber block);
+
+// Asks the processor for a part of a block that is about to be read, if the block was seen in the buffer pool.
+void PrefetchRecent(Relation rel, BlockNumber block, size_t offset, size_t bytes);
+
+}  // namespace vecann
