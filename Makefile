@@ -20,6 +20,8 @@ P_OBJS = $(P_SRC:.cpp=.o)
 X_OBJS = $(X_SRC:.cpp=.o)
 OBJS = $(K_OBJS) $(P_OBJS)
 COMPUTE_LIB = vecann_compute.so
+# what of zone K the compute library calls
+COMPUTE_K_OBJS = $(filter src/kernels/% src/graph/%,$(K_OBJS))
 
 EXTRA_CLEAN = $(COMPUTE_LIB) $(X_OBJS) $(OBJS:.o=.d) $(X_OBJS:.o=.d) .build-flags test/unit/build \
 	results output_iso regression.diffs regression.out tmp_check tmp_check_iso
@@ -57,7 +59,7 @@ FLAG_LINE = $(CXX) $(COMMON_CXXFLAGS) $(ZONE_K) $(ZONE_P) $(ZONE_X) $(includedir
 # only. Symbols bind locally, because the server loads modules RTLD_GLOBAL.
 SHLIB_LINK += -Wl,-Bsymbolic -lstdc++ -ldl
 all: $(COMPUTE_LIB)
-$(COMPUTE_LIB): $(X_OBJS)
+$(COMPUTE_LIB): $(X_OBJS) $(COMPUTE_K_OBJS)
 	$(CXX) -shared -fopenmp -Wl,-Bsymbolic -Wl,--exclude-libs,ALL -o $@ $^ $(X_LIBS)
 
 install: install-compute

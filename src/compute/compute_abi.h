@@ -9,10 +9,11 @@
 #include <cstdint>
 
 #include "core/status.h"
+#include "kernels/metric.h"
 
 namespace vecann {
 
-constexpr uint32_t kComputeAbiVersion = 2;
+constexpr uint32_t kComputeAbiVersion = 3;
 constexpr const char* kComputeApiSymbol = "vecann_compute_api";
 
 // Shared by the waiting backend and the owner thread.
@@ -28,9 +29,10 @@ struct ComputeJob {
 static_assert(std::atomic<int64_t>::is_always_lock_free && std::atomic<int32_t>::is_always_lock_free);
 
 enum class ComputeTask : int32_t {
-    kKMeans = 1,    // KMeansTask
-    kSelfTest = 2,  // SelfTestTask
-    kSpin = 100,    // SpinTask; test builds only
+    kKMeans = 1,      // KMeansTask
+    kSelfTest = 2,    // SelfTestTask
+    kGraphBuild = 3,  // GraphBuildTask
+    kSpin = 100,      // SpinTask; test builds only
 };
 
 // Lloyd's k-means under L2. points: count x dim, centroids: clusters x dim, both row-major float32 in memory of the
@@ -47,6 +49,33 @@ struct KMeansTask {
     float* centroids;
     double objective;  // out: sum of squared distances to the nearest centroid, before the last update
 };
+
+// The neighbour lists of one layer of a graph over `count` vectors: at most max_degree near neighbours of each, chosen
+// so that a greedy walk finds its way (src/compute/README.md). No node lists itself or another one twice; every node
+// can be reached from `entry`. count may be 0 and is below 2^32 - 1; dim and max_degree are at least 1, max_degree at
+// most 1024. The result depends on the seed, not on the number of threads. Progress has no unit.
+struct GraphBuildTask {
+    const float* vectors;  // count x dim, row-major, finite
+    int64_t count;
+    int32_t dim;
+    Metric metric;  // kL2, kInnerProduct, or kCosine, which wants vectors of length one
+    int32_t max_degree;
+    uint32_t seed;
+    uint32_t* neighbours;  // out: count x max_degree, nearest first, the rest of a row 0xFFFFFFFF
+    uint16_t* degrees;     // out: count
+    uint32_t entry;        // out: near the middle of the vectors; 0xFFFFFFFF when there are none
+};
+
+// An upper bound of what a graph build takes beside the vectors and the lists, for a memory_limit. `threads` each have
+// the vectors of a block or leaf. Vectors whose squares leave the range of float are copied, which comes on top.
+inline uint64_t GraphBuildMemory(int64_t count, int32_t dim, int32_t max_degree, int threads = 1) {
+    const uint64_t points = count > 0 ? static_cast<uint64_t>(count) : 0;
+    const uint64_t rows = points < 1024 ? points : 1024;
+    const uint64_t row_bytes = static_cast<uint64_t>(dim) * sizeof(float);
+    const uint64_t per_point = 800 + 24 * static_cast<uint64_t>(max_degree);
+    const uint64_t per_thread = rows * (row_bytes + 1024 * sizeof(float)) + 65536;
+    return points * per_point + rows * row_bytes + static_cast<uint64_t>(threads) * per_thread;
+}
 
 // A small k-means and a matrix product with known answers.
 struct SelfTestTask {

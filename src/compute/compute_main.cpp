@@ -20,6 +20,8 @@ void RunTask(ComputeJob* job, ComputeTask task, void* argument) {
             return RunKMeans(job, static_cast<KMeansTask*>(argument));
         case ComputeTask::kSelfTest:
             return RunSelfTest(job, static_cast<SelfTestTask*>(argument));
+        case ComputeTask::kGraphBuild:
+            return RunGraphBuild(job, static_cast<GraphBuildTask*>(argument));
         case ComputeTask::kSpin:
 #ifdef VECANN_RACE_POINTS
             return RunSpin(job, static_cast<SpinTask*>(argument));

@@ -9,7 +9,6 @@
 #include <faiss/utils/distances.h>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -21,6 +20,7 @@
 #include <vector>
 
 #include "compute/tasks.h"
+#include "compute/value_range.h"
 #include "core/rng.h"
 
 namespace vecann {
@@ -31,7 +31,6 @@ namespace {
 constexpr int64_t kSliceOperations = int64_t{1} << 30;
 constexpr int64_t kMinSliceRows = 8, kMaxSliceRows = 1024;
 constexpr int64_t kPlainSlice = int64_t{1} << 20;
-constexpr uint32_t kInfinityBits = 0x7f800000;
 
 // FAISS's block sizes of the products: points by centroids. The block is what a thread allocates, and what should stay
 // in its cache.
@@ -77,7 +76,6 @@ class KMeans {
 
   private:
     void CheckMemory(bool copies) const;
-    uint32_t LargestMagnitude(const float* points, int64_t count) const;
     void SampleRows(int64_t from, int64_t wanted, int32_t* rows);
     void Prepare(const KMeansTask& task);
     void SetCentroids(const float* centroids);
@@ -119,21 +117,6 @@ void KMeans::CheckMemory(bool copies) const {
     throw OutOfMemory(text);
 }
 
-// The bits of the largest absolute value; as floats of one sign compare like integers, that is kInfinityBits or more if
-// any value is infinite or not a number.
-uint32_t KMeans::LargestMagnitude(const float* points, int64_t count) const {
-    std::atomic<uint32_t> largest{0};
-    ForSlices(job_, count * dim_, kPlainSlice, [&](int64_t begin, int64_t end) {
-        uint32_t here = 0;
-        for (int64_t i = begin; i < end; ++i)
-            here = std::max(here, std::bit_cast<uint32_t>(points[i]) & 0x7fffffffu);
-        uint32_t seen = largest.load();
-        while (here > seen && !largest.compare_exchange_weak(seen, here)) {
-        }
-    });
-    return largest.load();
-}
-
 // `wanted` of `from` row numbers, ascending, each set equally likely (Knuth, volume 2, algorithm 3.4.2 S). All of them
 // draw no random numbers: whether the points had to be scaled must not change the start.
 void KMeans::SampleRows(int64_t from, int64_t wanted, int32_t* rows) {
@@ -150,11 +133,8 @@ void KMeans::SampleRows(int64_t from, int64_t wanted, int32_t* rows) {
 // rounded.
 void KMeans::Prepare(const KMeansTask& task) {
     CheckMemory(count_ < task.count);
-    const uint32_t largest = LargestMagnitude(task.points, task.count);
-    if (largest >= kInfinityBits) throw std::invalid_argument("k-means over a value that is infinite or not a number");
-    int exponent = 0;
-    std::frexp(std::bit_cast<float>(largest), &exponent);
-    if (largest != 0 && (exponent < -30 || exponent > 50)) exponent_ = -exponent;
+    exponent_ =
+        SafeExponent(job_, task.points, task.count * dim_, "k-means over a value that is infinite or not a number");
     const bool copies = count_ < task.count || exponent_ != 0;
     CheckMemory(copies);
 
@@ -173,8 +153,7 @@ void KMeans::Prepare(const KMeansTask& task) {
             if (exponent_ == 0)
                 memcpy(to, from, sizeof(float) * static_cast<size_t>(dim_));
             else
-                for (int64_t j = 0; j < dim_; ++j)
-                    to[j] = std::ldexp(from[j], exponent_);
+                ScaleByPower(from, to, dim_, exponent_);
         }
     });
     points_ = copy_.get();

@@ -1,0 +1,22 @@
+// The first phase of a graph build: carving the points into overlapping leaves of near ones.
+#pragma once
+
+#include <vector>
+
+#include "compute/graph_parts.h"
+
+namespace vecann {
+
+constexpr int kLeafPoints = 512;  // at most
+
+struct LeafSet {
+    std::vector<uint32_t> members;      // of all leaves, one after another, ascending and different in each
+    std::vector<int64_t> begins = {0};  // where each leaf begins, and the end
+    int64_t count() const { return static_cast<int64_t>(begins.size()) - 1; }
+};
+
+// Each of the points [0, count) is in one leaf or more; near leaves stand near each other. Takes the progress's weight.
+LeafSet Carve(ComputeJob* job, const GraphSpace& space, uint32_t count, uint64_t seed, PhaseProgress* progress,
+              int64_t weight);
+
+}  // namespace vecann

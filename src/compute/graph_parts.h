@@ -1,0 +1,72 @@
+// What the phases of a graph build share: blocks of centred rows and their products, and the progress counter.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "compute/tasks.h"
+#include "graph/edge.h"
+
+namespace vecann {
+
+// Rows of a space, copied one after another with `centre` taken off. Squared distances come from products, and those of
+// points far from the origin would lose their digits.
+struct RowBlock {
+    std::vector<float> rows;   // count x Width(space)
+    std::vector<float> norms;  // squared length of each
+
+    // `centre` may be null.
+    void Gather(const GraphSpace& space, const uint32_t* ids, int count, const float* centre);
+};
+
+// Coordinates of a row in a block.
+inline int Width(const GraphSpace& space) {
+    return static_cast<int>(space.dim) + (space.extra != nullptr ? 1 : 0);
+}
+
+// The mean of some of the points, evenly spread; Width(space) values.
+void MeanOfSome(const GraphSpace& space, const uint32_t* ids, int64_t count, std::vector<float>* mean);
+
+// products[i * b_count + j] = a_i . b_j
+void Products(const float* a, int a_count, const float* b, int b_count, int width, float* products);
+
+// The k smallest of norms[j] - 2 products[j] over j != skip, ascending, ties by j; returns how many there are. That is
+// the order of the squared distances from the row's point, which are larger by its own norm.
+struct NearKey {
+    float key;
+    int32_t index;
+};
+int NearestOfRow(const float* products, const float* norms, int n, int skip, int k, NearKey* out);
+
+// Progress over phases of estimated weight, which sum up to kProgressTotal.
+constexpr int64_t kProgressTotal = 1000000;
+
+class PhaseProgress {
+  public:
+    explicit PhaseProgress(ComputeJob* job) : job_(job) { job->total.store(kProgressTotal); }
+    // Starts a phase of `total` steps; those before it are over.
+    void Begin(int64_t weight, int64_t total) {
+        base_ += weight_;
+        weight_ = weight;
+        total_ = std::max<int64_t>(total, 1);
+        steps_.store(0);
+        job_->done.store(base_);
+    }
+    void Add(int64_t steps) {
+        const int64_t at = std::min(steps_.fetch_add(steps) + steps, total_);
+        const int64_t done = base_ + static_cast<int64_t>(static_cast<double>(weight_) * static_cast<double>(at) /
+                                                          static_cast<double>(total_));
+        int64_t seen = job_->done.load();
+        while (done > seen && !job_->done.compare_exchange_weak(seen, done)) {
+        }
+    }
+    void End() { job_->done.store(kProgressTotal); }
+
+  private:
+    ComputeJob* job_;
+    int64_t base_ = 0, weight_ = 0, total_ = 1;
+    std::atomic<int64_t> steps_{0};
+};
+
+}  // namespace vecann
