@@ -21,7 +21,7 @@ X_OBJS = $(X_SRC:.cpp=.o)
 OBJS = $(K_OBJS) $(P_OBJS)
 COMPUTE_LIB = vecann_compute.so
 # what of zone K the compute library calls
-COMPUTE_K_OBJS = $(filter src/kernels/% src/graph/%,$(K_OBJS))
+COMPUTE_K_OBJS = $(filter src/kernels/% src/quant/% src/graph/%,$(K_OBJS))
 
 EXTRA_CLEAN = $(COMPUTE_LIB) $(X_OBJS) $(OBJS:.o=.d) $(X_OBJS:.o=.d) .build-flags test/unit/build \
 	results output_iso regression.diffs regression.out tmp_check tmp_check_iso

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "core/status.h"
+#include "quant/rabitq.h"
 #include "kernels/metric.h"
 
 namespace vecann {
@@ -32,6 +33,7 @@ enum class ComputeTask : int32_t {
     kKMeans = 1,      // KMeansTask
     kSelfTest = 2,    // SelfTestTask
     kGraphBuild = 3,  // GraphBuildTask
+    kGraphEncode = 4,  // GraphEncodeTask
     kSpin = 100,      // SpinTask; test builds only
 };
 
@@ -64,6 +66,22 @@ struct GraphBuildTask {
     uint32_t* neighbours;  // out: count x max_degree, nearest first, the rest of a row 0xFFFFFFFF
     uint16_t* degrees;     // out: count
     uint32_t entry;        // out: near the middle of the vectors; 0xFFFFFFFF when there are none
+};
+
+// Codes of the neighbours of nodes first .. first + count - 1 of a graph whose lists look as GraphBuildTask leaves them.
+// Fills level_sum, add and scale of the edges and their codes, for degrees[node] neighbours of each; progress counts
+// nodes.
+struct GraphEncodeTask {
+    const float* vectors;  // of all nodes, rotated
+    const uint32_t* neighbours;
+    const uint16_t* degrees;
+    int32_t max_degree;
+    CodeShape shape;  // bits >= 1
+    Metric metric;    // kL2 or kInnerProduct
+    int64_t first;
+    int64_t count;
+    CodedEdge* edges;  // out: count x max_degree
+    char* codes;       // out: count x max_degree codes of shape.bytes()
 };
 
 // An upper bound of what a graph build takes beside the vectors and the lists, for a memory_limit. `threads` each have

@@ -20,6 +20,9 @@ void RunTask(ComputeJob* job, ComputeTask task, void* argument) {
             return RunKMeans(job, static_cast<KMeansTask*>(argument));
         case ComputeTask::kSelfTest:
             return RunSelfTest(job, static_cast<SelfTestTask*>(argument));
+        case ComputeTask::kGraphEncode:
+            RunGraphEncode(job, static_cast<GraphEncodeTask*>(argument));
+            break;
         case ComputeTask::kGraphBuild:
             return RunGraphBuild(job, static_cast<GraphBuildTask*>(argument));
         case ComputeTask::kSpin:

@@ -111,9 +111,10 @@ void StartJob(RunningJob* running, ComputeTask task, void* argument) {
 // raised when the thread is no more. All other interrupts are served at once; a barrier, for one, holds up other
 // sessions (DROP DATABASE). Returns false at once when the postmaster has died.
 bool AwaitJob(RunningJob* running, const ComputeOptions& options) {
-    while (running->job.finished.load() == 0) {
+    // Short jobs are not kept waiting for the full interval.
+    for (long interval = 1; running->job.finished.load() == 0; interval = Min(interval * 2, kPollMilliseconds)) {
         const int events =
-            WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_POSTMASTER_DEATH, kPollMilliseconds, PG_WAIT_EXTENSION);
+            WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_POSTMASTER_DEATH, interval, PG_WAIT_EXTENSION);
         if ((events & WL_POSTMASTER_DEATH) != 0) return false;
         if ((events & WL_LATCH_SET) != 0) ResetLatch(MyLatch);
         if (InterruptPending && INTERRUPTS_CAN_BE_PROCESSED()) {

@@ -1,0 +1,34 @@
+// Encoding the edges of a built graph: every node's neighbours, seen from the node (quant/rabitq.h).
+#include <stdexcept>
+#include <vector>
+
+#include "compute/tasks.h"
+
+namespace vecann {
+
+namespace {
+
+constexpr int64_t kSlice = 256;  // nodes
+
+}  // namespace
+
+void RunGraphEncode(ComputeJob* job, GraphEncodeTask* task) {
+    const size_t dim = static_cast<size_t>(task->shape.dim), degree = static_cast<size_t>(task->max_degree);
+    const size_t code_size = task->shape.bytes();
+    if (task->shape.bits < 1 || task->max_degree < 1) throw std::invalid_argument("nothing to encode");
+    job->total.store(task->count);
+    ForSlices(job, task->count, kSlice, [&](int64_t begin, int64_t end) {
+        std::vector<float> scratch(dim);
+        for (int64_t i = begin; i < end; ++i) {
+            const size_t node = static_cast<size_t>(task->first + i), row = static_cast<size_t>(i);
+            const uint32_t* neighbours = task->neighbours + node * degree;
+            for (size_t e = 0; e < task->degrees[node]; ++e)
+                EncodeNeighbour(task->shape, task->metric, task->vectors + node * dim,
+                                task->vectors + neighbours[e] * dim, task->edges + row * degree + e,
+                                task->codes + (row * degree + e) * code_size, scratch.data());
+        }
+        job->done.fetch_add(end - begin);
+    });
+}
+
+}  // namespace vecann
