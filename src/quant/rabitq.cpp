@@ -8,9 +8,10 @@ namespace vecann {
 
 namespace {
 
-// Widths of a level in units of the residual's root mean square, tried when there is more than one bit. After the
-// rotation the dimensions are nearly normal; the best width for a normal distribution is 0.996 (2 bits), 0.586 (3),
-// 0.335 (4) (Max 1960, table 1), and what a single residual wants lies around it.
+// Widths of a level in units of the residual's root mean square. After the rotation the dimensions are nearly normal;
+// the best width for a normal distribution is 0.996 (2 bits), 0.586 (3), 0.335 (4) (Max 1960, table 1), and what a
+// single residual wants lies around it. Without the trials the estimates' error at 128 dimensions is 0.3 % larger for 2
+// bits, which is not worth them, 1.6 % for 3 and 5 % for 4.
 constexpr float kBestWidth[] = {0, 1.0f, 0.996f, 0.586f, 0.335f};
 constexpr float kTriedWidths[] = {0.85f, 0.925f, 1.0f, 1.075f, 1.15f};
 
@@ -24,7 +25,7 @@ LevelRule BestLevels(const CodeShape& shape, float rms, const float* r) {
     const float middle = static_cast<float>(1 << (shape.bits - 1));
     const CodeKernels& kernels = Kernels().code;
     LevelRule best = {1.0f / (rms * kBestWidth[shape.bits]), middle, shape.bits};
-    if (shape.bits == 1) return best;  // only the sign counts
+    if (shape.bits <= 2) return best;
     double best_cosine = -1;
     for (const float factor : kTriedWidths) {
         const LevelRule rule = {1.0f / (rms * kBestWidth[shape.bits] * factor), middle, shape.bits};
