@@ -71,7 +71,7 @@ struct PackedRule {
         half = Pack::Set(last * 0.5f);
     }
     Pack Levels(Pack x) const {
-        return Pack::Max(zero, Pack::Min(top, Pack::Floor(Pack::Fma(x, inverse_width, offset))));
+        return Pack::Truncate(Pack::Max(zero, Pack::Min(top, Pack::Fma(x, inverse_width, offset))));
     }
 };
 
@@ -95,30 +95,54 @@ LevelFit FitLevels(const LevelRule& rule, const float* x, size_t n) {
     return {Pack::Sum(product), Pack::Sum(norm)};
 }
 
-template <class Pack>
-float EncodeLevels(const LevelRule& rule, const float* x, const float* y, size_t n, void* planes) {
+template <class Pack, int kBits>
+LevelSums EncodePlanes(const LevelRule& rule, const float* x, const float* y, size_t n, void* planes) {
     constexpr size_t w = Pack::kWidth;
     const PackedRule<Pack> packed(rule);
     const size_t words = (n + 63) / 64;
-    Pack product = Pack::Zero();
+    Pack x_product = Pack::Zero(), y_product = Pack::Zero(), level_sum = Pack::Zero();
     for (size_t word = 0; word < words; ++word) {
         const size_t end = word * 64 + 64 < n ? word * 64 + 64 : n;
-        uint64_t bits[kQueryPlanes] = {};
-        for (size_t i = word * 64; i < end; i += w) {
-            const size_t count = end - i < w ? end - i : w;
-            const bool whole = count == w;
-            const Pack k = packed.Levels(whole ? Pack::Load(x + i) : Pack::LoadPart(x + i, count));
-            const Pack other = whole ? Pack::Load(y + i) : Pack::LoadPart(y + i, count);
-            product = Pack::Fma(other, Pack::Sub(k, packed.half), product);
-            const uint64_t kept = ~uint64_t{0} >> (64 - count);
-            for (int j = 0; j < rule.bits; ++j)
-                bits[j] |= (Pack::Bits(k, j) & kept) << (i % 64);
+        uint64_t bits[kBits] = {};
+        const auto add = [&](size_t i, Pack value, Pack other, Pack k) {
+            const Pack c = Pack::Sub(k, packed.half);
+            x_product = Pack::Fma(value, c, x_product);
+            y_product = Pack::Fma(other, c, y_product);
+            level_sum = Pack::Add(level_sum, k);
+#pragma GCC unroll 8
+            for (int j = 0; j < kBits; ++j)
+                bits[j] |= Pack::Bits(k, j) << (i % 64);
+        };
+        size_t i = word * 64;
+        for (; i + w <= end; i += w) {
+            const Pack value = Pack::Load(x + i);
+            add(i, value, Pack::Load(y + i), packed.Levels(value));
         }
-        for (int j = 0; j < rule.bits; ++j)
-            memcpy(static_cast<char*>(planes) + (static_cast<size_t>(j) * words + word) * sizeof(uint64_t), &bits[j],
-                   sizeof(uint64_t));
+        if (i < end) {
+            const Pack value = Pack::LoadPart(x + i, end - i);
+            add(i, value, Pack::LoadPart(y + i, end - i), Pack::Keep(packed.Levels(value), end - i));
+        }
+#pragma GCC unroll 8
+        for (size_t j = 0; j < kBits; ++j)
+            memcpy(static_cast<char*>(planes) + (j * words + word) * sizeof(uint64_t), &bits[j], sizeof(uint64_t));
     }
-    return Pack::Sum(product);
+    return {Pack::Sum(x_product), Pack::Sum(y_product), Pack::Sum(level_sum)};
+}
+
+template <class Pack>
+LevelSums EncodeLevels(const LevelRule& rule, const float* x, const float* y, size_t n, void* planes) {
+    switch (rule.bits) {
+        case 1:
+            return EncodePlanes<Pack, 1>(rule, x, y, n, planes);
+        case 2:
+            return EncodePlanes<Pack, 2>(rule, x, y, n, planes);
+        case 3:
+            return EncodePlanes<Pack, 3>(rule, x, y, n, planes);
+        case 4:
+            return EncodePlanes<Pack, 4>(rule, x, y, n, planes);
+        default:
+            return EncodePlanes<Pack, kQueryPlanes>(rule, x, y, n, planes);
+    }
 }
 
 template <class Pack>

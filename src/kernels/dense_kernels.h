@@ -1,8 +1,8 @@
 // Dense and payload kernels, written once over a pack type. Each kernels_<level>.cpp defines, in its own namespace, a
 // `Pack` of floats and instantiates MakeDenseKernels and MakePayloadKernels. A Pack has: Zero, Set, Load (of float,
 // Half, uint8_t), LoadPart (the first count elements, zeros for the rest; of a payload element it may read up to the
-// next multiple of 8 bytes), Keep (zeros all but the first count lanes), Store, Add, Sub, Mul, Fma, Abs, Min, Max,
-// Floor, Sum, Bits (bit j of each lane's integer, as a mask), Butterfly (rotation_kernels.h). Four independent
+// next multiple of 8 bytes), Gather, Keep (zeros all but the first count lanes), Store, Add, Sub, Mul, Fma, Abs, Min,
+// Max, Truncate, Sum, Bits (bit j of each lane's integer, as a mask), Butterfly (rotation_kernels.h). Four independent
 // accumulators hide the latency of the fused multiply-add.
 #pragma once
 
@@ -83,51 +83,78 @@ constexpr DenseKernels MakeDenseKernels() {
             &ReduceCosine<Pack, E>};
 }
 
-// What elements of a payload stand for.
-template <class Pack, class S>
-struct PayloadElements {
-    Pack low, step;
-    const S* data;
-
-    explicit PayloadElements(const void* payload) {
-        PayloadHeadData head;
-        memcpy(&head, payload, sizeof(head));
-        low = Pack::Set(head.low);
-        step = Pack::Set(head.step);
-        data = reinterpret_cast<const S*>(static_cast<const char*>(payload) + sizeof(head));
-    }
-    Pack Value(Pack x) const {
-        if constexpr (sizeof(S) == sizeof(uint8_t)) return Pack::Fma(step, x, low);
-        if constexpr (sizeof(S) == sizeof(Half)) return Pack::Mul(step, x);
+// What elements of a payload stand for: step * x + low, or what of that the kind needs.
+struct PlainElements {
+    using Storage = float;
+    template <class Pack>
+    static Pack Value(Pack x, Pack, Pack) {
         return x;
     }
-    Pack Load(size_t i) const { return Value(Pack::Load(data + i)); }
-    Pack LoadPart(size_t i, size_t count) const { return Pack::Keep(Value(Pack::LoadPart(data + i, count)), count); }
+};
+struct UnitHalfElements {  // step = 1, as for most vectors
+    using Storage = Half;
+    template <class Pack>
+    static Pack Value(Pack x, Pack, Pack) {
+        return x;
+    }
+};
+struct HalfElements {
+    using Storage = Half;
+    template <class Pack>
+    static Pack Value(Pack x, Pack step, Pack) {
+        return Pack::Mul(step, x);
+    }
+};
+struct Sq8Elements {
+    using Storage = uint8_t;
+    template <class Pack>
+    static Pack Value(Pack x, Pack step, Pack low) {
+        return Pack::Fma(step, x, low);
+    }
 };
 
-// Sum over i of Step(query[i], payload[i]). The payload is decoded first: differences of what is nearly equal would
+// Sum over i of Step(query[i], element i). The elements are decoded first: differences of what is nearly equal would
 // vanish in the rounding of an expansion into norms and products.
-template <class Pack, class S, class Step>
-float ReducePayload(const float* query, const void* payload, size_t n) {
-    const PayloadElements<Pack, S> elements(payload);
+template <class Pack, class E, class Step>
+float ReduceElements(const float* query, const void* payload, size_t n) {
+    using S = typename E::Storage;
+    PayloadHeadData head;
+    memcpy(&head, payload, sizeof(head));
+    const Pack low = Pack::Set(head.low), step = Pack::Set(head.step);
+    const S* elements = reinterpret_cast<const S*>(static_cast<const char*>(payload) + sizeof(head));
+    const auto load = [&](size_t i) { return E::Value(Pack::Load(elements + i), step, low); };
     constexpr size_t w = Pack::kWidth;
     Pack s0 = Pack::Zero(), s1 = Pack::Zero(), s2 = Pack::Zero(), s3 = Pack::Zero();
     size_t i = 0;
     for (; i + 4 * w <= n; i += 4 * w) {
-        s0 = Step::Apply(s0, Pack::Load(query + i), elements.Load(i));
-        s1 = Step::Apply(s1, Pack::Load(query + i + w), elements.Load(i + w));
-        s2 = Step::Apply(s2, Pack::Load(query + i + 2 * w), elements.Load(i + 2 * w));
-        s3 = Step::Apply(s3, Pack::Load(query + i + 3 * w), elements.Load(i + 3 * w));
+        s0 = Step::Apply(s0, Pack::Load(query + i), load(i));
+        s1 = Step::Apply(s1, Pack::Load(query + i + w), load(i + w));
+        s2 = Step::Apply(s2, Pack::Load(query + i + 2 * w), load(i + 2 * w));
+        s3 = Step::Apply(s3, Pack::Load(query + i + 3 * w), load(i + 3 * w));
     }
     for (; i + w <= n; i += w)
-        s0 = Step::Apply(s0, Pack::Load(query + i), elements.Load(i));
-    if (i < n) s1 = Step::Apply(s1, Pack::LoadPart(query + i, n - i), elements.LoadPart(i, n - i));
+        s0 = Step::Apply(s0, Pack::Load(query + i), load(i));
+    if (i < n) {
+        const Pack last = Pack::Keep(E::Value(Pack::LoadPart(elements + i, n - i), step, low), n - i);
+        s1 = Step::Apply(s1, Pack::LoadPart(query + i, n - i), last);
+    }
     return Pack::Sum(Pack::Add(Pack::Add(s0, s1), Pack::Add(s2, s3)));
 }
 
-template <class Pack, class S>
+template <class Pack, PayloadKind kKind, class Step>
+float ReducePayload(const float* query, const void* payload, size_t n) {
+    if constexpr (kKind == PayloadKind::kFloat32) return ReduceElements<Pack, PlainElements, Step>(query, payload, n);
+    if constexpr (kKind == PayloadKind::kSq8) return ReduceElements<Pack, Sq8Elements, Step>(query, payload, n);
+    float step;
+    memcpy(&step, static_cast<const char*>(payload) + offsetof(PayloadHeadData, step), sizeof(step));
+    if (step == 1) return ReduceElements<Pack, UnitHalfElements, Step>(query, payload, n);
+    return ReduceElements<Pack, HalfElements, Step>(query, payload, n);
+}
+
+template <class Pack, PayloadKind kKind>
 constexpr PayloadKernels MakePayloadKernels() {
-    return {&ReducePayload<Pack, S, L2Step>, &ReducePayload<Pack, S, DotStep>, &ReducePayload<Pack, S, L1Step>};
+    return {&ReducePayload<Pack, kKind, L2Step>, &ReducePayload<Pack, kKind, DotStep>,
+            &ReducePayload<Pack, kKind, L1Step>};
 }
 
 }  // namespace vecann

@@ -73,11 +73,16 @@ using ScoreEdges = void (*)(const CodeBatch& batch, float* estimates);
 struct LevelRule {
     float inverse_width;
     float offset;
-    int bits;  // 1 .. kQueryPlanes
+    int bits;  // 1 .. 4, or kQueryPlanes
 };
 struct LevelFit {
     float product;  // <x, c>, c_i = k_i - (2^bits - 1) / 2
     float norm;     // |c|^2
+};
+struct LevelSums {
+    float x_product;  // <x, c>
+    float y_product;  // <y, c>
+    float level_sum;  // of the k_i
 };
 struct ResidualSums {
     float norm;     // |v - u|^2
@@ -92,8 +97,8 @@ struct CodeKernels {
     // r = v - u
     ResidualSums (*residual)(const float* u, const float* v, size_t n, float* r);
     LevelFit (*fit)(const LevelRule& rule, const float* x, size_t n);
-    // Writes the levels of x as bit planes, each of ceil(n / 64) words, padding bits zero; returns <y, c>.
-    float (*encode)(const LevelRule& rule, const float* x, const float* y, size_t n, void* planes);
+    // Writes the levels of x as bit planes, each of ceil(n / 64) words, padding bits zero.
+    LevelSums (*encode)(const LevelRule& rule, const float* x, const float* y, size_t n, void* planes);
     // n >= 1
     Range (*range)(const float* x, size_t n);
 };

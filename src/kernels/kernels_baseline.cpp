@@ -1,4 +1,5 @@
-// The baseline level: plain C++ on packs of four floats, which the compiler turns into whatever the target guarantees.
+// The baseline level: packs of four floats in the compiler's own vector types, which it turns into whatever
+// the target guarantees.
 #include "kernels/code_kernels.h"
 #include "kernels/dense_kernels.h"
 #include "kernels/levels.h"
@@ -7,80 +8,61 @@
 namespace vecann {
 namespace baseline {
 
-// Exact. Shifted into float32's place the number is 2^112 too small; that holds for denormals too.
-float ToFloat(Half h) {
-    const uint32_t magnitude = static_cast<uint32_t>(h.bits & 0x7fff) << 13;
-    float x;
-    memcpy(&x, &magnitude, sizeof(x));
-    x *= 0x1.0p112f;
-    return (h.bits & 0x8000) != 0 ? -x : x;
-}
-float ToFloat(float x) {
-    return x;
-}
-float ToFloat(uint8_t x) {
-    return static_cast<float>(x);
-}
+typedef float Floats __attribute__((vector_size(16)));
+typedef int32_t Ints __attribute__((vector_size(16)));
+typedef uint32_t Words __attribute__((vector_size(16)));
 
 struct Pack {
     static constexpr size_t kWidth = 4;
-    float v[kWidth];
+    Floats v;
 
-    template <class F>
-    static Pack Each(F f) {
-        Pack r;
-        for (size_t i = 0; i < kWidth; ++i)
-            r.v[i] = f(i);
-        return r;
+    static Pack Zero() { return {Floats{}}; }
+    static Pack Set(float x) { return {Floats{x, x, x, x}}; }
+    static Pack Load(const float* p) {
+        Pack a;
+        memcpy(&a.v, p, sizeof(a.v));
+        return a;
     }
-    static Pack Zero() { return {{0, 0, 0, 0}}; }
-    static Pack Set(float x) { return {{x, x, x, x}}; }
-    template <class S>
-    static Pack Load(const S* p) {
-        return {{ToFloat(p[0]), ToFloat(p[1]), ToFloat(p[2]), ToFloat(p[3])}};
+    // Exact. Shifted into float32's place a half is 2^112 too small; that holds for denormals too.
+    static Pack Load(const Half* p) {
+        const Words bits = {p[0].bits, p[1].bits, p[2].bits, p[3].bits};
+        const Floats magnitude = reinterpret_cast<Floats>((bits & 0x7fff) << 13) * 0x1.0p112f;
+        return {reinterpret_cast<Floats>(reinterpret_cast<Words>(magnitude) | (bits & 0x8000) << 16)};
     }
+    static Pack Load(const uint8_t* p) { return {__builtin_convertvector(Ints{p[0], p[1], p[2], p[3]}, Floats)}; }
     template <class S>
     static Pack LoadPart(const S* p, size_t count) {
-        return Each([&](size_t i) { return i < count ? ToFloat(p[i]) : 0.0f; });
+        S part[kWidth] = {};
+        for (size_t i = 0; i < count; ++i)
+            part[i] = p[i];
+        return Load(part);
     }
+    static Pack Gather(const float* p, const uint32_t* at) { return {Floats{p[at[0]], p[at[1]], p[at[2]], p[at[3]]}}; }
     static Pack Keep(Pack a, size_t count) {
-        return Each([&](size_t i) { return i < count ? a.v[i] : 0.0f; });
+        const int n = static_cast<int>(count);
+        return {Ints{0, 1, 2, 3} < Ints{n, n, n, n} ? a.v : Floats{}};
     }
-    void Store(float* p) const { memcpy(p, v, sizeof(v)); }
-    static Pack Add(Pack a, Pack b) {
-        return Each([&](size_t i) { return a.v[i] + b.v[i]; });
-    }
-    static Pack Sub(Pack a, Pack b) {
-        return Each([&](size_t i) { return a.v[i] - b.v[i]; });
-    }
-    static Pack Mul(Pack a, Pack b) {
-        return Each([&](size_t i) { return a.v[i] * b.v[i]; });
-    }
-    static Pack Fma(Pack a, Pack b, Pack c) {
-        return Each([&](size_t i) { return a.v[i] * b.v[i] + c.v[i]; });
-    }
-    static Pack Abs(Pack a) {
-        return Each([&](size_t i) { return a.v[i] < 0 ? -a.v[i] : a.v[i]; });
-    }
-    static Pack Min(Pack a, Pack b) {
-        return Each([&](size_t i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; });
-    }
-    static Pack Max(Pack a, Pack b) {
-        return Each([&](size_t i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
-    }
-    static Pack Floor(Pack a) {
-        return Each([&](size_t i) { return __builtin_floorf(a.v[i]); });
-    }
+    void Store(float* p) const { memcpy(p, &v, sizeof(v)); }
+    static Pack Add(Pack a, Pack b) { return {a.v + b.v}; }
+    static Pack Sub(Pack a, Pack b) { return {a.v - b.v}; }
+    static Pack Mul(Pack a, Pack b) { return {a.v * b.v}; }
+    static Pack Fma(Pack a, Pack b, Pack c) { return {a.v * b.v + c.v}; }
+    static Pack Abs(Pack a) { return {reinterpret_cast<Floats>(reinterpret_cast<Ints>(a.v) & 0x7fffffff)}; }
+    static Pack Min(Pack a, Pack b) { return {a.v < b.v ? a.v : b.v}; }
+    static Pack Max(Pack a, Pack b) { return {a.v > b.v ? a.v : b.v}; }
+    static Pack Truncate(Pack a) { return {__builtin_convertvector(__builtin_convertvector(a.v, Ints), Floats)}; }
     static float Sum(Pack a) { return (a.v[0] + a.v[1]) + (a.v[2] + a.v[3]); }
     static uint64_t Bits(Pack a, int j) {
-        uint64_t mask = 0;
-        for (size_t i = 0; i < kWidth; ++i)
-            mask |= static_cast<uint64_t>((static_cast<int>(a.v[i]) >> j) & 1) << i;
-        return mask;
+        const Ints bits = ((__builtin_convertvector(a.v, Ints) >> j) & 1) << Ints{0, 1, 2, 3};
+        return static_cast<uint64_t>((bits[0] | bits[1]) | (bits[2] | bits[3]));
     }
     template <size_t kApart>
     static Pack Butterfly(Pack a) {
-        return Each([&](size_t i) { return (i & kApart) == 0 ? a.v[i] + a.v[i + kApart] : a.v[i - kApart] - a.v[i]; });
+        if constexpr (kApart == 1) {
+            return {Floats{a.v[1], a.v[0], a.v[3], a.v[2]} + a.v * Floats{1, -1, 1, -1}};
+        } else {
+            return {Floats{a.v[2], a.v[3], a.v[0], a.v[1]} + a.v * Floats{1, 1, -1, -1}};
+        }
     }
 };
 
@@ -106,7 +88,8 @@ const KernelTable kBaselineKernels = {
     SimdLevel::kBaseline,
     "baseline",
     MakeDenseKernels<Pack, Float32Element>(),
-    {MakePayloadKernels<Pack, float>(), MakePayloadKernels<Pack, Half>(), MakePayloadKernels<Pack, uint8_t>()},
+    {MakePayloadKernels<Pack, PayloadKind::kFloat32>(), MakePayloadKernels<Pack, PayloadKind::kFloat16>(),
+     MakePayloadKernels<Pack, PayloadKind::kSq8>()},
     &ScoreByWords<baseline::Word>,
     MakeCodeKernels<Pack>(),
     &RotateRound<Pack>,

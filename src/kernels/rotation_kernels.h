@@ -30,14 +30,15 @@ void HadamardSmall(float* x, int n) {
         x[i] *= scale;
 }
 
-// The same for 64 floats, held in packs. Butterfly<h> adds and subtracts lanes h apart within a pack.
-template <class Pack>
-void Hadamard64(float* x) {
+// The same for 64 floats, held in packs, from `load` of the place in the block to `to`. Butterfly<h> gives sums and
+// differences of lanes h apart within a pack.
+template <class Pack, class Load>
+void Hadamard64(float* to, Load load) {
     constexpr int kPacks = static_cast<int>(64 / Pack::kWidth);
     Pack p[kPacks];
 #pragma GCC unroll 16
     for (int i = 0; i < kPacks; ++i) {
-        p[i] = Pack::Load(x + static_cast<size_t>(i) * Pack::kWidth);
+        p[i] = load(static_cast<size_t>(i) * Pack::kWidth);
         p[i] = Pack::template Butterfly<2>(Pack::template Butterfly<1>(p[i]));
         if constexpr (Pack::kWidth >= 8) p[i] = Pack::template Butterfly<4>(p[i]);
         if constexpr (Pack::kWidth >= 16) p[i] = Pack::template Butterfly<8>(p[i]);
@@ -55,27 +56,30 @@ void Hadamard64(float* x) {
     const Pack scale = Pack::Set(0.125f);
 #pragma GCC unroll 16
     for (int i = 0; i < kPacks; ++i)
-        Pack::Mul(p[i], scale).Store(x + static_cast<size_t>(i) * Pack::kWidth);
-}
-
-template <class Pack>
-void HadamardBlock(float* x, int n) {
-    if (n == 64) {
-        Hadamard64<Pack>(x);
-    } else {
-        HadamardSmall<Pack>(x, n);
-    }
+        Pack::Mul(p[i], scale).Store(to + static_cast<size_t>(i) * Pack::kWidth);
 }
 
 template <class Pack>
 void RotateRound(const RotationRound& round) {
     float* to = round.to;
-    for (int i = 0; i < round.dim; ++i)
-        to[i] = round.from[round.sources[i]] * round.signs[i];
     int at = 0;
+    if (round.block == 64) {
+        for (; at + 64 <= round.dim; at += 64)
+            Hadamard64<Pack>(to + at, [&](size_t i) {
+                const size_t place = static_cast<size_t>(at) + i;
+                return Pack::Mul(Pack::Gather(round.from, round.sources + place), Pack::Load(round.signs + place));
+            });
+    }
+    for (int i = at; i < round.dim; ++i)
+        to[i] = round.from[round.sources[i]] * round.signs[i];
+    if (round.block == 64) {
+        float* last = to + round.dim - 64;
+        if (at < round.dim) Hadamard64<Pack>(last, [&](size_t i) { return Pack::Load(last + i); });
+        return;
+    }
     for (; at + round.block <= round.dim; at += round.block)
-        HadamardBlock<Pack>(to + at, round.block);
-    if (at < round.dim) HadamardBlock<Pack>(to + round.dim - round.block, round.block);
+        HadamardSmall<Pack>(to + at, round.block);
+    if (at < round.dim) HadamardSmall<Pack>(to + round.dim - round.block, round.block);
 }
 
 }  // namespace vecann

@@ -115,8 +115,8 @@ void EncodeLevels(PayloadHeadData* head, const Span& span, const float* v, int d
     head->step = LevelStep(span, v, dim);
     if (head->step == 0) return;  // all zero already
     for (int i = 0; i < dim; ++i) {
-        const double k = std::floor((static_cast<double>(v[i]) - span.low) / head->step + 0.5);
-        out[i] = static_cast<uint8_t>(k < kTopLevel ? k : kTopLevel);
+        const double k = (static_cast<double>(v[i]) - span.low) / head->step + 0.5;
+        out[i] = static_cast<uint8_t>(static_cast<int>(k < kTopLevel ? k : kTopLevel));
     }
 }
 

@@ -8,9 +8,10 @@ namespace vecann {
 
 namespace {
 
-// Widths of a level in units of the residual's root mean square, tried when there is more than one bit. After the
-// rotation the dimensions are nearly normal; the best width for a normal distribution is 0.996 (2 bits), 0.586 (3),
-// 0.335 (4) (Max 1960, table 1), and what a single residual wants lies around it.
+// Widths of a level in units of the residual's root mean square. After the rotation the dimensions are nearly normal;
+// the best width for a normal distribution is 0.996 (2 bits), 0.586 (3), 0.335 (4) (Max 1960, table 1), and what a
+// single residual wants lies around it. Without the trials the estimates' error at 128 dimensions is 0.3 % larger for 2
+// bits, which is not worth them, 1.6 % for 3 and 5 % for 4.
 constexpr float kBestWidth[] = {0, 1.0f, 0.996f, 0.586f, 0.335f};
 constexpr float kTriedWidths[] = {0.85f, 0.925f, 1.0f, 1.075f, 1.15f};
 
@@ -19,42 +20,23 @@ constexpr double kLeastNorm = 1e-34, kMostNorm = 1e37;
 constexpr double kMostFactor = 1e37;
 constexpr float kMostQuery = 1e30f;
 
-struct Levels {
-    LevelRule rule;
-    double r_dot_c;
-};
-
 // The levels that point most nearly in r's direction.
-Levels BestLevels(const CodeShape& shape, float rms, const float* r) {
+LevelRule BestLevels(const CodeShape& shape, float rms, const float* r) {
     const float middle = static_cast<float>(1 << (shape.bits - 1));
     const CodeKernels& kernels = Kernels().code;
-    const size_t n = static_cast<size_t>(shape.code_dim);
-    Levels best = {{1.0f / (rms * kBestWidth[shape.bits]), middle, shape.bits}, 0};
-    if (shape.bits == 1) {  // only the sign counts
-        best.r_dot_c = kernels.fit(best.rule, r, n).product;
-        return best;
-    }
+    LevelRule best = {1.0f / (rms * kBestWidth[shape.bits]), middle, shape.bits};
+    if (shape.bits <= 2) return best;
     double best_cosine = -1;
     for (const float factor : kTriedWidths) {
         const LevelRule rule = {1.0f / (rms * kBestWidth[shape.bits] * factor), middle, shape.bits};
-        const LevelFit fit = kernels.fit(rule, r, n);
+        const LevelFit fit = kernels.fit(rule, r, static_cast<size_t>(shape.code_dim));
         const double cosine = fit.product / std::sqrt(static_cast<double>(fit.norm));
         if (cosine > best_cosine) {
             best_cosine = cosine;
-            best = {rule, fit.product};
+            best = rule;
         }
     }
     return best;
-}
-
-uint16_t LevelSum(const CodeShape& shape, const void* code) {
-    uint32_t sum = 0;
-    for (int i = 0; i < shape.bits * shape.words; ++i) {
-        uint64_t word;
-        memcpy(&word, static_cast<const char*>(code) + static_cast<size_t>(i) * sizeof(word), sizeof(word));
-        sum += static_cast<uint32_t>(__builtin_popcountll(word)) << (i / shape.words);
-    }
-    return static_cast<uint16_t>(sum);
 }
 
 }  // namespace
@@ -67,15 +49,17 @@ void EncodeNeighbour(const CodeShape& shape, Metric metric, const float* u, cons
     const double norm = sums.norm;
     double u_dot_c = 0, s = 0;
     edge->level_sum = 0;
-    memset(code, 0, shape.bytes());
     if (norm > kLeastNorm * shape.dim && norm < kMostNorm) {
         const float rms = static_cast<float>(std::sqrt(norm / shape.dim));
-        const Levels levels = BestLevels(shape, rms, scratch);
-        if (levels.r_dot_c > 0) {
-            u_dot_c = kernels.encode(levels.rule, scratch, u, static_cast<size_t>(shape.code_dim), code);
-            edge->level_sum = LevelSum(shape, code);
-            s = norm / levels.r_dot_c;
+        const LevelRule rule = BestLevels(shape, rms, scratch);
+        const LevelSums levels = kernels.encode(rule, scratch, u, static_cast<size_t>(shape.code_dim), code);
+        edge->level_sum = static_cast<uint16_t>(levels.level_sum);
+        if (levels.x_product > 0) {
+            s = norm / levels.x_product;
+            u_dot_c = levels.y_product;
         }
+    } else {
+        memset(code, 0, shape.bytes());
     }
     // Without a direction (s = 0) the expectation stands for the neighbour's distance; where even that leaves float32,
     // the node's own distance.
