@@ -21,8 +21,7 @@ void RunTask(ComputeJob* job, ComputeTask task, void* argument) {
         case ComputeTask::kSelfTest:
             return RunSelfTest(job, static_cast<SelfTestTask*>(argument));
         case ComputeTask::kGraphEncode:
-            RunGraphEncode(job, static_cast<GraphEncodeTask*>(argument));
-            break;
+            return RunGraphEncode(job, static_cast<GraphEncodeTask*>(argument));
         case ComputeTask::kGraphBuild:
             return RunGraphBuild(job, static_cast<GraphBuildTask*>(argument));
         case ComputeTask::kSpin:

@@ -5,6 +5,13 @@
 
 namespace vecann {
 
+// Phases of a build, as pg_stat_progress_create_index counts them; PROGRESS_CREATEIDX_SUBPHASE_INITIALIZE is 1.
+constexpr int64 kHnswPhaseScan = 2;
+constexpr int64 kHnswPhaseGraph = 3;
+constexpr int64 kHnswPhaseWrite = 4;
+constexpr int64 kHnswPhaseInsert = 5;
+constexpr int64 kHnswPhaseLog = 6;
+
 // Options of CREATE INDEX ... WITH (...).
 struct HnswOptionsData {
     int32 vl_len_;

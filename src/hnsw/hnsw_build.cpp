@@ -1,36 +1,59 @@
-// Building an index: one row after another, unlogged, then one pass that logs the whole fork. Nobody else sees the
-// index meanwhile.
+// Building an index: the rows that fit maintenance_work_mem in bulk (hnsw_bulk.h), the rest one after another; unlogged,
+// then one pass that logs the whole fork. Nobody else sees the index meanwhile.
 #include "hnsw/hnsw_am.h"
+#include "hnsw/hnsw_bulk.h"
 #include "hnsw/hnsw_insert.h"
+#include "pg/compute_run.h"
 #include "pg/race_point.h"
 
 namespace vecann {
 
 namespace {
 
-constexpr int64 kPhaseInsert = 2;  // PROGRESS_CREATEIDX_SUBPHASE_INITIALIZE is 1
-constexpr int64 kPhaseLog = 3;
-
 struct BuildState {
     HnswContext ctx;
     IndexedVector value;
+    MemoryContext bulk_memory;  // null once the bulk is written
+    BulkBuild bulk;
     double indexed;
     int64 seen;
 };
+
+void InsertOne(BuildState* state, ItemPointer tid) {
+    HnswContext* ctx = &state->ctx;
+    MemoryContext old = MemoryContextSwitchTo(ctx->memory);
+    HnswInsertRow(ctx, &state->value, tid);
+    MemoryContextSwitchTo(old);
+    MemoryContextReset(ctx->memory);
+    ctx->arena = MakeArena(ctx->memory);
+}
+
+// Writes what has been collected; rows that come later are inserted.
+void EndBulk(BuildState* state) {
+    if (state->bulk_memory == nullptr) return;
+    MemoryContext old = MemoryContextSwitchTo(state->bulk_memory);
+    HnswBulkWrite(&state->bulk);
+    MemoryContextSwitchTo(old);
+    MemoryContextDelete(state->bulk_memory);
+    state->bulk_memory = nullptr;
+    pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kHnswPhaseInsert);
+}
 
 void BuildRow(Relation, ItemPointer tid, Datum* values, bool* isnull, bool, void* arg) {
     BuildState* state = static_cast<BuildState*>(arg);
     pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, ++state->seen);
     if (isnull[0]) return;
-    HnswContext* ctx = &state->ctx;
-    MemoryContext old = MemoryContextSwitchTo(ctx->memory);
-    if (HnswExtract(ctx->form, values[0], &state->value)) {
-        HnswInsertRow(ctx, &state->value, tid);
-        state->indexed += 1;
-    }
+    MemoryContext old = MemoryContextSwitchTo(state->ctx.memory);
+    const bool indexable = HnswExtract(state->ctx.form, values[0], &state->value);
     MemoryContextSwitchTo(old);
-    MemoryContextReset(ctx->memory);
-    ctx->arena = MakeArena(ctx->memory);
+    if (!indexable) return;
+    state->indexed += 1;
+    if (state->bulk_memory == nullptr || !HnswBulkAdd(&state->bulk, state->value, tid)) {
+        EndBulk(state);
+        InsertOne(state, tid);
+    }
+    MemoryContextReset(state->ctx.memory);
+    state->ctx.arena = MakeArena(state->ctx.memory);
     VECANN_RACE_POINT("hnsw-build-row");
 }
 
@@ -56,6 +79,29 @@ HnswMetaData MetaFor(Relation index) {
 
 }  // namespace
 
+namespace {
+
+// Prepares the bulk build and says so when memory will not hold all rows. Without codes (L1) there is none.
+void StartBulk(BuildState* state, Relation heap, double expected) {
+    const HnswMetaData& meta = state->ctx.meta;
+    if (meta.code_bits == 0) return;
+    const uint64 limit = static_cast<uint64>(maintenance_work_mem) * 1024;
+    const uint64 rows = static_cast<uint64>(Max(expected, 0.0));
+    const uint64 wanted = HnswBulkMemory(meta, rows, ComputeThreads(heap));
+    if (wanted > limit)
+        ereport(NOTICE, (errmsg("hnsw graph of about %.0f rows does not fit into maintenance_work_mem", expected),
+                         errdetail("It takes about %llu MB to build at once. Rows beyond that are inserted one by one, "
+                                   "which takes longer.",
+                                   static_cast<unsigned long long>(wanted / (1024 * 1024))),
+                         errhint("Increase maintenance_work_mem to speed up the build.")));
+    state->bulk_memory = AllocSetContextCreate(CurrentMemoryContext, "hnsw bulk build", ALLOCSET_DEFAULT_SIZES);
+    MemoryContext old = MemoryContextSwitchTo(state->bulk_memory);
+    HnswBulkInit(&state->bulk, &state->ctx, heap, limit, rows);
+    MemoryContextSwitchTo(old);
+}
+
+}  // namespace
+
 extern "C" IndexBuildResult* hnsw_build(Relation heap, Relation index, IndexInfo* index_info) {
     HnswWriteMeta(index, MAIN_FORKNUM, MetaFor(index));
 
@@ -66,14 +112,16 @@ extern "C" IndexBuildResult* hnsw_build(Relation heap, Relation index, IndexInfo
     Arena long_arena = MakeArena(CurrentMemoryContext);
     state.value.Init(&long_arena, state.ctx.form);
 
-    pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kPhaseInsert);
     BlockNumber heap_pages;
     double estimate, all_visible;
     estimate_rel_size(heap, nullptr, &heap_pages, &estimate, &all_visible);
+    StartBulk(&state, heap, estimate);
+    pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kHnswPhaseScan);
     pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, static_cast<int64>(estimate));
     const double tuples = table_index_build_scan(heap, index, index_info, true, true, BuildRow, &state, nullptr);
+    EndBulk(&state);
 
-    pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kPhaseLog);
+    pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kHnswPhaseLog);
     if (RelationNeedsWAL(index))
         log_newpage_range(index, MAIN_FORKNUM, 0, RelationGetNumberOfBlocksInFork(index, MAIN_FORKNUM), true);
     MemoryContextDelete(memory);
@@ -92,9 +140,15 @@ extern "C" char* hnsw_build_phase_name(int64 phase) {
     switch (phase) {
         case PROGRESS_CREATEIDX_SUBPHASE_INITIALIZE:
             return const_cast<char*>("initializing");
-        case kPhaseInsert:
+        case kHnswPhaseScan:
+            return const_cast<char*>("scanning table");
+        case kHnswPhaseGraph:
+            return const_cast<char*>("building graph");
+        case kHnswPhaseWrite:
+            return const_cast<char*>("writing graph");
+        case kHnswPhaseInsert:
             return const_cast<char*>("inserting rows");
-        case kPhaseLog:
+        case kHnswPhaseLog:
             return const_cast<char*>("writing WAL");
         default:
             return nullptr;

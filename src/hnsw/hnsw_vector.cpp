@@ -84,18 +84,23 @@ bool HnswExtract(const VectorForm& form, Datum value, IndexedVector* out) {
     else if (indexable)
         memcpy(out->vector, raw, n * sizeof(float));
     pfree(raw);
-    if (!indexable) return false;
+    if (indexable) HnswMeasure(form, out);
+    return indexable;
+}
+
+void HnswMeasure(const VectorForm& form, IndexedVector* v) {
     double sum = 0;
-    for (size_t i = 0; i < n; ++i)
-        sum += static_cast<double>(out->vector[i]) * static_cast<double>(out->vector[i]);
-    out->norm = std::sqrt(sum);
-    return true;
+    for (int i = 0; i < form.dim; ++i)
+        sum += static_cast<double>(v->vector[i]) * static_cast<double>(v->vector[i]);
+    v->norm = std::sqrt(sum);
+}
+
+uint32 HnswHash(const float* vector, size_t dim) {
+    return hash_bytes(reinterpret_cast<const unsigned char*>(vector), static_cast<int>(dim * sizeof(float)));
 }
 
 void HnswEncodePayload(const VectorForm& form, IndexedVector* v) {
-    const size_t bytes = static_cast<size_t>(form.dim) * sizeof(float);
-    const uint32 hash = hash_bytes(reinterpret_cast<const unsigned char*>(v->vector), static_cast<int>(bytes));
-    EncodePayload(form.payload, v->vector, form.dim, hash, v->payload);
+    EncodePayload(form.payload, v->vector, form.dim, HnswHash(v->vector, static_cast<size_t>(form.dim)), v->payload);
     // SQ8 needs `low` for its scale; the others have it free for the norm.
     if (form.payload != PayloadKind::kSq8)
         reinterpret_cast<PayloadHeadData*>(v->payload)->low =

@@ -46,6 +46,12 @@ struct IndexedVector {
 // NULL. Raises ERRCODE_DATA_EXCEPTION when its dimensions differ.
 bool HnswExtract(const VectorForm& form, Datum value, IndexedVector* out);
 
+// Computes the norm of a vector.
+void HnswMeasure(const VectorForm& form, IndexedVector* v);
+
+// A hash of a vector's numbers.
+uint32 HnswHash(const float* vector, size_t dim);
+
 // Fills the payload of a vector: equal vectors have equal payloads, byte by byte.
 void HnswEncodePayload(const VectorForm& form, IndexedVector* v);
 

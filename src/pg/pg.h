@@ -9,6 +9,8 @@
 #error "pg/pg.h is for zone P (server code) only"
 #endif
 
+#include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
