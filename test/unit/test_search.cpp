@@ -31,10 +31,6 @@ struct ContextArena {
     }
 };
 
-BeamEntry Entry(float distance, uint32_t id, bool live = true) {
-    return {distance, id, 0, live, false};
-}
-
 std::vector<uint32_t> Ids(const Beam& beam) {
     std::vector<uint32_t> ids;
     for (const BeamEntry& entry : beam)
@@ -42,119 +38,228 @@ std::vector<uint32_t> Ids(const Beam& beam) {
     return ids;
 }
 
+// What the beam must hold whatever happens to it.
+void ExpectSound(const Beam& beam) {
+    EXPECT_TRUE(std::is_sorted(beam.begin(), beam.end(), Nearer));
+    EXPECT_LE(beam.live_count(), beam.capacity());
+    EXPECT_EQ(std::count_if(beam.begin(), beam.end(), [](const BeamEntry& entry) { return entry.live; }),
+              beam.live_count());
+}
+
 TEST(BeamTest, KeepsTheNearestSorted) {
     ContextArena memory;
     Beam beam;
-    beam.Init(&memory.arena, 3, false);
+    beam.Init(&memory.arena, 3);
     for (const auto& [distance, id] : {std::pair{5.f, 1u}, {1.f, 2u}, {4.f, 3u}, {3.f, 4u}, {9.f, 5u}})
-        beam.Offer(Entry(distance, id));
+        beam.Offer(distance, id);
     EXPECT_EQ(Ids(beam), (std::vector<uint32_t>{2, 4, 3}));
-    EXPECT_FALSE(beam.Admits(4.f));
-    EXPECT_TRUE(beam.Admits(3.9f));
+    EXPECT_EQ(beam.live_count(), 3u);
+    ExpectSound(beam);
+    beam.Clear();
+    EXPECT_EQ(Ids(beam), std::vector<uint32_t>());
+    uint32_t id;
+    EXPECT_FALSE(beam.NextToExpand(&id));
+    EXPECT_FALSE(beam.PopUnexpanded(&id));
 }
 
-TEST(BeamTest, TombstonesTakeNoPlace) {
+TEST(BeamTest, EqualDistancesAreOrderedById) {
     ContextArena memory;
     Beam beam;
-    beam.Init(&memory.arena, 2, false);
-    for (uint32_t i = 0; i < 50; ++i)
-        beam.Offer(Entry(0.01f * static_cast<float>(i), 100 + i, false));
-    beam.Offer(Entry(5, 1));
-    beam.Offer(Entry(6, 2));
+    beam.Init(&memory.arena, 3);
+    for (const uint32_t id : {7u, 3u, 9u, 1u, 5u})
+        beam.Offer(2, id);
+    EXPECT_EQ(Ids(beam), (std::vector<uint32_t>{1, 3, 5}));
+    beam.Widen(3);
+    EXPECT_EQ(Ids(beam), (std::vector<uint32_t>{7, 9}));
+}
+
+TEST(BeamTest, DeadOnesTakeNoPlace) {
+    ContextArena memory;
+    Beam beam;
+    beam.Init(&memory.arena, 2);
+    uint32_t id;
+    for (uint32_t i = 0; i < 50; ++i) {
+        beam.Offer(0.01f * static_cast<float>(i), 100 + i);
+        ASSERT_TRUE(beam.NextToExpand(&id));
+        EXPECT_EQ(id, 100 + i);
+        beam.MarkDead();
+        EXPECT_EQ(beam.live_count(), 0u);
+    }
+    beam.Offer(5, 1);
+    beam.Offer(6, 2);
     EXPECT_EQ(beam.live_count(), 2u);
+    EXPECT_EQ(Ids(beam).back(), 2u);
     // A third live one evicts the farthest, and what lies behind the last live one goes too.
-    beam.Offer(Entry(5.5f, 3));
+    beam.Offer(5.5f, 3);
     EXPECT_EQ(beam.live_count(), 2u);
     EXPECT_EQ(Ids(beam).back(), 3u);
-    EXPECT_FALSE(beam.Admits(5.6f));
+    beam.Offer(5.6f, 4);
+    EXPECT_EQ(Ids(beam).back(), 3u);
+    ExpectSound(beam);
+}
+
+TEST(BeamTest, ADeadOneMakesRoomForTheNearestThatFellOut) {
+    ContextArena memory;
+    Beam beam;
+    beam.Init(&memory.arena, 2);
+    for (uint32_t i = 1; i <= 5; ++i)
+        beam.Offer(static_cast<float>(i), i);
+    uint32_t id;
+    ASSERT_TRUE(beam.NextToExpand(&id));
+    EXPECT_EQ(id, 1u);
+    beam.MarkDead();
+    EXPECT_EQ(Ids(beam), (std::vector<uint32_t>{1, 2, 3}));
+    EXPECT_EQ(beam.live_count(), 2u);
+    ASSERT_TRUE(beam.NextToExpand(&id));
+    EXPECT_EQ(id, 2u);
+    ASSERT_TRUE(beam.NextToExpand(&id));
+    EXPECT_EQ(id, 3u);
+    EXPECT_FALSE(beam.NextToExpand(&id));
 }
 
 TEST(BeamTest, ExpandsNearestFirstAndReturnsToNewerNearerOnes) {
     ContextArena memory;
     Beam beam;
-    beam.Init(&memory.arena, 4, false);
-    beam.Offer(Entry(2, 2));
-    beam.Offer(Entry(3, 3));
-    EXPECT_EQ(beam.NextToExpand()->id, 2u);
-    beam.Offer(Entry(1, 1));
-    EXPECT_EQ(beam.NextToExpand()->id, 1u);
-    EXPECT_EQ(beam.NextToExpand()->id, 3u);
-    EXPECT_EQ(beam.NextToExpand(), nullptr);
+    beam.Init(&memory.arena, 4);
+    uint32_t id;
+    beam.Offer(2, 2);
+    beam.Offer(3, 3);
+    ASSERT_TRUE(beam.NextToExpand(&id));
+    EXPECT_EQ(id, 2u);
+    beam.Offer(1, 1);
+    ASSERT_TRUE(beam.NextToExpand(&id));
+    EXPECT_EQ(id, 1u);
+    ASSERT_TRUE(beam.NextToExpand(&id));
+    EXPECT_EQ(id, 3u);
+    EXPECT_FALSE(beam.NextToExpand(&id));
 }
 
-// Whatever the order of offers, a resumable beam returns every live node once; with everything offered before the first
-// return, in order of distance.
-TEST(BeamTest, ResumableBeamReturnsEverythingInOrder) {
+TEST(BeamTest, PeeksAtWhatIsExpandedNext) {
+    ContextArena memory;
+    Beam beam;
+    beam.Init(&memory.arena, 4);
+    uint32_t id;
+    uint32_t next[4];
+    EXPECT_EQ(beam.PeekNext(next, 4), 0);
+    for (uint32_t i = 2; i <= 4; ++i)
+        beam.Offer(static_cast<float>(i), i);
+    ASSERT_TRUE(beam.NextToExpand(&id));
+    beam.Offer(1, 1);
+    ASSERT_EQ(beam.PeekNext(next, 2), 2);
+    EXPECT_EQ(next[0], 1u);
+    EXPECT_EQ(next[1], 3u);
+    ASSERT_EQ(beam.PeekNext(next, 4), 3);
+    EXPECT_EQ(next[2], 4u);
+    // Looking changes nothing.
+    ASSERT_TRUE(beam.NextToExpand(&id));
+    EXPECT_EQ(id, 1u);
+}
+
+// With everything offered before the first is expanded, a beam that is widened again and again returns every live node
+// once and in order, and expands every node once.
+TEST(BeamTest, WidenedBeamReturnsEverythingInOrder) {
     std::mt19937 random(7);
     for (const uint32_t capacity : {1u, 2u, 10u, 100u}) {
         ContextArena memory;
         Beam beam;
-        beam.Init(&memory.arena, capacity, true);
-        std::vector<float> distances;
+        beam.Init(&memory.arena, capacity);
+        std::vector<std::pair<float, uint32_t>> expected;
+        std::set<uint32_t> dead;
         for (uint32_t i = 0; i < 3000; ++i) {
             const float d = static_cast<float>(random() % 1000);
-            const bool live = random() % 4 != 0;
-            if (live) distances.push_back(d);
-            beam.Offer(Entry(d, i, live));
+            if (random() % 4 == 0)
+                dead.insert(i);
+            else
+                expected.push_back({d, i});
+            beam.Offer(d, i);
         }
-        std::sort(distances.begin(), distances.end());
-        std::vector<float> got;
+        std::sort(expected.begin(), expected.end());
+        std::vector<std::pair<float, uint32_t>> got;
         std::set<uint32_t> expanded;
-        BeamEntry entry;
+        uint32_t more = capacity;
+        while (true) {
+            uint32_t id;
+            while (beam.NextToExpand(&id)) {
+                EXPECT_TRUE(expanded.insert(id).second);
+                if (dead.count(id) == 1) beam.MarkDead();
+            }
+            ExpectSound(beam);
+            if (beam.live_count() == 0) break;
+            EXPECT_TRUE(beam.live_count() == more || got.size() + beam.live_count() == expected.size());
+            for (const BeamEntry& entry : beam)
+                if (entry.live) got.push_back({entry.distance, entry.id});
+            more = 1 + random() % (2 * capacity);
+            beam.Widen(more);
+        }
+        EXPECT_EQ(got, expected) << "capacity " << capacity;
+        EXPECT_EQ(expanded.size(), 3000u);
+    }
+}
+
+// With offers between the expansions, as in a search, still no node is lost or expanded twice.
+TEST(BeamTest, WidenedBeamExpandsEveryNodeOnce) {
+    std::mt19937 random(11);
+    for (const uint32_t capacity : {1u, 3u, 40u}) {
+        ContextArena memory;
+        Beam beam;
+        beam.Init(&memory.arena, capacity);
+        std::set<uint32_t> expanded;
+        uint32_t offered = 1;
+        beam.Offer(500, 0);
         do {
-            while (const BeamEntry* next = beam.NextToExpand())
-                EXPECT_TRUE(expanded.insert(next->id).second);
-            if (!beam.PopFront(&entry)) break;
-            EXPECT_TRUE(entry.live);
-            got.push_back(entry.distance);
-        } while (true);
-        EXPECT_EQ(got, distances) << "capacity " << capacity;
+            uint32_t id;
+            while (beam.NextToExpand(&id)) {
+                EXPECT_TRUE(expanded.insert(id).second);
+                if (random() % 3 == 0) beam.MarkDead();
+                for (int i = 0; i < 5 && offered < 2000; ++i)
+                    beam.Offer(static_cast<float>(random() % 1000), offered++);
+                ExpectSound(beam);
+            }
+            beam.Widen(capacity);
+        } while (beam.begin() != beam.end());
+        EXPECT_EQ(expanded.size(), offered) << "capacity " << capacity;
+        EXPECT_EQ(offered, 2000u);
     }
 }
 
-TEST(BeamTest, PopAnyDrainsWithoutExpansion) {
+TEST(BeamTest, PopUnexpandedDrainsWhatWasNotExpanded) {
     ContextArena memory;
     Beam beam;
-    beam.Init(&memory.arena, 5, true);
+    beam.Init(&memory.arena, 5);
     for (uint32_t i = 0; i < 100; ++i)
-        beam.Offer(Entry(static_cast<float>((i * 37) % 100), i, i % 2 == 0));
-    BeamEntry entry;
-    std::vector<float> got;
-    while (beam.PopAny(&entry))
-        got.push_back(entry.distance);
-    EXPECT_EQ(got.size(), 50u);
-    EXPECT_TRUE(std::is_sorted(got.begin(), got.end()));
-}
-
-TEST(BeamTest, NotResumableForgetsTheRest) {
-    ContextArena memory;
-    Beam beam;
-    beam.Init(&memory.arena, 3, false);
-    for (uint32_t i = 0; i < 10; ++i)
-        beam.Offer(Entry(static_cast<float>(i), i));
-    BeamEntry entry;
-    int n = 0;
-    while (beam.NextToExpand() != nullptr) {
+        beam.Offer(static_cast<float>((i * 37) % 100), i);
+    uint32_t id;
+    std::set<uint32_t> seen;
+    for (int i = 0; i < 3; ++i) {
+        ASSERT_TRUE(beam.NextToExpand(&id));
+        seen.insert(id);
     }
-    while (beam.PopFront(&entry))
-        ++n;
-    EXPECT_EQ(n, 3);
+    std::vector<uint32_t> distances;
+    while (beam.PopUnexpanded(&id)) {
+        EXPECT_TRUE(seen.insert(id).second);
+        distances.push_back((id * 37) % 100);
+    }
+    EXPECT_EQ(distances.size(), 97u);
+    EXPECT_EQ(seen.size(), 100u);
+    EXPECT_TRUE(std::is_sorted(distances.begin(), distances.end()));
 }
 
 TEST(BeamTest, InfiniteDistancesAreOrdered) {
     ContextArena memory;
     Beam beam;
-    beam.Init(&memory.arena, 2, true);
+    beam.Init(&memory.arena, 2);
     for (uint32_t i = 0; i < 5; ++i)
-        beam.Offer(Entry(INFINITY, i));
-    beam.Offer(Entry(1, 9));
-    int n = 0;
-    BeamEntry entry;
-    while (beam.NextToExpand() != nullptr || beam.PopFront(&entry)) {
-        if (beam.empty() && n > 20) break;
-        ++n;
+        beam.Offer(INFINITY, i);
+    beam.Offer(1, 9);
+    EXPECT_EQ(Ids(beam), (std::vector<uint32_t>{9, 0}));
+    std::vector<uint32_t> expanded;
+    for (int round = 0; round < 4; ++round) {
+        uint32_t id;
+        while (beam.NextToExpand(&id))
+            expanded.push_back(id);
+        beam.Widen(2);
     }
-    EXPECT_FALSE(beam.PopFront(&entry));
+    EXPECT_EQ(expanded, (std::vector<uint32_t>{9, 0, 1, 2, 3, 4}));
 }
 
 TEST(VisitedSetTest, BitmapAndHashAgreeWithASet) {
