@@ -312,7 +312,9 @@ void WriteMoreRows(BulkWriter* w) {
 uint64 HnswBulkMemory(const HnswMetaData& meta, uint64 count, int threads) {
     const uint64 lists = meta.max_edges * sizeof(uint32) + sizeof(uint16);
     const uint64 node = meta.dim * sizeof(float) + meta.payload_size + lists + 2 * sizeof(BulkNode) + 4 * sizeof(uint32);
-    return count * node + GraphBuildMemory(static_cast<int64>(count), meta.dim, meta.max_edges, threads) + kChunkBytes;
+    const uint64 codes = count * meta.max_edges * (sizeof(CodedEdge) + meta.code_size);
+    return count * node + GraphBuildMemory(static_cast<int64>(count), meta.dim, meta.max_edges, threads) +
+           Min(codes, kChunkBytes);
 }
 
 void HnswBulkInit(BulkBuild* bulk, HnswContext* ctx, Relation heap, uint64 memory_limit, uint64 expected) {

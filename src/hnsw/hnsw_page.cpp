@@ -76,7 +76,10 @@ CodeShape HnswCodeShape(const HnswMetaData& meta) {
     return CodeShape::Make(meta.dim, meta.code_bits, meta.code_dim);
 }
 
-HnswMetaData HnswMakeMeta(const OpClassDesc& desc, int dim, const HnswShapeOptions& options) {
+namespace {
+
+// Everything but R and the slots of a page.
+HnswMetaData MakeVectorForm(const OpClassDesc& desc, int dim, const HnswShapeOptions& options) {
     HnswMetaData meta;
     memset(&meta, 0, sizeof(meta));
     meta.dim = static_cast<uint16>(dim);
@@ -85,20 +88,43 @@ HnswMetaData HnswMakeMeta(const OpClassDesc& desc, int dim, const HnswShapeOptio
     meta.element = static_cast<uint8>(desc.element);
     meta.metric = static_cast<uint8>(desc.metric);
     meta.entry = kInvalidId;
-    const PayloadKind payload =
-        options.payload < 0 ? PayloadKind::kSq8 : static_cast<PayloadKind>(options.payload);
+    const PayloadKind payload = options.payload < 0 ? PayloadKind::kSq8 : static_cast<PayloadKind>(options.payload);
     meta.payload = static_cast<uint8>(payload);
-    const size_t payload_size = PayloadSize(payload, dim);
+    meta.payload_size = static_cast<uint16>(PayloadSize(payload, dim));
     if (MetricHasCodes(desc.metric)) {
         meta.code_bits = static_cast<uint8>(options.code_bits > 0 ? options.code_bits : ChooseCodeBits(dim));
         meta.code_dim = static_cast<uint16>(Min(dim, kMaxCodeDimensions));
     }
     meta.code_size = static_cast<uint16>(HnswCodeShape(meta).bytes());
-    const int least = Min(kLeastEdges, 2 * options.m);
-    if (kFixedSlotBytes + payload_size + static_cast<size_t>(least) * EdgeBytes(meta) > kPageRoom)
+    return meta;
+}
+
+bool FitsPage(const OpClassDesc& desc, int dim, const HnswShapeOptions& options) {
+    const PayloadKind payload = options.payload < 0 ? PayloadKind::kSq8 : static_cast<PayloadKind>(options.payload);
+    if (PayloadSize(payload, dim) > kPageRoom) return false;
+    return EdgesThatFit(MakeVectorForm(desc, dim, options), 1) >= Min(kLeastEdges, 2 * options.m);
+}
+
+int MaxDimensions(const OpClassDesc& desc, const HnswShapeOptions& options) {
+    int low = 0, high = desc.max_dimensions;
+    while (low < high) {
+        const int middle = (low + high + 1) / 2;
+        if (FitsPage(desc, middle, options))
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return low;
+}
+
+}  // namespace
+
+HnswMetaData HnswMakeMeta(const OpClassDesc& desc, int dim, const HnswShapeOptions& options) {
+    if (!FitsPage(desc, dim, options))
         ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-                        errmsg("a vector of %d dimensions does not fit a page of an hnsw index", dim)));
-    meta.payload_size = static_cast<uint16>(payload_size);
+                        errmsg("column cannot have more than %d dimensions for hnsw index", MaxDimensions(desc, options)),
+                        errdetail("A vector and its neighbours must fit a page.")));
+    HnswMetaData meta = MakeVectorForm(desc, dim, options);
     ChooseSlots(&meta);
     return meta;
 }

@@ -316,8 +316,10 @@ bool NextNode(IndexScanDesc desc, HnswScan* scan) {
         if (strict && node.bounds.lower < scan->last_value) continue;
         if (!TakeRows(desc, scan, node.slot)) continue;
         scan->value = node.bounds.lower;
-        scan->last_value = scan->value;
         scan->recheck = scan->ordered && !IsApart(scan, node.bounds);
+        // A row that goes out as it is may be as far as its upper bound; one that is computed waits in the executor for
+        // all that may be nearer.
+        scan->last_value = scan->recheck ? node.bounds.lower : node.bounds.upper;
         return true;
     }
     return false;
