@@ -82,7 +82,7 @@ log_statement = none
 max_connections = 40
 autovacuum = off
 shared_buffers = 4MB
-maintenance_work_mem = 16MB
+maintenance_work_mem = 64MB
 max_prepared_transactions = 5
 jit = off
 CONF
@@ -273,7 +273,7 @@ sub stop_load
 		{
 			next if $line !~ /ERROR|FATAL|PANIC/;
 			next if $line =~ /terminating connection|shutting down|starting up|recovery mode|Connection refused/;
-			next if $line =~ /conflict with recovery|connection to server/;
+			next if $line =~ /conflict with recovery|connection to server|postmaster exited/;
 			push @errors, $line;
 		}
 	}
