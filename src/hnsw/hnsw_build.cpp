@@ -1,5 +1,5 @@
-// Building an index: the rows that fit maintenance_work_mem in bulk (hnsw_bulk.h), the rest one after another; unlogged,
-// then one pass that logs the whole fork. Nobody else sees the index meanwhile.
+// Building an index: the rows that fit maintenance_work_mem in bulk (hnsw_bulk.h), the rest one after another;
+// unlogged, then one pass that logs the whole fork. Nobody else sees the index meanwhile.
 #include "hnsw/hnsw_am.h"
 #include "hnsw/hnsw_bulk.h"
 #include "hnsw/hnsw_insert.h"

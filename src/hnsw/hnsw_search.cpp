@@ -112,16 +112,19 @@ void LayerSearch::Init(HnswContext* context, const IndexedVector* prepared, int 
 
 bool LayerSearch::Start(uint32 id) {
     visited.Add(id);
-    return Expand(id);
+    const int n = ReadSlot(id);
+    if (n >= 0) OfferNeighbours(n);
+    return n >= 0;
 }
 
 bool LayerSearch::Settle(size_t memory_limit) {
     uint32 id;
     while (beam.NextToExpand(&id)) {
         CHECK_FOR_INTERRUPTS();
-        const size_t before = found.size;
+        const int n = ReadSlot(id);
         // A slot that is gone, or does not count, gives its place to another.
-        if (!Expand(id) || !found[before].live) beam.MarkDead();
+        if (n < 0 || !found[found.size - 1].live) beam.MarkDead();
+        if (n >= 0) OfferNeighbours(n);
         if (memory_limit > 0 && ctx->arena.allocated > memory_limit) return false;
     }
     return true;
@@ -151,6 +154,8 @@ int LayerSearch::ReadSlot(uint32 id) {
     const SlotView slot = CheckedSlot(ctx, page, KindOfLevel(level), id);
     const SlotHeaderData& header = *slot.header;
     if (slot.state() == SlotState::kFree || header.level != level) return -1;
+    ++ctx->counts.expanded;
+    ++ctx->counts.exact_distances;
     FoundSlot* out = &found[found.size++];
     HnswFill(*ctx, id, slot, query, out);
     if (rule == LiveRule::kWithRows && level == 0 && !HasRows(slot)) out->live = false;
@@ -173,12 +178,11 @@ int LayerSearch::ReadSlot(uint32 id) {
     return n;
 }
 
-bool LayerSearch::Expand(uint32 id) {
-    const int n = ReadSlot(id);
-    if (n < 0) return false;
-    ++ctx->counts.expanded;
-    ++ctx->counts.exact_distances;
-    OfferNeighbours(n);
+void LayerSearch::OfferNeighbours(int count) {
+    if (ctx->form.has_codes())
+        OfferScored(count);
+    else
+        OfferProbed(count);
     uint32 next[kSlotsAhead];
     const int ahead = beam.PeekNext(next, kSlotsAhead);
     const HnswMetaData& meta = ctx->meta;
@@ -186,19 +190,18 @@ bool LayerSearch::Expand(uint32 id) {
         PrefetchRecent(ctx->index, BlockOfId(meta, next[i]),
                        kPageContents + static_cast<size_t>(SlotOfId(meta, next[i])) * meta.slot_size,
                        Min<size_t>(meta.slot_size, kBytesAhead));
-    return true;
 }
 
-void LayerSearch::OfferNeighbours(int count) {
-    if (ctx->form.has_codes()) {
-        ctx->counts.codes += static_cast<uint64>(count);
-        // An estimate from a broken code could be no number, which nothing can order.
-        for (int i = 0; i < count; ++i)
-            if (visited.Add(ids[i]))
-                beam.Offer(likely(estimates[i] == estimates[i]) ? estimates[i] : get_float4_infinity(), ids[i]);
-        return;
-    }
-    // Without codes every neighbour is read for its distance.
+void LayerSearch::OfferScored(int count) {
+    ctx->counts.codes += static_cast<uint64>(count);
+    // An estimate from a broken code could be no number, which nothing can order.
+    for (int i = 0; i < count; ++i)
+        if (visited.Add(ids[i]))
+            beam.Offer(likely(estimates[i] == estimates[i]) ? estimates[i] : get_float4_infinity(), ids[i]);
+}
+
+// Without codes every neighbour is read for its distance.
+void LayerSearch::OfferProbed(int count) {
     for (int i = 0; i < count; ++i) {
         if (visited.Contains(ids[i])) continue;
         float distance;
