@@ -385,6 +385,8 @@ sub check_log
 {
 	my $text = read_file($log, $log_read);
 	$log_read += length $text;
+	# what the server fears whenever it was killed while it recovered, as kill_server does
+	$text =~ s/^.* LOG:  database system was interrupted while in recovery .*\n.* HINT:  This probably means .*\n//mg;
 	for my $line (split /\n/, $text)
 	{
 		problem("server log: $line")
@@ -500,4 +502,5 @@ print "kills: $total (", join(', ', map { "$kills{$_} of $_" } sort keys %kills)
 printf "operations: %d writes, %d vacuums and rebuilds, %d scans, %d cancelled statements\n",
   map { $done{$_} // 0 } qw(writes vacuums scans cancels);
 printf "checks of everything: %d; problems: %d\n", $checks, scalar @problems;
+print "$_\n" for @problems;
 exit(@problems ? 1 : 0);

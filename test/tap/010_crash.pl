@@ -91,8 +91,23 @@ for my $round (@rounds)
 	check($label);
 }
 
+# A build that waits in the middle of the table until the server goes down.
+sub crash_build
+{
+	my ($how, $command) = @_;
+	my $holder = hold_point($node, 'build');
+	my $session = background_session($node);
+	my $pid = $session->query_safe('SELECT pg_backend_pid()');
+	$session->query_until(qr/started/, "\\echo started\nSET synchronous_commit = on;\n$command;\n");
+	wait_for_point($node, 'build');
+	crash($node, $how, $pid);
+	end_sessions($session, $holder);
+	return;
+}
+
 # During CREATE INDEX: nothing is left of the index, and of CREATE INDEX CONCURRENTLY an invalid one that can be dropped
 # or rebuilt.
+my $held = 'USING hnsw ((held(v, id, 500)::vector(8)) vector_l2_ops)';
 $node->safe_psql('postgres', 'CREATE TABLE big (id bigserial, v vector(8));
 	INSERT INTO big (v) SELECT random_vector(8) FROM generate_series(1, 8000)');
 for my $how ('immediate', 'backend')
@@ -101,13 +116,7 @@ for my $how ('immediate', 'backend')
 	{
 		my $name = lc "big $command $how";
 		$name =~ s/ /_/g;
-		my $load = start_load($node, 1, build => "SET synchronous_commit = on;\n$command $name ON big USING hnsw (v vector_l2_ops);");
-		wait_until($node, 'SELECT count(*) > 0 FROM pg_stat_progress_create_index WHERE tuples_done > 500');
-		my $pid = $node->safe_psql('postgres', 'SELECT pid FROM pg_stat_progress_create_index');
-		# not the load's second try
-		kill 'STOP', $load->{run}{KIDS}[0]{PID};
-		crash($node, $how, $pid);
-		stop_load($load);
+		crash_build($how, "$command $name ON big $held");
 		my $left = $node->safe_psql('postgres',
 			"SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('$name')");
 		is($left, $command =~ /CONCURRENTLY/ ? 'f' : '', "$how during $command: what is left");
@@ -119,12 +128,28 @@ for my $how ('immediate', 'backend')
 		}
 	}
 }
-$node->safe_psql('postgres', 'DELETE FROM big WHERE id > 2000; CREATE INDEX big_l2 ON big USING hnsw (v vector_l2_ops)');
-my $reindex = start_load($node, 1, reindex => 'REINDEX INDEX CONCURRENTLY big_l2;');
-wait_until($node, 'SELECT count(*) > 0 FROM pg_stat_progress_create_index WHERE tuples_done > 500');
-crash($node, 'postmaster');
-stop_load($reindex);
+$node->safe_psql('postgres', "DELETE FROM big WHERE id > 2000; CREATE INDEX big_l2 ON big $held");
+crash_build('postmaster', 'REINDEX INDEX CONCURRENTLY big_l2');
 verify_ok($node, 'big_l2', 'postmaster during REINDEX CONCURRENTLY');
+
+# At any moment of builds that follow one another, also after the rows are read: whatever is valid is sound.
+for my $how ('immediate', 'postmaster')
+{
+	my $label = "$how during builds";
+	my $load = start_load($node, 1, builds => q{
+		CREATE INDEX often ON plain USING hnsw (v vector_l2_ops);
+		REINDEX INDEX CONCURRENTLY often;
+		DROP INDEX often;
+		CREATE INDEX CONCURRENTLY often ON dups USING hnsw (v vector_l2_ops);
+		REINDEX INDEX often;
+		DROP INDEX often;
+	});
+	sleep 0.7 + rand 1.0;
+	crash($node, $how);
+	is(stop_load($load), '', "$label: no error in the load");
+	check($label);
+	$node->safe_psql('postgres', 'DROP INDEX IF EXISTS often');
+}
 
 $node->stop;
 done_testing();

@@ -72,7 +72,10 @@ recall_ok($node, 'plain', '<->', 0.8, 'after the load');
 # Parallel vacuum
 $node->safe_psql('postgres', q{
 	ALTER SYSTEM SET autovacuum = off;
-	SELECT pg_reload_conf();
+	SELECT pg_reload_conf()});
+# its snapshot would keep the rows that are deleted now
+wait_until($node, q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type LIKE 'autovacuum %'});
+$node->safe_psql('postgres', q{
 	CREATE INDEX plain_cosine ON plain USING hnsw (v vector_cosine_ops);
 	DELETE FROM plain WHERE id % 3 = 0});
 my ($rc, $out, $err) = $node->psql('postgres', 'VACUUM (VERBOSE, PARALLEL 2, INDEX_CLEANUP ON) plain');

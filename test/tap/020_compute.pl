@@ -5,12 +5,21 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 sub thread_count
 {
 	my ($session) = @_;
 	my $pid = $session->query_safe('SELECT pg_backend_pid()');
-	return scalar(() = glob "/proc/$pid/task/*");
+	# threads that have been told to exit need not have got there
+	my $threads;
+	for (1 .. 100)
+	{
+		$threads = () = glob "/proc/$pid/task/*";
+		last if $threads == 1;
+		usleep(50_000);
+	}
+	return $threads;
 }
 
 my $node = PostgreSQL::Test::Cluster->new('main');

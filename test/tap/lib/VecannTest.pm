@@ -56,6 +56,15 @@ my $helpers = q{
 		END IF;
 		RETURN found;
 	END $$;
+
+	-- For an index on ((held(v, id, n)::vector(...))): its build waits at the row with id n while hold_point holds 'build'.
+	CREATE FUNCTION held(v vector, id bigint, at bigint) RETURNS vector IMMUTABLE LANGUAGE plpgsql AS $$
+	BEGIN
+		IF id = at THEN
+			PERFORM pg_advisory_xact_lock_shared(hashtext('build'));
+		END IF;
+		RETURN v;
+	END $$;
 };
 
 # A started server with the extension and the helper functions. Parameters: streaming, archiving, checksums (booleans),
