@@ -352,7 +352,21 @@ bool HnswBulkAdd(BulkBuild* bulk, const IndexedVector& value, ItemPointer tid) {
     memcpy(bulk->vectors + bulk->nodes.size * bulk->dim, value.vector, bytes);
     bulk->table[at] = static_cast<uint32>(bulk->nodes.size + 1);
     bulk->nodes.Push({hash, *tid, static_cast<uint8>(HnswRandomLevel()), 0});
+    bulk->least_norm = bulk->nodes.size == 1 ? value.norm : Min(bulk->least_norm, value.norm);
+    bulk->largest_norm = Max(bulk->largest_norm, value.norm);
     return true;
+}
+
+bool HnswBulkSuits(const BulkBuild& bulk) {
+    constexpr double kEqualLengths = 1.05;
+    return bulk.ctx->form.metric != Metric::kInnerProduct || bulk.largest_norm <= kEqualLengths * bulk.least_norm;
+}
+
+void HnswBulkEach(BulkBuild* bulk, void (*take)(void* arg, const float* vector, ItemPointer tid), void* arg) {
+    for (uint64 i = 0; i < bulk->nodes.size; ++i)
+        take(arg, bulk->vectors + i * bulk->dim, &bulk->nodes[i].tid);
+    for (BulkRow& row : bulk->more_rows)
+        take(arg, bulk->vectors + row.node * bulk->dim, &row.tid);
 }
 
 void HnswBulkWrite(BulkBuild* bulk) {
