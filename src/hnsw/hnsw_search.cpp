@@ -15,6 +15,10 @@ constexpr int kMaxDescentRetries = 1000;
 constexpr int kSlotsAhead = 2;
 constexpr size_t kBytesAhead = 1024;
 
+// After a page that had to be read from the disk, so many expansions ask the disk for so many pages ahead.
+constexpr int kColdExpansions = 8;
+constexpr int kPagesAhead = 8;
+
 // Candidates of the upper layers: estimates may mislead a walk that knows only one.
 constexpr uint32 kDescentEf = 4;
 
@@ -99,6 +103,7 @@ void LayerSearch::Init(HnswContext* context, const IndexedVector* prepared, int 
     level = at_level;
     rule = LiveRule::kNotDeleted;
     keep_payloads = false;
+    cold_reads = 0;
     Arena* arena = &context->arena;
     beam.Init(arena, ef);
     // The upper layers are small whatever the id space is.
@@ -150,7 +155,9 @@ int LayerSearch::ReadSlot(uint32 id) {
     const HnswMetaData& meta = ctx->meta;
     found.Reserve(found.size + 1);  // no allocation under the lock
     void* copy = keep_payloads ? ctx->arena.Allocate<char>(meta.payload_size) : nullptr;
+    const int64 reads_before = pgBufferUsage.shared_blks_read;
     LockedPage page(ctx->index, BlockOfId(meta, id), BUFFER_LOCK_SHARE, ctx->strategy);
+    if (unlikely(pgBufferUsage.shared_blks_read != reads_before)) cold_reads = kColdExpansions;
     const SlotView slot = CheckedSlot(ctx, page, KindOfLevel(level), id);
     const SlotHeaderData& header = *slot.header;
     if (slot.state() == SlotState::kFree || header.level != level) return -1;
@@ -183,13 +190,26 @@ void LayerSearch::OfferNeighbours(int count) {
         OfferScored(count);
     else
         OfferProbed(count);
-    uint32 next[kSlotsAhead];
-    const int ahead = beam.PeekNext(next, kSlotsAhead);
+    ReadAhead();
+}
+
+// Asks for what will probably be read next: from memory into the processor's cache, and from the disk as long as the
+// search meets pages that are not in shared buffers.
+void LayerSearch::ReadAhead() {
+    uint32 next[kPagesAhead];
+    const bool cold = cold_reads > 0;
+    const int ahead = beam.PeekNext(next, cold ? kPagesAhead : kSlotsAhead);
     const HnswMetaData& meta = ctx->meta;
-    for (int i = 0; i < ahead; ++i)
-        PrefetchRecent(ctx->index, BlockOfId(meta, next[i]),
-                       kPageContents + static_cast<size_t>(SlotOfId(meta, next[i])) * meta.slot_size,
-                       Min<size_t>(meta.slot_size, kBytesAhead));
+    for (int i = 0; i < ahead; ++i) {
+        const BlockNumber block = BlockOfId(meta, next[i]);
+        if (cold)
+            PrefetchBuffer(ctx->index, MAIN_FORKNUM, block);
+        else
+            PrefetchRecent(ctx->index, block,
+                           kPageContents + static_cast<size_t>(SlotOfId(meta, next[i])) * meta.slot_size,
+                           Min<size_t>(meta.slot_size, kBytesAhead));
+    }
+    if (cold) --cold_reads;
 }
 
 void LayerSearch::OfferScored(int count) {

@@ -100,6 +100,7 @@ struct LayerSearch {
     float* estimates;  // max_edges
     uint32* ids;       // max_edges
     uint8* generations;
+    int cold_reads;  // expansions that still ask the disk ahead
 
     void Init(HnswContext* context, const IndexedVector* prepared, int at_level, uint32 ef);
     // Expands the slot that the search starts from; false when there is no such slot in the layer any more.
@@ -117,6 +118,7 @@ struct LayerSearch {
     void OfferNeighbours(int count);
     void OfferScored(int count);
     void OfferProbed(int count);
+    void ReadAhead();
 };
 
 static_assert(std::is_trivially_destructible_v<LayerSearch> && std::is_trivially_destructible_v<HnswContext>);
