@@ -86,7 +86,7 @@ CREATE INDEX hnsw_recall_cosine ON hnsw_recall USING hnsw (v vector_cosine_ops);
 
 SELECT op, worst >= 0.8 AS worst, mean > 0.98 AS mean
     FROM unnest('{<->,<#>,<=>}'::text[]) AS op, pg_temp.recall('hnsw_recall', op, 10);
-SET hnsw.ef_search = 8;
+SET hnsw.ef_search = 10;
 SELECT op, worst >= 0.4 AS worst, mean > 0.92 AS mean
     FROM unnest('{<->,<#>,<=>}'::text[]) AS op, pg_temp.recall('hnsw_recall', op, 10);
 SET hnsw.ef_search = 200;

@@ -9,8 +9,8 @@
 #include <cstdint>
 
 #include "core/status.h"
-#include "quant/rabitq.h"
 #include "kernels/metric.h"
+#include "quant/rabitq.h"
 
 namespace vecann {
 
@@ -30,11 +30,11 @@ struct ComputeJob {
 static_assert(std::atomic<int64_t>::is_always_lock_free && std::atomic<int32_t>::is_always_lock_free);
 
 enum class ComputeTask : int32_t {
-    kKMeans = 1,      // KMeansTask
-    kSelfTest = 2,    // SelfTestTask
-    kGraphBuild = 3,  // GraphBuildTask
+    kKMeans = 1,       // KMeansTask
+    kSelfTest = 2,     // SelfTestTask
+    kGraphBuild = 3,   // GraphBuildTask
     kGraphEncode = 4,  // GraphEncodeTask
-    kSpin = 100,      // SpinTask; test builds only
+    kSpin = 100,       // SpinTask; test builds only
 };
 
 // Lloyd's k-means under L2. points: count x dim, centroids: clusters x dim, both row-major float32 in memory of the
@@ -68,9 +68,9 @@ struct GraphBuildTask {
     uint32_t entry;        // out: near the middle of the vectors; 0xFFFFFFFF when there are none
 };
 
-// Codes of the neighbours of nodes first .. first + count - 1 of a graph whose lists look as GraphBuildTask leaves them.
-// Fills level_sum, add and scale of the edges and their codes, for degrees[node] neighbours of each; progress counts
-// nodes.
+// Codes of the neighbours of nodes first .. first + count - 1 of a graph whose lists look as GraphBuildTask leaves
+// them. Fills level_sum, add and scale of the edges and their codes, for degrees[node] neighbours of each; progress
+// counts nodes.
 struct GraphEncodeTask {
     const float* vectors;  // of all nodes, rotated
     const uint32_t* neighbours;

@@ -38,7 +38,7 @@ class Beam {
         overflow_.Clear();
         cursor_ = 0;
         live_ = 0;
-        heaped_ = true;
+        heaped_ = false;
     }
 
     // A node met for the first time; counts as live until it is marked dead.
@@ -78,8 +78,8 @@ class Beam {
         Refill();
     }
 
-    // Makes room for `more` further nodes, nearest of the overflow first. The pool is settled: all in it is expanded, so
-    // it need not be kept.
+    // Makes room for `more` further nodes, nearest of the overflow first. The pool is settled: all in it is expanded,
+    // so it need not be kept.
     void Widen(uint32_t more) {
         pool_.Clear();
         cursor_ = 0;
@@ -128,10 +128,10 @@ class Beam {
         }
         if (cursor_ > pool_.size) cursor_ = pool_.size;
     }
-    // Most of what overflows is never looked at again: it becomes a heap when the first of it is asked for.
+    // Most searches never look at what overflows: it becomes a heap when the first of it is asked for.
     void Overflow(const BeamEntry& entry) {
         overflow_.Push(entry);
-        if (heaped_ && overflow_.size > 1) heaped_ = false;
+        if (heaped_) std::push_heap(overflow_.begin(), overflow_.end(), Farther);
     }
     BeamEntry PopOverflow() {
         if (!heaped_) std::make_heap(overflow_.begin(), overflow_.end(), Farther);
@@ -147,7 +147,7 @@ class Beam {
     }
 
     ArenaVec<BeamEntry> pool_;      // sorted
-    ArenaVec<BeamEntry> overflow_;  // unexpanded; a heap, nearest on top, while heaped_
+    ArenaVec<BeamEntry> overflow_;  // unexpanded; a heap, nearest on top, once heaped_
     size_t cursor_;                 // no unexpanded entry stands before it
     size_t current_;                // what NextToExpand returned last
     uint32_t live_;

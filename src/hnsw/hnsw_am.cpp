@@ -70,8 +70,8 @@ extern "C" bytea* hnsw_options(Datum reloptions, bool validate) {
 }
 
 // The whole search is start-up cost; each further row costs about one more expansion. A slot costs a page that is
-// mostly in memory, a distance and the scoring of its neighbours; what effective_cache_size cannot hold is read at random. Heap fetches are added by
-// the caller.
+// mostly in memory, a distance and the scoring of its neighbours; what effective_cache_size cannot hold is read at
+// random. Heap fetches are added by the caller.
 extern "C" void hnsw_cost_estimate(PlannerInfo*, IndexPath* path, double loop_count, Cost* startup_cost,
                                    Cost* total_cost, Selectivity* selectivity, double* correlation, double* pages) {
     IndexOptInfo* info = path->indexinfo;

@@ -1,5 +1,5 @@
-// Building an index: the rows that fit maintenance_work_mem in bulk (hnsw_bulk.h), the rest one after another; unlogged,
-// then one pass that logs the whole fork. Nobody else sees the index meanwhile.
+// Building an index: the rows that fit maintenance_work_mem in bulk (hnsw_bulk.h), the rest one after another;
+// unlogged, then one pass that logs the whole fork. Nobody else sees the index meanwhile.
 #include "hnsw/hnsw_am.h"
 #include "hnsw/hnsw_bulk.h"
 #include "hnsw/hnsw_insert.h"
@@ -17,6 +17,7 @@ struct BuildState {
     BulkBuild bulk;
     double indexed;
     int64 seen;
+    int64 inserted;  // of those collected
 };
 
 void InsertOne(BuildState* state, ItemPointer tid) {
@@ -28,11 +29,29 @@ void InsertOne(BuildState* state, ItemPointer tid) {
     ctx->arena = MakeArena(ctx->memory);
 }
 
+void InsertCollected(void* arg, const float* vector, ItemPointer tid) {
+    BuildState* state = static_cast<BuildState*>(arg);
+    CHECK_FOR_INTERRUPTS();
+    memcpy(state->value.vector, vector, static_cast<size_t>(state->ctx.form.dim) * sizeof(float));
+    HnswMeasure(state->ctx.form, &state->value);
+    InsertOne(state, tid);
+    pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, ++state->inserted);
+}
+
 // Writes what has been collected; rows that come later are inserted.
 void EndBulk(BuildState* state) {
     if (state->bulk_memory == nullptr) return;
+    // The row at hand waits in state->value.
+    IndexedVector next = state->value;
     MemoryContext old = MemoryContextSwitchTo(state->bulk_memory);
-    HnswBulkWrite(&state->bulk);
+    if (HnswBulkSuits(state->bulk)) {
+        HnswBulkWrite(&state->bulk);
+    } else {
+        state->value.Init(&state->bulk.arena, state->ctx.form);
+        pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kHnswPhaseInsert);
+        HnswBulkEach(&state->bulk, InsertCollected, state);
+        state->value = next;
+    }
     MemoryContextSwitchTo(old);
     MemoryContextDelete(state->bulk_memory);
     state->bulk_memory = nullptr;

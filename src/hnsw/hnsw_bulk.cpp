@@ -37,7 +37,8 @@ struct BulkWriter {
 
 uint32 IdOfNode(const BulkWriter& w, uint64 node) {
     const HnswMetaData& meta = w.bulk->ctx->meta;
-    return IdOf(meta, kMetaBlock + 1 + static_cast<BlockNumber>(node / meta.slots), static_cast<int>(node % meta.slots));
+    return IdOf(meta, kMetaBlock + 1 + static_cast<BlockNumber>(node / meta.slots),
+                static_cast<int>(node % meta.slots));
 }
 
 uint32 IdOfUpper(const BulkWriter& w, uint64 place) {
@@ -199,7 +200,8 @@ void WritePage(const HnswContext& ctx, PageKind kind, int used, Fill fill) {
 void WriteNodes(BulkWriter* w, BulkLayer* layer) {
     const HnswContext& ctx = *w->bulk->ctx;
     const uint64 slots = ctx.meta.slots, edges = ctx.meta.max_edges;
-    const uint64 chunk = Max<uint64>(kChunkBytes / (edges * (sizeof(CodedEdge) + ctx.meta.code_size)) / slots, 1) * slots;
+    const uint64 chunk =
+        Max<uint64>(kChunkBytes / (edges * (sizeof(CodedEdge) + ctx.meta.code_size)) / slots, 1) * slots;
     const uint64 room = Min(chunk, layer->count) * edges;
     layer->edges = w->bulk->arena.Allocate<CodedEdge>(room);
     layer->codes = w->bulk->arena.Allocate<char>(room * ctx.meta.code_size);
@@ -209,9 +211,8 @@ void WriteNodes(BulkWriter* w, BulkLayer* layer) {
         for (uint64 at = 0; at < count; at += slots) {
             CHECK_FOR_INTERRUPTS();
             const uint64 row = layer->first + at;
-            WritePage(ctx, PageKind::kNode, static_cast<int>(Min(slots, count - at)), [&](int i, const SlotView& slot) {
-                FillSlot(*w, *layer, row + static_cast<uint64>(i), slot);
-            });
+            WritePage(ctx, PageKind::kNode, static_cast<int>(Min(slots, count - at)),
+                      [&](int i, const SlotView& slot) { FillSlot(*w, *layer, row + static_cast<uint64>(i), slot); });
             pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, static_cast<int64>(row));
         }
     }
@@ -311,7 +312,8 @@ void WriteMoreRows(BulkWriter* w) {
 
 uint64 HnswBulkMemory(const HnswMetaData& meta, uint64 count, int threads) {
     const uint64 lists = meta.max_edges * sizeof(uint32) + sizeof(uint16);
-    const uint64 node = meta.dim * sizeof(float) + meta.payload_size + lists + 2 * sizeof(BulkNode) + 4 * sizeof(uint32);
+    const uint64 node =
+        meta.dim * sizeof(float) + meta.payload_size + lists + 2 * sizeof(BulkNode) + 4 * sizeof(uint32);
     const uint64 codes = count * meta.max_edges * (sizeof(CodedEdge) + meta.code_size);
     return count * node + GraphBuildMemory(static_cast<int64>(count), meta.dim, meta.max_edges, threads) +
            Min(codes, kChunkBytes);
@@ -350,7 +352,21 @@ bool HnswBulkAdd(BulkBuild* bulk, const IndexedVector& value, ItemPointer tid) {
     memcpy(bulk->vectors + bulk->nodes.size * bulk->dim, value.vector, bytes);
     bulk->table[at] = static_cast<uint32>(bulk->nodes.size + 1);
     bulk->nodes.Push({hash, *tid, static_cast<uint8>(HnswRandomLevel()), 0});
+    bulk->least_norm = bulk->nodes.size == 1 ? value.norm : Min(bulk->least_norm, value.norm);
+    bulk->largest_norm = Max(bulk->largest_norm, value.norm);
     return true;
+}
+
+bool HnswBulkSuits(const BulkBuild& bulk) {
+    constexpr double kEqualLengths = 1.05;
+    return bulk.ctx->form.metric != Metric::kInnerProduct || bulk.largest_norm <= kEqualLengths * bulk.least_norm;
+}
+
+void HnswBulkEach(BulkBuild* bulk, void (*take)(void* arg, const float* vector, ItemPointer tid), void* arg) {
+    for (uint64 i = 0; i < bulk->nodes.size; ++i)
+        take(arg, bulk->vectors + i * bulk->dim, &bulk->nodes[i].tid);
+    for (BulkRow& row : bulk->more_rows)
+        take(arg, bulk->vectors + row.node * bulk->dim, &row.tid);
 }
 
 void HnswBulkWrite(BulkBuild* bulk) {

@@ -35,6 +35,7 @@ struct BulkBuild {
     ArenaVec<BulkRow> more_rows;
     uint32* table;  // open addressing by hash: node + 1, 0 for an empty place
     uint64 places;  // a power of two
+    double least_norm, largest_norm;
 };
 static_assert(std::is_trivially_destructible_v<BulkBuild>);
 
@@ -46,6 +47,14 @@ void HnswBulkInit(BulkBuild* bulk, HnswContext* ctx, Relation heap, uint64 memor
 
 // Takes a row; false, and nothing done, when the limit is reached or the vector is not finite.
 bool HnswBulkAdd(BulkBuild* bulk, const IndexedVector& value, ItemPointer tid);
+
+// Is the partition build at its best with what was collected? Under inner product with vectors of different lengths it
+// is not: the nearest of a long list of short vectors are the few long ones, which no partition brings together
+// (README.md, "Build").
+bool HnswBulkSuits(const BulkBuild& bulk);
+
+// Calls `take` with every vector and row collected.
+void HnswBulkEach(BulkBuild* bulk, void (*take)(void* arg, const float* vector, ItemPointer tid), void* arg);
 
 // Builds the layers and writes them with their rows, then the entry point. Cancellable.
 void HnswBulkWrite(BulkBuild* bulk);

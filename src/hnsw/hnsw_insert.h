@@ -10,8 +10,8 @@ namespace vecann {
 // caller afterwards. Cancellable.
 void HnswInsertRow(HnswContext* ctx, IndexedVector* value, ItemPointer tid);
 
-// One of so many slots of a layer stands in the next as well. The paper has 1 / m; codes make a walk in a layer so cheap
-// that fewer, thinner layers serve as well and take less room.
+// One of so many slots of a layer stands in the next as well. The paper has 1 / m; codes make a walk in a layer so
+// cheap that fewer, thinner layers serve as well and take less room.
 constexpr int kLayerRatio = 64;
 
 // A random top layer for a new vector, geometric with ratio kLayerRatio.

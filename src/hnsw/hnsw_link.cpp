@@ -262,8 +262,7 @@ bool HnswRelinkSlot(HnswContext* ctx, int level, const LinkEnd& slot) {
         candidates.Init(ctx, slot.vector, level);
         candidates.AddFound(&search, ctx->meta.ef_construction, slot.id);
         for (int i = 0; i < old.count; ++i)
-            if (!candidates.Has(old.edges[i].id))
-                candidates.AddSlot(old.edges[i].id, old.edges[i].generation, false);
+            if (!candidates.Has(old.edges[i].id)) candidates.AddSlot(old.edges[i].id, old.edges[i].generation, false);
         candidates.Choose(ctx->meta.max_edges, Min(ctx->meta.m, ctx->meta.max_edges), &old, &chosen);
         if (chosen.count == 0) return false;
         if (HnswReplaceEdges(ctx, level, slot, old, chosen)) break;

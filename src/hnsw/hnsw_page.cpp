@@ -121,9 +121,10 @@ int MaxDimensions(const OpClassDesc& desc, const HnswShapeOptions& options) {
 
 HnswMetaData HnswMakeMeta(const OpClassDesc& desc, int dim, const HnswShapeOptions& options) {
     if (!FitsPage(desc, dim, options))
-        ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-                        errmsg("column cannot have more than %d dimensions for hnsw index", MaxDimensions(desc, options)),
-                        errdetail("A vector and its neighbours must fit a page.")));
+        ereport(ERROR,
+                (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+                 errmsg("column cannot have more than %d dimensions for hnsw index", MaxDimensions(desc, options)),
+                 errdetail("A vector and its neighbours must fit a page.")));
     HnswMetaData meta = MakeVectorForm(desc, dim, options);
     ChooseSlots(&meta);
     return meta;

@@ -207,11 +207,11 @@ bool TakeRows(IndexScanDesc desc, HnswScan* scan, const FoundSlot& slot) {
     return !scan->rows.empty();
 }
 
-// The next node from the beam. Half of ef_search nodes, at least, wait behind each one returned: then the walk goes on,
+// The next node from the beam. When no more than a quarter of ef_search nodes wait behind it, the walk goes on first,
 // so that every row has been through a beam of settled candidates. Changes the phase when the beam has no more.
 bool NextFromBeam(HnswScan* scan, ScoredNode* out) {
     const uint32 waiting = static_cast<uint32>(scan->results.size);
-    if (scan->phase == Phase::kBeam && scan->mode != IterativeScan::kOff && waiting <= scan->ef / 2) {
+    if (scan->phase == Phase::kBeam && scan->mode != IterativeScan::kOff && waiting <= scan->ef / 4) {
         scan->search.beam.Widen(scan->ef - waiting);
         if (!scan->search.Settle(MemoryLimit())) scan->phase = Phase::kDrain;
         TakeFound(scan);

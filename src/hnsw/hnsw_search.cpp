@@ -15,6 +15,10 @@ constexpr int kMaxDescentRetries = 1000;
 constexpr int kSlotsAhead = 2;
 constexpr size_t kBytesAhead = 1024;
 
+// After a page that had to be read from the disk, so many expansions ask the disk for so many pages ahead.
+constexpr int kColdExpansions = 8;
+constexpr int kPagesAhead = 8;
+
 // Candidates of the upper layers: estimates may mislead a walk that knows only one.
 constexpr uint32 kDescentEf = 4;
 
@@ -99,6 +103,7 @@ void LayerSearch::Init(HnswContext* context, const IndexedVector* prepared, int 
     level = at_level;
     rule = LiveRule::kNotDeleted;
     keep_payloads = false;
+    cold_reads = 0;
     Arena* arena = &context->arena;
     beam.Init(arena, ef);
     // The upper layers are small whatever the id space is.
@@ -112,16 +117,19 @@ void LayerSearch::Init(HnswContext* context, const IndexedVector* prepared, int 
 
 bool LayerSearch::Start(uint32 id) {
     visited.Add(id);
-    return Expand(id);
+    const int n = ReadSlot(id);
+    if (n >= 0) OfferNeighbours(n);
+    return n >= 0;
 }
 
 bool LayerSearch::Settle(size_t memory_limit) {
     uint32 id;
     while (beam.NextToExpand(&id)) {
         CHECK_FOR_INTERRUPTS();
-        const size_t before = found.size;
+        const int n = ReadSlot(id);
         // A slot that is gone, or does not count, gives its place to another.
-        if (!Expand(id) || !found[before].live) beam.MarkDead();
+        if (n < 0 || !found[found.size - 1].live) beam.MarkDead();
+        if (n >= 0) OfferNeighbours(n);
         if (memory_limit > 0 && ctx->arena.allocated > memory_limit) return false;
     }
     return true;
@@ -147,10 +155,14 @@ int LayerSearch::ReadSlot(uint32 id) {
     const HnswMetaData& meta = ctx->meta;
     found.Reserve(found.size + 1);  // no allocation under the lock
     void* copy = keep_payloads ? ctx->arena.Allocate<char>(meta.payload_size) : nullptr;
+    const int64 reads_before = pgBufferUsage.shared_blks_read;
     LockedPage page(ctx->index, BlockOfId(meta, id), BUFFER_LOCK_SHARE, ctx->strategy);
+    if (unlikely(pgBufferUsage.shared_blks_read != reads_before)) cold_reads = kColdExpansions;
     const SlotView slot = CheckedSlot(ctx, page, KindOfLevel(level), id);
     const SlotHeaderData& header = *slot.header;
     if (slot.state() == SlotState::kFree || header.level != level) return -1;
+    ++ctx->counts.expanded;
+    ++ctx->counts.exact_distances;
     FoundSlot* out = &found[found.size++];
     HnswFill(*ctx, id, slot, query, out);
     if (rule == LiveRule::kWithRows && level == 0 && !HasRows(slot)) out->live = false;
@@ -173,32 +185,43 @@ int LayerSearch::ReadSlot(uint32 id) {
     return n;
 }
 
-bool LayerSearch::Expand(uint32 id) {
-    const int n = ReadSlot(id);
-    if (n < 0) return false;
-    ++ctx->counts.expanded;
-    ++ctx->counts.exact_distances;
-    OfferNeighbours(n);
-    uint32 next[kSlotsAhead];
-    const int ahead = beam.PeekNext(next, kSlotsAhead);
-    const HnswMetaData& meta = ctx->meta;
-    for (int i = 0; i < ahead; ++i)
-        PrefetchRecent(ctx->index, BlockOfId(meta, next[i]),
-                       kPageContents + static_cast<size_t>(SlotOfId(meta, next[i])) * meta.slot_size,
-                       Min<size_t>(meta.slot_size, kBytesAhead));
-    return true;
+void LayerSearch::OfferNeighbours(int count) {
+    if (ctx->form.has_codes())
+        OfferScored(count);
+    else
+        OfferProbed(count);
+    ReadAhead();
 }
 
-void LayerSearch::OfferNeighbours(int count) {
-    if (ctx->form.has_codes()) {
-        ctx->counts.codes += static_cast<uint64>(count);
-        // An estimate from a broken code could be no number, which nothing can order.
-        for (int i = 0; i < count; ++i)
-            if (visited.Add(ids[i]))
-                beam.Offer(likely(estimates[i] == estimates[i]) ? estimates[i] : get_float4_infinity(), ids[i]);
-        return;
+// Asks for what will probably be read next: from memory into the processor's cache, and from the disk as long as the
+// search meets pages that are not in shared buffers.
+void LayerSearch::ReadAhead() {
+    uint32 next[kPagesAhead];
+    const bool cold = cold_reads > 0;
+    const int ahead = beam.PeekNext(next, cold ? kPagesAhead : kSlotsAhead);
+    const HnswMetaData& meta = ctx->meta;
+    for (int i = 0; i < ahead; ++i) {
+        const BlockNumber block = BlockOfId(meta, next[i]);
+        if (cold)
+            PrefetchBuffer(ctx->index, MAIN_FORKNUM, block);
+        else
+            PrefetchRecent(ctx->index, block,
+                           kPageContents + static_cast<size_t>(SlotOfId(meta, next[i])) * meta.slot_size,
+                           Min<size_t>(meta.slot_size, kBytesAhead));
     }
-    // Without codes every neighbour is read for its distance.
+    if (cold) --cold_reads;
+}
+
+void LayerSearch::OfferScored(int count) {
+    ctx->counts.codes += static_cast<uint64>(count);
+    // An estimate from a broken code could be no number, which nothing can order.
+    for (int i = 0; i < count; ++i)
+        if (visited.Add(ids[i]))
+            beam.Offer(likely(estimates[i] == estimates[i]) ? estimates[i] : get_float4_infinity(), ids[i]);
+}
+
+// Without codes every neighbour is read for its distance.
+void LayerSearch::OfferProbed(int count) {
     for (int i = 0; i < count; ++i) {
         if (visited.Contains(ids[i])) continue;
         float distance;

@@ -100,6 +100,7 @@ struct LayerSearch {
     float* estimates;  // max_edges
     uint32* ids;       // max_edges
     uint8* generations;
+    int cold_reads;  // expansions that still ask the disk ahead
 
     void Init(HnswContext* context, const IndexedVector* prepared, int at_level, uint32 ef);
     // Expands the slot that the search starts from; false when there is no such slot in the layer any more.
@@ -107,17 +108,17 @@ struct LayerSearch {
     // Expands until every slot in the pool is expanded or the arena holds more than `memory_limit` bytes (0: no limit);
     // false in the latter case. Cancellable.
     bool Settle(size_t memory_limit);
-    // Reads one slot into `found` and offers its neighbours to the beam; false when the slot is free or of another
-    // layer.
-    bool Expand(uint32 id);
     // The nearest slot found, deleted ones included; null when there is none.
     const FoundSlot* Nearest() const;
-    // The first half of Expand: takes the slot into `found` and scores its neighbours, all under one content lock.
-    // Returns how many neighbours there are, -1 when the slot is free or of another layer.
+    // Takes one slot into `found` and scores its neighbours, all under one content lock. Returns how many neighbours
+    // there are, -1 when the slot is free or of another layer.
     int ReadSlot(uint32 id);
 
   private:
     void OfferNeighbours(int count);
+    void OfferScored(int count);
+    void OfferProbed(int count);
+    void ReadAhead();
 };
 
 static_assert(std::is_trivially_destructible_v<LayerSearch> && std::is_trivially_destructible_v<HnswContext>);
@@ -126,7 +127,7 @@ static_assert(std::is_trivially_destructible_v<LayerSearch> && std::is_trivially
 struct Entrance {
     int level;
     uint32 id;
-    uint32 above;  // the upper slot whose `down` this was, or kInvalidId
+    uint32 above;       // the upper slot whose `down` this was, or kInvalidId
     uint32 generation;  // of the entry point itself; not compared when `above` is set
 };
 

@@ -49,8 +49,7 @@ void MarkTower(VacuumState* state, uint32 up) {
         const int at = SlotOfId(ctx.meta, up);
         if (HnswCheckedSlot(ctx.meta, ctx.index, page, PageKind::kUpper, up).state() == SlotState::kLive) {
             PageTxn txn(ctx.index, WriteMode::kLogged);
-            SlotAt(ctx.meta, txn.Register(page.buffer()), at).header->state =
-                static_cast<uint8>(SlotState::kDeleted);
+            SlotAt(ctx.meta, txn.Register(page.buffer()), at).header->state = static_cast<uint8>(SlotState::kDeleted);
             txn.Commit();
         }
         AddDead(state, up, PageKind::kUpper);
@@ -118,8 +117,7 @@ void MarkIfEmpty(VacuumState* state, uint32 node, PageWork* work) {
     const int at = SlotOfId(ctx.meta, node);
     if (!HasNoRows(SlotAt(ctx.meta, page.page(), at))) return;
     PageTxn txn(ctx.index, WriteMode::kLogged);
-    SlotAt(ctx.meta, txn.Register(page.buffer()), at).header->state =
-        static_cast<uint8>(SlotState::kDeleted);
+    SlotAt(ctx.meta, txn.Register(page.buffer()), at).header->state = static_cast<uint8>(SlotState::kDeleted);
     txn.Commit();
     AddDead(state, node, PageKind::kNode);
     const uint32 up = SlotAt(ctx.meta, page.page(), at).header->up;

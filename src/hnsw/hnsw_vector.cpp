@@ -143,7 +143,8 @@ OrderBounds HnswBounds(const VectorForm& form, const IndexedVector& query, float
     switch (form.metric) {
         case Metric::kL2:
             // ||q - v| - |q' - p|| <= e + r (|q| + |v|), and |v| <= |q| + |q - v|.
-            slack = value * (sums + 2.2 * kRotationError) + 1.01 * e + 2.2 * kRotationError * query.norm + root * 0x1p-72;
+            slack =
+                value * (sums + 2.2 * kRotationError) + 1.01 * e + 2.2 * kRotationError * query.norm + root * 0x1p-72;
             least = 0;
             break;
         case Metric::kL1:

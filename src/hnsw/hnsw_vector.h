@@ -73,8 +73,8 @@ struct PayloadErrorBound {
 };
 PayloadErrorBound HnswPayloadError(const VectorForm& form, const void* payload);
 
-// What the ORDER BY operator returns for the query and the vector behind a payload lies in here. Deterministic: it holds
-// whatever the data.
+// What the ORDER BY operator returns for the query and the vector behind a payload lies in here. Deterministic: it
+// holds whatever the data.
 struct OrderBounds {
     double lower, upper;
 };

@@ -63,8 +63,9 @@ void CheckContentSize(HnswVerifier* v, BlockNumber block, Page page, size_t expe
 }
 
 bool SameSizes(const HnswMetaData& a, const HnswMetaData& b) {
-    return a.slots == b.slots && a.slot_size == b.slot_size && a.max_edges == b.max_edges && a.code_dim == b.code_dim &&
-           a.payload_size == b.payload_size && a.code_size == b.code_size;
+    return a.slots == b.slots && a.slot_size == b.slot_size && a.max_edges == b.max_edges &&
+           a.code_bits == b.code_bits && a.code_dim == b.code_dim && a.payload_size == b.payload_size &&
+           a.code_size == b.code_size;
 }
 
 // Reads the meta page into v->meta. False when the rest of the index cannot be understood.
@@ -156,7 +157,10 @@ void CheckPayload(HnswVerifier* v, uint32 id, const SlotView& slot) {
         norm += static_cast<double>(v->vector[i]) * static_cast<double>(v->vector[i]);
     }
     const double error = static_cast<double>(reinterpret_cast<const PayloadHeadData*>(slot.payload)->error);
-    if (!(error >= 0)) SlotProblem(v, id, "its vector has the error %g", error);
+    if (!(error >= 0)) {
+        SlotProblem(v, id, "its vector has the error %g", error);
+        return;
+    }
     // Rounding, at 16,000 dimensions, is below the tolerance.
     constexpr double kTolerance = 2e-3;
     if (v->desc->unit_norm && !(std::fabs(std::sqrt(norm) - 1) <= kTolerance + error))

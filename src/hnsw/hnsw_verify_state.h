@@ -64,8 +64,7 @@ inline Page PageOf(PGAlignedBlock* copy) {
 // Does the survey know a slot of this id on a page of `kind`?
 inline bool SlotExists(const HnswVerifier& v, uint32 id, PageKind kind) {
     const BlockNumber block = BlockOfId(v.meta, id);
-    return block < v.blocks && v.block[block].kind == static_cast<uint16>(kind) &&
-           SlotOfId(v.meta, id) < v.meta.slots;
+    return block < v.blocks && v.block[block].kind == static_cast<uint16>(kind) && SlotOfId(v.meta, id) < v.meta.slots;
 }
 inline SlotState StateOf(const HnswVerifier& v, uint32 id) {
     return static_cast<SlotState>(v.slot[id].state);

@@ -86,7 +86,7 @@ constexpr OpClassDesc DenseOpClass(const char* name, Metric metric) {
         .unit_norm = cosine,
         .value_dim = &DenseValueDimension<E>,
         .extract = cosine ? &DenseExtract<E, true> : &DenseExtract<E, false>,
-        .order_value = cosine                   ? &CosineOrderValue
+        .order_value = cosine                  ? &CosineOrderValue
                        : metric == Metric::kL2 ? &L2FromSquared
                                                : &PlainOrderValue,
         .order_slack = cosine ? &CosineSlack<E> : &NoSlack,

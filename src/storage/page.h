@@ -44,8 +44,8 @@ void InitPage(Page page, PageKind kind, size_t content_bytes);
 void CheckPageSlowly(Relation rel, Page page, BlockNumber block, PageKind kind);
 inline void CheckPage(Relation rel, Page page, BlockNumber block, PageKind kind) {
     // The special area is where it always is, or the page is none of ours.
-    const PageOpaqueData* opaque = reinterpret_cast<const PageOpaqueData*>(reinterpret_cast<const char*>(page) + BLCKSZ -
-                                                                           MAXALIGN(sizeof(PageOpaqueData)));
+    const PageOpaqueData* opaque = reinterpret_cast<const PageOpaqueData*>(reinterpret_cast<const char*>(page) +
+                                                                           BLCKSZ - MAXALIGN(sizeof(PageOpaqueData)));
     if (likely(reinterpret_cast<PageHeader>(page)->pd_special == BLCKSZ - MAXALIGN(sizeof(PageOpaqueData)) &&
                opaque->page_id == kPageId && opaque->format_version == kFormatVersion &&
                opaque->kind == static_cast<uint16>(kind)))
