@@ -107,7 +107,8 @@ void StartBulk(BuildState* state, Relation heap, double expected) {
     const uint64 limit = static_cast<uint64>(maintenance_work_mem) * 1024;
     const uint64 rows = static_cast<uint64>(Max(expected, 0.0));
     const uint64 wanted = HnswBulkMemory(meta, rows, ComputeThreads(heap));
-    if (wanted > limit)
+    // Without statistics the estimate goes by the size of the table, and vectors out of line mislead it.
+    if (wanted > limit && heap->rd_rel->reltuples >= 0)
         ereport(NOTICE, (errmsg("hnsw graph of about %.0f rows does not fit into maintenance_work_mem", expected),
                          errdetail("It takes about %llu MB to build at once. Rows beyond that are inserted one by one, "
                                    "which takes longer.",

@@ -99,17 +99,21 @@ HnswMetaData MakeVectorForm(const OpClassDesc& desc, int dim, const HnswShapeOpt
     return meta;
 }
 
-bool FitsPage(const OpClassDesc& desc, int dim, const HnswShapeOptions& options) {
+}  // namespace
+
+bool HnswFitsPage(const OpClassDesc& desc, int dim, const HnswShapeOptions& options) {
     const PayloadKind payload = options.payload < 0 ? PayloadKind::kSq8 : static_cast<PayloadKind>(options.payload);
     if (PayloadSize(payload, dim) > kPageRoom) return false;
     return EdgesThatFit(MakeVectorForm(desc, dim, options), 1) >= Min(kLeastEdges, 2 * options.m);
 }
 
+namespace {
+
 int MaxDimensions(const OpClassDesc& desc, const HnswShapeOptions& options) {
     int low = 0, high = desc.max_dimensions;
     while (low < high) {
         const int middle = (low + high + 1) / 2;
-        if (FitsPage(desc, middle, options))
+        if (HnswFitsPage(desc, middle, options))
             low = middle;
         else
             high = middle - 1;
@@ -120,7 +124,7 @@ int MaxDimensions(const OpClassDesc& desc, const HnswShapeOptions& options) {
 }  // namespace
 
 HnswMetaData HnswMakeMeta(const OpClassDesc& desc, int dim, const HnswShapeOptions& options) {
-    if (!FitsPage(desc, dim, options))
+    if (!HnswFitsPage(desc, dim, options))
         ereport(ERROR,
                 (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
                  errmsg("column cannot have more than %d dimensions for hnsw index", MaxDimensions(desc, options)),

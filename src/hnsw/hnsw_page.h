@@ -164,6 +164,9 @@ struct HnswShapeOptions {
     int code_bits;  // 1 .. 4, or 0: chosen
 };
 
+// Does a slot of at least kLeastEdges neighbours fit a page?
+bool HnswFitsPage(const OpClassDesc& desc, int dim, const HnswShapeOptions& options);
+
 // Chooses payload, codes, R and slots per page (README.md, "Layout"). Raises ERRCODE_PROGRAM_LIMIT_EXCEEDED when a slot
 // does not fit a page.
 HnswMetaData HnswMakeMeta(const OpClassDesc& desc, int dim, const HnswShapeOptions& options);

@@ -105,7 +105,7 @@ bool VerifyMeta(HnswVerifier* v) {
     if (meta.ef_construction < kHnswMinEfConstruction || meta.ef_construction > kHnswMaxEfConstruction)
         BlockProblem(v, kMetaBlock, "ef_construction is %u", meta.ef_construction);
     const HnswShapeOptions shape = {meta.m, meta.ef_construction, meta.payload, meta.code_bits};
-    if (!SameSizes(meta, HnswMakeMeta(*v->desc, meta.dim, shape))) {
+    if (!HnswFitsPage(*v->desc, meta.dim, shape) || !SameSizes(meta, HnswMakeMeta(*v->desc, meta.dim, shape))) {
         BlockProblem(v, kMetaBlock, "slot sizes do not follow from %u dimensions and m = %u", meta.dim, meta.m);
         return false;
     }
