@@ -71,6 +71,7 @@ extern "C" {
 #include "pgstat.h"
 #include "port/atomics.h"
 #include "portability/instr_time.h"
+#include "storage/buf_internals.h"
 #include "storage/bufmgr.h"
 #include "storage/bufpage.h"
 #include "storage/indexfsm.h"

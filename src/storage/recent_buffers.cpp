@@ -45,9 +45,14 @@ void PrefetchRecent(Relation rel, BlockNumber block, size_t offset, size_t bytes
     const RecentEntry* entry = EntryOf(rel, block);
     if (entry->buffer <= 0 || entry->block != block || entry->relation != RelFileNumberOf(rel)) return;
     // Whatever stands there by now, reading ahead does no harm.
-    const char* at = static_cast<const char*>(BufferGetBlock(entry->buffer)) + offset;
+    // Besides the part itself: the buffer's descriptor, which pinning and locking write, and both ends of the page, which
+    // are checked first.
+    __builtin_prefetch(GetBufferDescriptor(static_cast<uint32>(entry->buffer - 1)), 1);
+    const char* page = static_cast<const char*>(BufferGetBlock(entry->buffer));
+    __builtin_prefetch(page);
+    __builtin_prefetch(page + BLCKSZ - 1);
     for (size_t i = 0; i < bytes; i += kCacheLine)
-        __builtin_prefetch(at + i);
+        __builtin_prefetch(page + offset + i);
 }
 
 }  // namespace vecann
