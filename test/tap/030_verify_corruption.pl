@@ -327,6 +327,7 @@ my @damages = (
 	[ 'up to another tower', sub { slot(plain(), 'up', upper()) }, qr/whose link down leads elsewhere/, 'works' ],
 	[ 'no link up', sub { slot(node(sub { slot($_[0], 'up') != INVALID }), 'up', INVALID) },
 		qr/whose link up leads elsewhere/, 'works' ],
+	[ 'no links up', sub { slot($_, 'up', INVALID) for live(KIND_NODE) }, qr/whose link up leads elsewhere/, 'fails' ],
 	[ 'down to another node', sub { slot(low(), 'down', plain()) }, qr/whose link up leads elsewhere/, 'works' ],
 	[ 'down out of the file', sub { slot(meta('entry'), 'down', INVALID) },
 		qr/link down leads to .* no slot of the layer below/, 'any' ],

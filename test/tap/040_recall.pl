@@ -27,6 +27,9 @@ sub compare
 	my $inserted = $set{inserted} // 'false';
 	my $nearest = "SELECT b.id, b.v $op q.v AS d FROM $table b ORDER BY b.v $op q.v LIMIT 10";
 	my $near_enough = 'd <= tenth + abs(tenth) * 1e-6 + 1e-9';
+	my $plan = $node->safe_psql('postgres', "SET enable_seqscan = off;
+		EXPLAIN (COSTS off) SELECT * FROM $query q, LATERAL ($nearest) b");
+	like($plan, qr/Index Scan using ${table}_\w+ on $table b\n.*Order By: /, "$set{name}: by the index");
 	my $result = $node->safe_psql('postgres', "
 		SET enable_indexscan = off;
 		SET client_min_messages = warning;
@@ -145,8 +148,8 @@ my %floors = (l2 => 0.96, ip => 0.95, cosine => 0.96, l1 => 0.96);
 measure_generated(
 	dim => 64,
 	storage => 'plain',
-	built => 5000,
-	inserted => 600,
+	built => 4000,
+	inserted => 500,
 	payloads => [qw(float32 float16 sq8)],
 	classes => \@classes,
 	ef_search => 40,
@@ -154,8 +157,8 @@ measure_generated(
 measure_generated(
 	dim => 768,
 	storage => 'plain',
-	built => 2000,
-	inserted => 250,
+	built => 1600,
+	inserted => 200,
 	payloads => ['sq8'],
 	classes => \@classes,
 	ef_search => 40,
@@ -163,8 +166,8 @@ measure_generated(
 measure_generated(
 	dim => 4096,
 	storage => 'external',
-	built => 1300,
-	inserted => 200,
+	built => 1400,
+	inserted => 100,
 	payloads => ['sq8'],
 	classes => [ 'l2', 'cosine' ],
 	ef_search => 100,
@@ -231,7 +234,7 @@ sub measure_real
 
 SKIP:
 {
-	skip 'RECALL ON REAL DATA IS NOT TESTED: no data sets (set VECANN_DATA)', 4
+	skip 'RECALL ON REAL DATA IS NOT TESTED: no data sets (set VECANN_DATA)', 6
 	  if !defined $data || !-e "$data/fashion-mnist/train_784_u8.npy.gz" || !-e "$data/tate/lsa_256_f16.npy.gz";
 	measure_real(
 		name => 'fashion',
