@@ -39,8 +39,8 @@ enum class Found { kDuplicate, kNeighbours, kNothingLive };
 // Searches every layer and chooses neighbours in those that the new vector joins.
 Found SearchAndChoose(Insertion* in) {
     HnswContext* ctx = in->ctx;
-    for (;;) {
-        CHECK_FOR_INTERRUPTS();
+    for (int attempts = 0;;) {
+        HnswCountAttempt(*ctx, &attempts);
         in->linked_levels = 0;
         Entrance at;
         if (!HnswDescend(ctx, *in->value, in->level, &at)) return Found::kNothingLive;

@@ -248,8 +248,8 @@ bool HnswRelinkSlot(HnswContext* ctx, int level, const LinkEnd& slot) {
     EdgeCopy old;
     old.Init(&ctx->arena, ctx->meta);
     EdgeList chosen = HnswMakeEdgeList(ctx);
-    for (;;) {
-        CHECK_FOR_INTERRUPTS();
+    for (int attempts = 0;;) {
+        HnswCountAttempt(*ctx, &attempts);
         if (!HnswReadEdges(ctx, slot.id, kind, slot.generation, &old)) return false;
         Entrance start;
         if (!HnswDescend(ctx, query, level, &start) || start.level != level) return false;

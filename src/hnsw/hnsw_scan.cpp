@@ -132,8 +132,8 @@ size_t MemoryLimit() {
 
 // Settles a beam of ef_search in layer 0; false when the index is empty.
 bool StartBeam(IndexScanDesc desc, HnswScan* scan) {
-    for (;;) {
-        CHECK_FOR_INTERRUPTS();
+    for (int attempts = 0;;) {
+        HnswCountAttempt(scan->ctx, &attempts);
         Entrance start;
         if (!HnswDescend(&scan->ctx, scan->query, 0, &start)) return false;
         scan->search.Init(&scan->ctx, &scan->query, 0, scan->ef);

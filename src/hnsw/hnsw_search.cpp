@@ -262,9 +262,17 @@ bool HnswStepDown(const LayerSearch& search, Entrance* out) {
     return true;
 }
 
+void HnswCountAttempt(const HnswContext& ctx, int* attempts) {
+    CHECK_FOR_INTERRUPTS();
+    if (++*attempts <= kMaxDescentRetries) return;
+    ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
+                    errmsg("the entry point of index \"%s\" cannot be reached", RelationGetRelationName(ctx.index)),
+                    errhint("Please REINDEX it.")));
+}
+
 bool HnswDescend(HnswContext* ctx, const IndexedVector& query, int level, Entrance* out) {
-    for (int attempt = 0; attempt < kMaxDescentRetries; ++attempt) {
-        CHECK_FOR_INTERRUPTS();
+    for (int attempts = 0;;) {
+        HnswCountAttempt(*ctx, &attempts);
         ctx->meta = HnswReadMeta(ctx->index);
         ++ctx->counts.pages;
         if (ctx->meta.entry == kInvalidId) return false;
@@ -277,10 +285,6 @@ bool HnswDescend(HnswContext* ctx, const IndexedVector& query, int level, Entran
         }
         if (!lost) return true;
     }
-    ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
-                    errmsg("the entry point of index \"%s\" cannot be reached", RelationGetRelationName(ctx->index)),
-                    errhint("Please REINDEX it.")));
-    pg_unreachable();
 }
 
 }  // namespace vecann

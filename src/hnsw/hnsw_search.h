@@ -135,6 +135,10 @@ struct Entrance {
 // ctx->meta. False when the index is empty.
 bool HnswDescend(HnswContext* ctx, const IndexedVector& query, int level, Entrance* out);
 
+// To be called at each attempt to enter the graph, with a counter that begins at 0. Raises ERRCODE_INDEX_CORRUPTED when
+// there have been so many that no concurrent vacuum explains them. Cancellable.
+void HnswCountAttempt(const HnswContext& ctx, int* attempts);
+
 // Starts a search at an entrance; false when the slot there has been recycled: descend again.
 bool HnswEnter(LayerSearch* search, const Entrance& entrance);
 

@@ -45,8 +45,8 @@ void PrefetchRecent(Relation rel, BlockNumber block, size_t offset, size_t bytes
     const RecentEntry* entry = EntryOf(rel, block);
     if (entry->buffer <= 0 || entry->block != block || entry->relation != RelFileNumberOf(rel)) return;
     // Whatever stands there by now, reading ahead does no harm.
-    // Besides the part itself: the buffer's descriptor, which pinning and locking write, and both ends of the page, which
-    // are checked first.
+    // Besides the part itself: the buffer's descriptor, which pinning and locking write, and both ends of the page,
+    // which are checked first.
     __builtin_prefetch(GetBufferDescriptor(static_cast<uint32>(entry->buffer - 1)), 1);
     const char* page = static_cast<const char*>(BufferGetBlock(entry->buffer));
     __builtin_prefetch(page);
