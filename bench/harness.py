@@ -90,7 +90,10 @@ def first_line(command):
 
 def processor():
     with open("/proc/cpuinfo") as f:
-        return next((line.split(":", 1)[1].strip() for line in f if line.startswith("model name")), platform.machine())
+        lines = dict(line.split(":", 1) for line in f if ":" in line)
+    lines = {k.strip(): v.strip() for k, v in lines.items()}
+    levels = [x for x in ("avx2", "avx512f", "avx512_vnni", "asimd") if x in lines.get("flags", "").split()]
+    return " ".join([lines.get("model name", platform.machine()), *levels])
 
 
 def environment(s, args):
@@ -108,8 +111,8 @@ def environment(s, args):
     for peer, package in packages.items():
         if peer in args.peers:
             out[peer] = first_line(["dpkg-query", "-W", "-f", "${Version}", package]) or "not from a package"
-    if "vecann" in args.peers:
-        out["vecann"] = (s.sql("vecann", "SELECT extversion FROM pg_extension WHERE extname = 'vecann'") + ", kernels " +
+    if "vecann" in args.peers:  # simd_level is the setting: auto takes the best that both know
+        out["vecann"] = (s.sql("vecann", "SELECT extversion FROM pg_extension WHERE extname = 'vecann'") + ", simd_level " +
                          s.sql("vecann", "LOAD 'vecann';\nSHOW vecann.simd_level"))
     out["server_settings"] = {n: s.sql("postgres", f"SELECT current_setting('{n}', true)") for n in SHOWN}
     return out

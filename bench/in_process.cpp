@@ -25,8 +25,7 @@ namespace {
 
 constexpr int kNearest = 10;
 
-double Now()
-{
+double Now() {
     return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
@@ -44,8 +43,7 @@ struct Data {
 };
 
 template <typename T>
-std::vector<T> ReadFile(const char* path)
-{
+std::vector<T> ReadFile(const char* path) {
     std::ifstream in(path, std::ios::binary | std::ios::ate);
     if (!in) {
         fprintf(stderr, "cannot read %s\n", path);
@@ -57,17 +55,18 @@ std::vector<T> ReadFile(const char* path)
     return out;
 }
 
-void Normalise(std::vector<float>& vectors, size_t dim)
-{
+void Normalise(std::vector<float>& vectors, size_t dim) {
     for (size_t start = 0; start < vectors.size(); start += dim) {
         double sum = 0;
-        for (size_t i = 0; i < dim; i++) sum += double{vectors[start + i]} * vectors[start + i];
-        for (size_t i = 0; i < dim; i++) vectors[start + i] = static_cast<float>(vectors[start + i] / std::sqrt(sum));
+        for (size_t i = 0; i < dim; i++)
+            sum += double{vectors[start + i]} * vectors[start + i];
+        for (size_t i = 0; i < dim; i++)
+            vectors[start + i] = static_cast<float>(vectors[start + i] / std::sqrt(sum));
     }
 }
 
 class Graph {
-public:
+  public:
     virtual ~Graph() = default;
     virtual void Build(const Data& data) = 0;
     // the ids of the nearest to one query; fewer than kNearest when the library finds no more
@@ -76,36 +75,37 @@ public:
 };
 
 class HnswlibGraph : public Graph {
-public:
-    void Build(const Data& data) override
-    {
+  public:
+    void Build(const Data& data) override {
         space_ = std::make_unique<hnswlib::L2Space>(data.dim);
         graph_ = std::make_unique<hnswlib::HierarchicalNSW<float>>(space_.get(), data.BaseRows(), data.m,
                                                                    data.ef_construction);
         graph_->addPoint(data.base.data(), 0);
 #pragma omp parallel for schedule(dynamic, 64) num_threads(data.threads)
-        for (size_t i = 1; i < data.BaseRows(); i++) graph_->addPoint(&data.base[i * data.dim], i);
+        for (size_t i = 1; i < data.BaseRows(); i++)
+            graph_->addPoint(&data.base[i * data.dim], i);
     }
 
-    void Search(const float* query, int ef, std::vector<int64_t>& ids) override
-    {
+    void Search(const float* query, int ef, std::vector<int64_t>& ids) override {
         graph_->setEf(static_cast<size_t>(ef));
         auto found = graph_->searchKnn(query, kNearest);
         ids.clear();
-        for (; !found.empty(); found.pop()) ids.push_back(static_cast<int64_t>(found.top().second));
+        for (; !found.empty(); found.pop())
+            ids.push_back(static_cast<int64_t>(found.top().second));
     }
 
-    size_t Bytes() const override { return graph_->indexFileSize(); }
+    size_t Bytes() const override {
+        return graph_->indexFileSize();
+    }
 
-private:
+  private:
     std::unique_ptr<hnswlib::L2Space> space_;
     std::unique_ptr<hnswlib::HierarchicalNSW<float>> graph_;
 };
 
 class FaissGraph : public Graph {
-public:
-    void Build(const Data& data) override
-    {
+  public:
+    void Build(const Data& data) override {
         graph_ = std::make_unique<faiss::IndexHNSWFlat>(static_cast<int>(data.dim), data.m);
         graph_->hnsw.efConstruction = data.ef_construction;
         graph_->add(static_cast<faiss::idx_t>(data.BaseRows()), data.base.data());
@@ -113,8 +113,7 @@ public:
                  graph_->hnsw.offsets.size() * sizeof(graph_->hnsw.offsets[0]);
     }
 
-    void Search(const float* query, int ef, std::vector<int64_t>& ids) override
-    {
+    void Search(const float* query, int ef, std::vector<int64_t>& ids) override {
         float distances[kNearest];
         faiss::idx_t labels[kNearest];
         graph_->hnsw.efSearch = ef;
@@ -124,21 +123,21 @@ public:
 
     size_t Bytes() const override { return bytes_; }
 
-private:
+  private:
     std::unique_ptr<faiss::IndexHNSWFlat> graph_;
     size_t bytes_ = 0;
 };
 
-double SquaredDistance(const float* a, const float* b, size_t dim)
-{
+double SquaredDistance(const float* a, const float* b, size_t dim) {
     double sum = 0;
-    for (size_t i = 0; i < dim; i++) sum += (double{a[i]} - b[i]) * (double{a[i]} - b[i]);
+    for (size_t i = 0; i < dim; i++)
+        sum += (double{a[i]} - b[i]) * (double{a[i]} - b[i]);
     return sum;
 }
 
-// A vector that was normalised in float32 lies off its place by a rounding error: under cosine the limit gets that much.
-double RecallAt(Graph& graph, const Data& data, int ef, double slack)
-{
+// A vector that was normalised in float32 lies off its place by a rounding error: under cosine the limit gets that
+// much.
+double RecallAt(Graph& graph, const Data& data, int ef, double slack) {
     size_t hits = 0;
     std::vector<int64_t> ids;
     for (size_t q = 0; q < data.QueryRows(); q++) {
@@ -152,19 +151,18 @@ double RecallAt(Graph& graph, const Data& data, int ef, double slack)
     return static_cast<double>(hits) / static_cast<double>(kNearest * data.QueryRows());
 }
 
-double SpeedAt(Graph& graph, const Data& data, int ef, double seconds)
-{
+double SpeedAt(Graph& graph, const Data& data, int ef, double seconds) {
     std::vector<int64_t> ids;
     size_t count = 0;
     double started = Now();
     double now = started;
-    for (; now - started < seconds; now = Now(), count++) graph.Search(data.Query(count % data.QueryRows()), ef, ids);
+    for (; now - started < seconds; now = Now(), count++)
+        graph.Search(data.Query(count % data.QueryRows()), ef, ids);
     return static_cast<double>(count) / (now - started);
 }
 
 // Ends with the input.
-void Answer(Graph& graph, const Data& data, double slack)
-{
+void Answer(Graph& graph, const Data& data, double slack) {
     std::string line;
     while (std::getline(std::cin, line)) {
         std::istringstream words(line);
@@ -182,10 +180,9 @@ void Answer(Graph& graph, const Data& data, double slack)
     }
 }
 
-} // namespace
+}  // namespace
 
-int main(int argc, char** argv)
-{
+int main(int argc, char** argv) {
     if (argc < 8) {
         fprintf(stderr, "usage: in_process hnswlib|faiss BASE QUERIES LIMITS DIM METRIC THREADS [M EF_CONSTRUCTION]\n");
         return 1;
@@ -214,7 +211,8 @@ int main(int argc, char** argv)
     omp_set_num_threads(data.threads);
     double started = Now();
     graph->Build(data);
-    printf("{\"build_seconds\": %.3f, \"bytes\": %zu, \"threads\": %d}\n", Now() - started, graph->Bytes(), data.threads);
+    printf("{\"build_seconds\": %.3f, \"bytes\": %zu, \"threads\": %d}\n", Now() - started, graph->Bytes(),
+           data.threads);
     fflush(stdout);
     omp_set_num_threads(1);
     Answer(*graph, data, cosine ? 1e-7 : 0.0);

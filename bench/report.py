@@ -41,11 +41,13 @@ def curve(dataset, peer, what, clients="1"):
 
 
 def ratio(dataset, a, b, what, level):
-    """(value of a) / (value of b) at a recall, with a sign when one of them is only a bound; None when unknown."""
+    """(value of a) / (value of b) at a recall, with a sign when one of them is only a bound; None when unknown.
+    A peer whose sweep begins above the recall would be faster there and touch fewer pages."""
     x, y = (at_recall(curve(dataset, peer, what), level) for peer in (a, b))
     if x is None or y is None:
         return None
-    return x[0] / y[0], "~" if x[1] and y[1] else ">=" if x[1] else "<=" if y[1] else ""
+    return x[0] / y[0], "~" if x[1] and y[1] else "" if not x[1] and not y[1] else (
+        ">=" if x[1] == (what == "tps") else "<=")
 
 
 # ---- tables ------------------------------------------------------------------
@@ -88,7 +90,7 @@ def sweep_table(name, dataset, markdown):
     header = ["", "recall", "QPS 1"] + [f"QPS {c}" for c in clients_of(dataset) if c != "1"]
     for row in rows:
         row[1] = None if row[1] is None else f"{row[1]:.4f}"
-    return table(f"{name}: sweep", header + ["p50 ms", "p99 ms", "index pages", "heap pages", "own count"], rows, markdown)
+    return table(f"{name}: sweep", header + ["p50 ms", "p99 ms", "index pages", "heap pages", "pages, own count"], rows, markdown)
 
 
 def clients_of(dataset):
@@ -108,7 +110,7 @@ def equal_recall_table(name, dataset, markdown):
             found = ratio(dataset, "vecann", other, "tps", level)
             row.append(None if found is None else found[1] + number(found[0]))
         found = ratio(dataset, "vecann", "pgvector", "index_pages", level)
-        rows.append(row + [None if found is None else number(found[0], 3)])
+        rows.append(row + [None if found is None else found[1] + number(found[0])])
     header = ["QPS, one client"] + peers + [f"vecann/{p}" for p in peers[1:]] + ["pages, vecann/pgvector"]
     return table(f"{name}: at equal recall", header, rows, markdown) if peers and peers[0] == "vecann" else []
 
@@ -142,15 +144,16 @@ def scaled(value, unit):
 # ---- targets -------------------------------------------------------------------
 
 def target_rows(dataset):
-    """[what, value, lands, goal, more is better] of what this data set says something about."""
+    """[what, value, lands, goal, more is better, sign of a bound] of what this data set says something about."""
     data = dataset["data"]
     qps = {level: ratio(dataset, "vecann", "pgvector", "tps", level) for level in LEVELS}
     other = {level: ratio(dataset, "vecann", "hnswlib", "tps", level) for level in LEVELS}
     rows = []
 
     def add(what, value, lands, goal, more=True):
+        value, sign = value if isinstance(value, tuple) else (value, "")
         if value is not None:
-            rows.append([what, value, lands, goal, more])
+            rows.append([what, value, lands, goal, more, sign])
     if data["rows"] >= 500000:
         levels, lands, goal = [0.98], 8, 15
     elif data["dim"] >= 256:
@@ -158,8 +161,8 @@ def target_rows(dataset):
     else:
         levels, lands, goal = [0.95, 0.98, 0.99], 3, 5
     for level in levels:
-        add(f"QPS / pgvector's at recall {level:.2f}", first(qps[level]), lands, goal)
-        add(f"QPS / in-process hnswlib's at recall {level:.2f}", first(other[level]), None, 1)
+        add(f"QPS / pgvector's at recall {level:.2f}", qps[level], lands, goal)
+        add(f"QPS / in-process hnswlib's at recall {level:.2f}", other[level], None, 1)
     add_latency(dataset, add)
     ours, theirs = (dataset["peers"].get(p, {}) for p in ("vecann", "pgvector"))
     add("build time / pgvector's", quotient(ours, theirs, "build", "seconds"), 1 / 5, 1 / 12, False)
@@ -167,7 +170,7 @@ def target_rows(dataset):
     add("index size / pgvector's", size, *((1.0, 0.8) if data["dim"] >= 384 else (2.0, 1.5)), False)
     for level in (0.95, 0.98):
         add(f"index pages a search / pgvector's at recall {level:.2f}",
-            first(ratio(dataset, "vecann", "pgvector", "index_pages", level)), 1 / 5, 1 / 10, False)
+            ratio(dataset, "vecann", "pgvector", "index_pages", level), 1 / 5, 1 / 10, False)
     for clients in ours.get("insert", {}).get("per_second", {}):
         if clients != "1":
             add(f"inserts a second / pgvector's, {clients} clients",
@@ -194,10 +197,6 @@ def add_latency(dataset, add):
         add("QPS of 16 clients / of 2", qps["16"]["tps"] / qps["2"]["tps"], 0.95, 0.95)
 
 
-def first(pair):
-    return None if pair is None else pair[0]
-
-
 def quotient(ours, theirs, *path):
     for key in path:
         ours, theirs = (x.get(key) if isinstance(x, dict) else None for x in (ours, theirs))
@@ -212,10 +211,10 @@ def verdict(value, lands, goal, more):
 
 def target_table(name, dataset, markdown):
     rows = []
-    for what, value, lands, goal, more in target_rows(dataset):
+    for what, value, lands, goal, more, bound in target_rows(dataset):
         sign = ">=" if more else "<="
-        rows.append([what, value, "-" if lands is None else f"{sign} {number(lands)}", f"{sign} {number(goal)}",
-                     verdict(value, lands, goal, more)])
+        rows.append([what, bound + number(value), "-" if lands is None else f"{sign} {number(lands)}",
+                     f"{sign} {number(goal)}", verdict(value, lands, goal, more)])
     return table(f"{name}: targets", ["", "measured", "lands", "goal", "verdict"], rows, markdown)
 
 
