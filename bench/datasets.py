@@ -28,8 +28,11 @@ import truth
 FORMAT = 1
 QUERIES = 1000
 EXTRA = 20000
-# Difficulty is set by the number of rows and these; see README.md for what hnswlib makes of them.
-MIXTURES = {128: dict(clusters=200, rank=20), 768: dict(clusters=200, rank=20), 32: dict(clusters=40, rank=12)}
+# What is not named here is drawn like gen-200000x128. Difficulty depends on the number of rows too: README.md has figures.
+MIXTURES = {"gen-20000x32": dict(clusters=40, rank=12, spread=1.0, noise=0.05),
+            "gen-200000x128": dict(clusters=500, rank=20, spread=0.7, noise=0.2),
+            "gen-100000x768": dict(clusters=500, rank=16, spread=0.7, noise=0.2),
+            "gen-1000000x128": dict(clusters=500, rank=16, spread=0.8, noise=0.2)}
 
 
 class Missing(Exception):
@@ -60,7 +63,7 @@ class Dataset:
 def generated(name, rows, seed):
     """(specification, writer) of gen-ROWSxDIM. A writer fills a folder and returns metric and dimensions."""
     dim = int(re.fullmatch(r"gen-(\d+)x(\d+)", name).group(2))
-    mixture = generate.Mixture(dim, seed=seed, **MIXTURES.get(dim, MIXTURES[128]))
+    mixture = generate.Mixture(dim, seed=seed, **MIXTURES.get(name, MIXTURES["gen-200000x128"]))
     spec = {"rows": rows, "mixture": dataclasses.asdict(mixture)}
 
     def write(folder):
@@ -211,7 +214,8 @@ def main():
     for name in args.name:
         try:
             d = get(name, args.cache, args.data, args.rows, args.seed)
-            print(f"{d.name}: {len(d.base)} x {d.dim}, {d.metric}, {len(d.queries)} queries, {len(d.extra)} extra, {d.folder}")
+            print(f"{d.name}: {len(d.base)} x {d.dim}, {d.metric}, {len(d.queries)} queries, {len(d.extra)} extra, "
+                  f"{d.folder}")
         except Missing as reason:
             print(f"SKIPPED {name}: {reason}", file=sys.stderr)
             status = 1

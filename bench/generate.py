@@ -19,12 +19,13 @@ STREAMS = {"base": 1, "queries": 2, "extra": 3}
 @dataclasses.dataclass(frozen=True)
 class Mixture:
     """What the vectors are drawn from. rank: dimensions of a cluster's patch; decay: its i-th standard deviation is
-    i^-decay; spread: scale of the centres against the patches; noise: standard deviation of what is added in all
-    dimensions, against the patch's norm."""
+    i^-decay; shared: how much the patches' directions have in common, from 0 to 1; spread: scale of the centres against
+    the patches; noise: standard deviation of what is added in all dimensions, against the patch's norm."""
     dim: int
     clusters: int = 200
     rank: int = 20
     decay: float = 0.3
+    shared: float = 0.0
     centre_rank: int = 24
     spread: float = 1.0
     noise: float = 0.05
@@ -45,8 +46,10 @@ class Generator:
         frame = numpy.linalg.qr(rng.standard_normal((m.dim, centre_rank)))[0]
         self.centres = latent @ frame.T
         self.patches = numpy.empty((m.clusters, rank, m.dim), numpy.float32)
+        common = rng.standard_normal((m.dim, rank)) * numpy.sqrt(m.shared)
         for c in range(m.clusters):
-            self.patches[c] = (numpy.linalg.qr(rng.standard_normal((m.dim, rank)))[0] * deviations).T
+            own = rng.standard_normal((m.dim, rank)) * numpy.sqrt(1 - m.shared)
+            self.patches[c] = (numpy.linalg.qr(common + own)[0] * deviations).T
         weights = rng.gamma(1.5, size=m.clusters) + 0.1
         self.cumulative = numpy.cumsum(weights / weights.sum())
         self.noise = m.noise * patch_norm / numpy.sqrt(m.dim)

@@ -90,7 +90,8 @@ def sweep_table(name, dataset, markdown):
     header = ["", "recall", "QPS 1"] + [f"QPS {c}" for c in clients_of(dataset) if c != "1"]
     for row in rows:
         row[1] = None if row[1] is None else f"{row[1]:.4f}"
-    return table(f"{name}: sweep", header + ["p50 ms", "p99 ms", "index pages", "heap pages", "pages, own count"], rows, markdown)
+    header += ["p50 ms", "p99 ms", "index pages", "heap pages", "pages, own count"]
+    return table(f"{name}: sweep", header, rows, markdown)
 
 
 def clients_of(dataset):
@@ -176,7 +177,8 @@ def target_rows(dataset):
             add(f"inserts a second / pgvector's, {clients} clients",
                 quotient(ours, theirs, "insert", "per_second", clients), 2, 5)
     add("WAL bytes an insert / pgvector's", quotient(ours, theirs, "insert", "wal_bytes"), 1, 0.5, False)
-    add("the same just after a checkpoint", quotient(ours, theirs, "insert", "wal_bytes_after_checkpoint"), 1, 0.5, False)
+    add("the same just after a checkpoint", quotient(ours, theirs, "insert", "wal_bytes_after_checkpoint"), 1, 0.5,
+        False)
     add("vacuum after deleting 10 % / pgvector's", quotient(ours, theirs, "vacuum", "seconds"), 1 / 3, 1 / 10, False)
     return rows
 
@@ -226,7 +228,8 @@ def rendered(results, markdown=False):
     lines += ["settings: " + ", ".join(f"{k}={v}" for k, v in environment.get("server_settings", {}).items())]
     if markdown:
         lines = ["- " + line for line in lines]
-    lines += [("**Skipped**: " if markdown else "SKIPPED ") + f"{k}: {v}" for k, v in results.get("skipped", {}).items()]
+    skipped = "**Skipped** " if markdown else "SKIPPED "
+    lines += [f"{skipped}{k}: {v}" for k, v in results.get("skipped", {}).items()]
     for name, dataset in results["datasets"].items():
         if markdown:
             lines += ["", f"## {name}"]

@@ -23,6 +23,7 @@ OPERATORS = {"l2": ("<->", "vector_l2_ops"), "cosine": ("<=>", "vector_cosine_op
 MOVED = 100_000_000
 ADDED = 1_000_000_000
 CHURN_SLICES = 10
+COUNTERS = ("nodes_expanded", "pages_touched", "codes_scored", "exact_distances")
 
 
 class DatasetRun:
@@ -134,7 +135,7 @@ class DatasetRun:
         for i in range(len(self.data.queries)):
             lines.append(f"\\echo ={i}\nEXECUTE nearest ({i});")
             if counters:
-                lines.append("SELECT nodes_expanded, pages_touched, codes_scored, exact_distances FROM vecann_last_scan();")
+                lines.append(f"SELECT {', '.join(COUNTERS)} FROM vecann_last_scan();")
         returned, scans = [], []
         for line in self.server.sql(db, "\n".join(lines), self.options(ef)).splitlines():
             if line.startswith("="):
@@ -143,8 +144,7 @@ class DatasetRun:
                 scans.append([float(x or 0) for x in line.split("|")])
             else:
                 returned[-1].append(int(line) % MOVED if int(line) < ADDED else -1)
-        names = ("nodes_expanded", "pages_touched", "codes_scored", "exact_distances")
-        return returned, dict(zip(names, numpy.mean(scans, axis=0).tolist())) if scans else None
+        return returned, dict(zip(COUNTERS, numpy.mean(scans, axis=0).tolist())) if scans else None
 
     def recall_of(self, db, ef):
         returned, scan = self.search(db, ef)
@@ -256,9 +256,10 @@ class DatasetRun:
             steps = self.peer(db)["churn"] = {}
             for n in range(CHURN_SLICES + 1):
                 if n > 0:
+                    chosen = f"id < {MOVED} AND id % {CHURN_SLICES} = {n - 1}"
                     self.server.sql(db, f"""
-                        CREATE TEMP TABLE moved AS SELECT * FROM items WHERE id < {MOVED} AND id % {CHURN_SLICES} = {n - 1};
-                        DELETE FROM items WHERE id < {MOVED} AND id % {CHURN_SLICES} = {n - 1};
+                        CREATE TEMP TABLE moved AS SELECT * FROM items WHERE {chosen};
+                        DELETE FROM items WHERE {chosen};
                         VACUUM (INDEX_CLEANUP ON) items;
                         INSERT INTO items SELECT id + {MOVED}, v FROM moved ORDER BY hashint4(id)""")
                 if n * 100 // CHURN_SLICES in (0, 10, 50, 100):
