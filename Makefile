@@ -76,7 +76,7 @@ uninstall-compute:
 # make check-unit       unit tests of zones K and X, no server; SAN=1 with sanitizers
 # make check-style      format, sizes, names, include edges
 # make format           formats the C++ code
-# make bench            benchmarks
+# make bench            benchmarks side by side with the peers, as root; BENCH="--quick": options of bench/side-by-side
 check-isolation:
 	$(pg_isolation_regress_installcheck) --load-extension=vecann --inputdir=$(srcdir)/test/isolation \
 		--outputdir=$(CURDIR)/output_iso $(ISOLATION_TESTS)
@@ -90,7 +90,7 @@ check-style:
 format:
 	bash scripts/format
 bench:
-	bash bench/run
+	bash bench/side-by-side $(BENCH)
 help:
 	@sed -n '/^# make /s/^# //p' $(firstword $(MAKEFILE_LIST))
 .PHONY: check-isolation check-tap check-unit check-style format bench help install-compute uninstall-compute

@@ -1,0 +1,178 @@
+#!/usr/bin/python3
+# Measures the peers side by side on the running server; bench/measure starts it.
+"""Runs the stages over the data sets and writes results.json, report.txt, report.md and the pictures.
+
+The server is the one PGHOST, PGPORT and PGUSER name; it gets the databases vecann and pgvector, which must not exist.
+Run it through bench/side-by-side, or bench/measure on a machine that has the peers.
+"""
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+
+import datasets
+import in_process
+import plots
+import report
+import server
+import stages
+
+PEERS = ["vecann", "pgvector", "hnswlib", "faiss"]
+STAGES = ["build", "recall", "qps", "insert", "vacuum", "churn"]
+DEFAULT_STAGES = STAGES[:4]
+DEFAULT_SETS = ["fashion-mnist", "tate", "gen-200000x128", "gen-100000x768", "gen-1000000x128"]
+QUICK = {"datasets": ["gen-20000x32"], "ef": [10, 40, 100], "seconds": 1, "rounds": 1, "clients": [1, os.cpu_count()],
+         "inserts": 200, "stage": STAGES}
+NORMAL = {"datasets": DEFAULT_SETS, "ef": [10, 20, 40, 60, 80, 120, 200, 400], "seconds": 5, "rounds": 3,
+          "clients": [1, os.cpu_count(), 16], "inserts": 2000, "stage": DEFAULT_STAGES}
+SHOWN = ["shared_buffers", "maintenance_work_mem", "max_parallel_maintenance_workers", "fsync", "full_page_writes",
+         "autovacuum", "jit", "max_wal_size", "huge_pages_status", "data_checksums"]
+
+
+def numbers(text):
+    return [int(x) for x in text.split(",")]
+
+
+def words(known):
+    def parse(text):
+        found = known if text == "all" else text.split(",")
+        wrong = [x for x in found if x not in known]
+        if wrong:
+            raise argparse.ArgumentTypeError(f"{wrong[0]} is not one of {', '.join(known)}")
+        return [x for x in known if x in found]
+    return parse
+
+
+def arguments():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("datasets", nargs="*", default=None, help=f"default: {' '.join(DEFAULT_SETS)}")
+    p.add_argument("--quick", action="store_true", help="a small set, short timings, all stages: tests the harness")
+    p.add_argument("--stage", type=words(STAGES), help=f"of {','.join(STAGES)}, or all; default: "
+                   f"{','.join(DEFAULT_STAGES)}. build always runs")
+    p.add_argument("--ef", type=numbers, help="values of hnsw.ef_search")
+    p.add_argument("--seconds", type=float, help="of one timing")
+    p.add_argument("--rounds", type=int, help="timings of each point; medians count")
+    p.add_argument("--build-rounds", type=int, default=1)
+    p.add_argument("--clients", type=numbers, help="default: 1, the number of cores, 16")
+    p.add_argument("--peers", type=words(PEERS), default=PEERS, help=f"of {','.join(PEERS)}")
+    p.add_argument("--threads", type=int, default=os.cpu_count(), help="of builds, and clients of inserts")
+    p.add_argument("--inserts", type=int, help="rows of one insert run")
+    p.add_argument("--synchronous-commit", default="off", help="of the inserts")
+    p.add_argument("--storage", choices=["plain", "external"], help="of the vector column; default: the type's own")
+    p.add_argument("--churn-ef", type=numbers, default=[40, 100])
+    p.add_argument("--rows", type=int, default=0, help="no more base rows than this, of every set")
+    p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--cache", default=datasets.default_cache(), help="folder of the data sets made")
+    p.add_argument("--data", default=datasets.default_data(), help="folder of the real data")
+    p.add_argument("--result", default="build/bench")
+    p.add_argument("--bindir", required=True, help="folder of psql and pgbench")
+    p.add_argument("--commit", default="", help="what is measured, for the report")
+    args = p.parse_args()
+    for name, value in (QUICK if args.quick else NORMAL).items():
+        if not getattr(args, name):
+            setattr(args, name, value)
+    args.seconds = max(1, int(args.seconds))  # pgbench counts whole seconds
+    args.clients = sorted(set(args.clients))
+    return args
+
+
+def first_line(command):
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return (done.stdout.splitlines() or [""])[0]
+
+
+def processor():
+    with open("/proc/cpuinfo") as f:
+        lines = dict(line.split(":", 1) for line in f if ":" in line)
+    lines = {k.strip(): v.strip() for k, v in lines.items()}
+    levels = [x for x in ("avx2", "avx512f", "avx512_vnni", "asimd") if x in lines.get("flags", "").split()]
+    return " ".join([lines.get("model name", platform.machine()), *levels])
+
+
+def environment(s, args):
+    """What a reader must know to read the numbers."""
+    packages = {"pgvector": "postgresql-17-pgvector", "hnswlib": "libhnswlib-dev", "faiss": "libfaiss-dev"}
+    out = {"date": time.strftime("%Y-%m-%d %H:%M:%S %z"), "commit": args.commit or "unknown",
+           "processor": f"{processor()}, {os.cpu_count()} cores",
+           "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB",
+           "load before": f"{os.getloadavg()[0]:.2f}",
+           "server": s.sql("postgres", "SHOW server_version"),
+           "timings": f"{args.rounds} rounds of {args.seconds} s, medians; pgbench -M prepared over a Unix socket, "
+                      f"enable_seqscan off; inserts with synchronous_commit {args.synchronous_commit}",
+           "in process": f"{' '.join(in_process.FLAGS)}; builds with {args.threads} threads, searches with one; "
+                         f"OPENBLAS_CORETYPE {os.environ.get('OPENBLAS_CORETYPE', 'unset')}"}
+    for peer, package in packages.items():
+        if peer in args.peers:
+            out[peer] = first_line(["dpkg-query", "-W", "-f", "${Version}", package]) or "not from a package"
+    if "vecann" in args.peers:  # simd_level is the setting: auto takes the best that both know
+        out["vecann"] = (s.sql("vecann", "SELECT extversion FROM pg_extension WHERE extname = 'vecann'") + ", simd_level " +
+                         s.sql("vecann", "LOAD 'vecann';\nSHOW vecann.simd_level"))
+    out["server_settings"] = {n: s.sql("postgres", f"SELECT current_setting('{n}', true)") for n in SHOWN}
+    return out
+
+
+def save(results, args):
+    """Writes everything anew; after each stage, so that a run that is cut off leaves what it has."""
+    path = os.path.join(args.result, "results.json")
+    with open(path + ".new", "w") as f:
+        json.dump(results, f, indent=1)
+    os.replace(path + ".new", path)
+    for name, markdown in (("report.txt", False), ("report.md", True)):
+        with open(os.path.join(args.result, name), "w") as f:
+            f.write(report.rendered(results, markdown))
+
+
+def measure(s, args, results):
+    for name in args.datasets:
+        try:
+            data = datasets.get(name, args.cache, args.data, args.rows, args.seed)
+        except datasets.Missing as reason:
+            results["skipped"][name] = str(reason)
+            stages.say(f"SKIPPED {name}: {reason}")
+            continue
+        stages.say(f"{data.name}: {len(data.base)} x {data.dim}, {data.metric}")
+        run = stages.DatasetRun(s, data, args, results["datasets"].setdefault(data.name, {}))
+        try:
+            run.load()
+            for stage in STAGES:
+                if stage in args.stage or stage == "build":
+                    run.out.setdefault("load", {})[stage] = os.getloadavg()[0]
+                    getattr(run, stage)()
+                    save(results, args)
+        finally:
+            run.close()
+
+
+def main():
+    os.environ.pop("OPENBLAS_CORETYPE", None)  # an inherited one may halve the speed of matrix products
+    args = arguments()
+    os.makedirs(args.result, exist_ok=True)
+    os.makedirs(args.cache, exist_ok=True)
+    s = server.Server(args.bindir)
+    for peer in args.peers:
+        if peer in stages.EXTENSIONS:
+            s.sql("postgres", f"CREATE DATABASE {peer}")
+            s.sql(peer, f"CREATE EXTENSION {stages.EXTENSIONS[peer]}; CREATE EXTENSION pg_prewarm")
+    if os.getloadavg()[0] > 0.5 * os.cpu_count():
+        stages.say("WARNING: this machine is busy with something else; ratios may hold, times will not")
+    results = {"environment": environment(s, args), "arguments": vars(args) | {}, "skipped": {}, "datasets": {}}
+    with tempfile.TemporaryDirectory() as folder:
+        args.program = in_process.compiled(folder) if set(args.peers) & set(stages.LIBRARIES) else None
+        measure(s, args, results)
+    save(results, args)
+    pictures = plots.draw(results, args.result)
+    print(report.rendered(results))
+    print("\n".join(["written: " + os.path.join(args.result, n) for n in ("results.json", "report.txt", "report.md")] +
+                    ["written: " + p for p in pictures]))
+    return 0 if results["datasets"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,42 @@
+"""Recall against QPS, one picture for each data set: recall_qps_NAME.png and .svg."""
+import os
+
+import report
+
+COLOURS = {"vecann": "#c1272d", "pgvector": "#0071bc", "hnswlib": "#4d4d4d", "faiss": "#8a8a8a"}
+LABELS = {"hnswlib": "hnswlib, in process", "faiss": "FAISS HNSW, in process"}
+
+
+def draw(results, folder):
+    """Draws every data set that has QPS; the paths. Without matplotlib it says so and draws nothing."""
+    try:
+        import matplotlib
+    except ImportError:
+        print("no pictures: python3-matplotlib is not installed")
+        return []
+    matplotlib.use("Agg")
+    matplotlib.rcParams["svg.hashsalt"] = "vecann"
+    from matplotlib import pyplot
+    out = []
+    for name, dataset in results["datasets"].items():
+        curves = {p: report.curve(dataset, p, "tps") for p in dataset["peers"]}
+        if not any(curves.values()):
+            continue
+        figure, axes = pyplot.subplots(figsize=(6.4, 4.4), constrained_layout=True)
+        for peer, points in curves.items():
+            if points:
+                axes.plot([r for r, _ in points], [q for _, q in points], marker="o", markersize=4, label=LABELS.get(peer, peer),
+                          color=COLOURS.get(peer), linestyle="--" if peer in LABELS else "-")
+        axes.set_yscale("log")
+        axes.set_xlim(left=max(0.7, min(r for points in curves.values() for r, _ in points) - 0.01), right=1.002)
+        axes.set_xlabel("recall@10")
+        axes.set_ylabel("queries a second, one client")
+        axes.set_title(f"{name}: {dataset['data']['rows']:,} x {dataset['data']['dim']}, {dataset['data']['metric']}")
+        axes.grid(True, which="both", alpha=0.3)
+        axes.legend()
+        for kind in ("png", "svg"):
+            path = os.path.join(folder, f"recall_qps_{name}.{kind}")
+            figure.savefig(path, dpi=150, metadata={"Date": None} if kind == "svg" else {"Software": None})
+            out.append(path)
+        pyplot.close(figure)
+    return out

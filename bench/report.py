@@ -1,0 +1,245 @@
+#!/usr/bin/python3
+# Prints the tables of a results.json: the sweeps, the ratios at equal recall, the targets.
+"""The report of one run: text for the terminal, Markdown for documents.
+
+usage: report.py RESULTS.json [--markdown]
+
+QPS and pages are compared at equal recall: the sweep's points, with recall taken as its running maximum, are joined by
+lines in (recall, log value). Below the first point nothing is known; its value stands there with "<=" or ">=" (a sweep
+that begins at a higher recall was not asked to be faster); above the last point there is no value.
+"""
+import json
+import math
+import sys
+
+LEVELS = (0.90, 0.95, 0.98, 0.99)
+
+
+def at_recall(points, level):
+    """(value, clamped) at a recall, of (recall, value) in the order of ef; None when the sweep does not reach it."""
+    best = 0.0
+    last = None
+    for recall, value in points:
+        best = max(best, recall)
+        if best >= level:
+            if last is None or best == last[0]:
+                return value, last is None and best > level
+            share = (level - last[0]) / (best - last[0])
+            return math.exp(math.log(last[1]) + share * (math.log(value) - math.log(last[1]))), False
+        last = (best, value)
+    return None
+
+
+def curve(dataset, peer, what, clients="1"):
+    """(recall, value) in the order of ef; what: tps, p50_ms, p99_ms (of some clients) or index_pages."""
+    out = []
+    for ef, point in sorted(dataset["peers"].get(peer, {}).get("sweep", {}).items(), key=lambda x: int(x[0])):
+        value = point.get(what) if what == "index_pages" else point.get("qps", {}).get(clients, {}).get(what)
+        if value and "recall" in point:
+            out.append((point["recall"], value))
+    return out
+
+
+def ratio(dataset, a, b, what, level):
+    """(value of a) / (value of b) at a recall, with a sign when one of them is only a bound; None when unknown.
+    A peer whose sweep begins above the recall would be faster there and touch fewer pages."""
+    x, y = (at_recall(curve(dataset, peer, what), level) for peer in (a, b))
+    if x is None or y is None:
+        return None
+    return x[0] / y[0], "~" if x[1] and y[1] else "" if not x[1] and not y[1] else (
+        ">=" if x[1] == (what == "tps") else "<=")
+
+
+# ---- tables ------------------------------------------------------------------
+
+def number(value, digits=2):
+    """Three significant digits or so; a dash for what is not known."""
+    if value is None:
+        return "-"
+    if isinstance(value, str):
+        return value
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.{digits}f}" if abs(value) >= 1 or value == 0 else f"{value:.3g}"
+
+
+def table(title, header, rows, markdown):
+    """Lines of a table; the first column is left-aligned."""
+    rows = [[number(c) for c in row] for row in rows]
+    if not rows:
+        return []
+    if markdown:
+        lines = ["| " + " | ".join(header) + " |", "|" + "|".join(["---"] + ["---:"] * (len(header) - 1)) + "|"]
+        return ["", f"### {title}", ""] + lines + ["| " + " | ".join(row) + " |" for row in rows]
+    width = [max(len(r[i]) for r in [header] + rows) for i in range(len(header))]
+    lines = ["  ".join([r[0].ljust(width[0])] + [c.rjust(w) for c, w in zip(r[1:], width[1:])]).rstrip()
+             for r in [header] + rows]
+    return ["", title] + ["  " + line for line in lines]
+
+
+def sweep_table(name, dataset, markdown):
+    rows = []
+    for peer, result in dataset["peers"].items():
+        for ef, point in result["sweep"].items():
+            qps = point.get("qps", {})
+            one = qps.get("1", {})
+            others = [qps.get(c, {}).get("tps") for c in clients_of(dataset) if c != "1"]
+            rows.append([f"{peer} ef {ef}", point.get("recall"), one.get("tps"), *others, one.get("p50_ms"),
+                         one.get("p99_ms"), point.get("index_pages"), point.get("heap_pages"),
+                         point.get("scan", {}).get("pages_touched")])
+    header = ["", "recall", "QPS 1"] + [f"QPS {c}" for c in clients_of(dataset) if c != "1"]
+    for row in rows:
+        row[1] = None if row[1] is None else f"{row[1]:.4f}"
+    header += ["p50 ms", "p99 ms", "index pages", "heap pages", "pages, own count"]
+    return table(f"{name}: sweep", header, rows, markdown)
+
+
+def clients_of(dataset):
+    found = {c for r in dataset["peers"].values() for p in r["sweep"].values() for c in p.get("qps", {})}
+    return sorted(found, key=int)
+
+
+def equal_recall_table(name, dataset, markdown):
+    rows = []
+    peers = list(dataset["peers"])
+    for level in LEVELS:
+        row = [f"recall {level:.2f}"]
+        for peer in peers:
+            found = at_recall(curve(dataset, peer, "tps"), level)
+            row.append(None if found is None else (">=" if found[1] else "") + number(found[0]))
+        for other in peers[1:]:
+            found = ratio(dataset, "vecann", other, "tps", level)
+            row.append(None if found is None else found[1] + number(found[0]))
+        found = ratio(dataset, "vecann", "pgvector", "index_pages", level)
+        rows.append(row + [None if found is None else found[1] + number(found[0])])
+    header = ["QPS, one client"] + peers + [f"vecann/{p}" for p in peers[1:]] + ["pages, vecann/pgvector"]
+    return table(f"{name}: at equal recall", header, rows, markdown) if peers and peers[0] == "vecann" else []
+
+
+def index_table(name, dataset, markdown):
+    rows = []
+    vectors = dataset["data"]["rows"]
+    for peer, r in dataset["peers"].items():
+        build, insert = r.get("build", {}), r.get("insert", {})
+        rates = insert.get("per_second", {})
+        rows.append([peer, build.get("seconds"), scaled(build.get("peak_bytes"), 1e6), scaled(r.get("index_bytes"), 1e6),
+                     scaled(r.get("index_bytes"), vectors), rates.get("1"), rates.get(max(rates, key=int, default="1")),
+                     insert.get("wal_bytes"), insert.get("wal_bytes_after_checkpoint"),
+                     r.get("vacuum", {}).get("seconds")])
+    return table(f"{name}: index", ["", "build s", "peak MB", "size MB", "bytes/vector", "inserts/s 1", "inserts/s n",
+                                    "WAL/insert", "after checkpoint", "vacuum s"], rows, markdown)
+
+
+def churn_table(name, dataset, markdown):
+    rows = [[f"{peer}, {percent} %"] + [f"{x:.4f}" for x in step["recall"].values()] + [step["index_bytes"] / 1e6]
+            for peer, r in dataset["peers"].items() for percent, step in r.get("churn", {}).items()]
+    header = [f"recall at ef {ef}" for r in dataset["peers"].values() for ef in r.get("churn", {}).get("0", {}).get(
+        "recall", {})][:len(rows[0]) - 2 if rows else 0]
+    return table(f"{name}: after churn", ["rows replaced"] + header + ["size MB"], rows, markdown)
+
+
+def scaled(value, unit):
+    return None if value is None else value / unit
+
+
+# ---- targets -------------------------------------------------------------------
+
+def target_rows(dataset):
+    """[what, value, lands, goal, more is better, sign of a bound] of what this data set says something about."""
+    data = dataset["data"]
+    qps = {level: ratio(dataset, "vecann", "pgvector", "tps", level) for level in LEVELS}
+    other = {level: ratio(dataset, "vecann", "hnswlib", "tps", level) for level in LEVELS}
+    rows = []
+
+    def add(what, value, lands, goal, more=True):
+        value, sign = value if isinstance(value, tuple) else (value, "")
+        if value is not None:
+            rows.append([what, value, lands, goal, more, sign])
+    if data["rows"] >= 500000:
+        levels, lands, goal = [0.98], 8, 15
+    elif data["dim"] >= 256:
+        levels, lands, goal = [0.95, 0.98, 0.99], 5, 9
+    else:
+        levels, lands, goal = [0.95, 0.98, 0.99], 3, 5
+    for level in levels:
+        add(f"QPS / pgvector's at recall {level:.2f}", qps[level], lands, goal)
+        add(f"QPS / in-process hnswlib's at recall {level:.2f}", other[level], None, 1)
+    add_latency(dataset, add)
+    ours, theirs = (dataset["peers"].get(p, {}) for p in ("vecann", "pgvector"))
+    add("build time / pgvector's", quotient(ours, theirs, "build", "seconds"), 1 / 5, 1 / 12, False)
+    size = quotient(ours, theirs, "index_bytes")
+    add("index size / pgvector's", size, *((1.0, 0.8) if data["dim"] >= 384 else (2.0, 1.5)), False)
+    for level in (0.95, 0.98):
+        add(f"index pages a search / pgvector's at recall {level:.2f}",
+            ratio(dataset, "vecann", "pgvector", "index_pages", level), 1 / 5, 1 / 10, False)
+    for clients in ours.get("insert", {}).get("per_second", {}):
+        if clients != "1":
+            add(f"inserts a second / pgvector's, {clients} clients",
+                quotient(ours, theirs, "insert", "per_second", clients), 2, 5)
+    add("WAL bytes an insert / pgvector's", quotient(ours, theirs, "insert", "wal_bytes"), 1, 0.5, False)
+    add("the same just after a checkpoint", quotient(ours, theirs, "insert", "wal_bytes_after_checkpoint"), 1, 0.5,
+        False)
+    add("vacuum after deleting 10 % / pgvector's", quotient(ours, theirs, "vacuum", "seconds"), 1 / 3, 1 / 10, False)
+    return rows
+
+
+def add_latency(dataset, add):
+    """p99 / p50 and the gain by clients, at the smallest ef that reaches .95 (or the largest of the sweep)."""
+    sweep = dataset["peers"].get("vecann", {}).get("sweep", {})
+    points = [p for _, p in sorted(sweep.items(), key=lambda x: int(x[0])) if "recall" in p and p.get("qps")]
+    if not points:
+        return
+    point = next((p for p in points if p["recall"] >= 0.95), points[-1])
+    qps = point["qps"]
+    if "1" in qps:
+        add("p99 / p50 of one client", qps["1"]["p99_ms"] / qps["1"]["p50_ms"], 2.5, 1.5, False)
+    if "1" in qps and "2" in qps:
+        add("QPS of 2 clients / of one", qps["2"]["tps"] / qps["1"]["tps"], 1.8, 1.8)
+    if "2" in qps and "16" in qps:
+        add("QPS of 16 clients / of 2", qps["16"]["tps"] / qps["2"]["tps"], 0.95, 0.95)
+
+
+def quotient(ours, theirs, *path):
+    for key in path:
+        ours, theirs = (x.get(key) if isinstance(x, dict) else None for x in (ours, theirs))
+    return ours / theirs if ours is not None and theirs else None
+
+
+def verdict(value, lands, goal, more):
+    def reached(bar):
+        return bar is not None and (value >= bar if more else value <= bar)
+    return "goal" if reached(goal) else "lands" if reached(lands) else "short"
+
+
+def target_table(name, dataset, markdown):
+    rows = []
+    for what, value, lands, goal, more, bound in target_rows(dataset):
+        sign = ">=" if more else "<="
+        rows.append([what, bound + number(value), "-" if lands is None else f"{sign} {number(lands)}",
+                     f"{sign} {number(goal)}", verdict(value, lands, goal, more)])
+    return table(f"{name}: targets", ["", "measured", "lands", "goal", "verdict"], rows, markdown)
+
+
+def rendered(results, markdown=False):
+    """The whole report as text."""
+    lines = []
+    environment = results["environment"]
+    lines += [f"{k}: {v}" for k, v in environment.items() if not isinstance(v, dict)]
+    lines += ["settings: " + ", ".join(f"{k}={v}" for k, v in environment.get("server_settings", {}).items())]
+    if markdown:
+        lines = ["- " + line for line in lines]
+    skipped = "**Skipped** " if markdown else "SKIPPED "
+    lines += [f"{skipped}{k}: {v}" for k, v in results.get("skipped", {}).items()]
+    for name, dataset in results["datasets"].items():
+        if markdown:
+            lines += ["", f"## {name}"]
+        for warning in dataset.get("warnings", []):
+            lines += ["", f"WARNING: {warning}"]
+        for part in (sweep_table, equal_recall_table, index_table, churn_table, target_table):
+            lines += part(name, dataset, markdown)
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    with open(sys.argv[1]) as results_file:
+        print(rendered(json.load(results_file), "--markdown" in sys.argv[2:]), end="")

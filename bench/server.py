@@ -1,0 +1,195 @@
+"""The PostgreSQL server under measurement, through its own clients: psql, pgbench, and /proc for memory.
+
+The server is named by PGHOST, PGPORT and PGUSER, its programs by the folder `bindir`. Nothing here measures two things
+at a time: each call returns when its work is done.
+"""
+import contextlib
+import glob
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+
+import numpy
+
+import npy_to_copy
+
+
+class SqlError(Exception):
+    """What psql or pgbench printed when it failed."""
+
+
+class Server:
+    def __init__(self, bindir):
+        self.bindir = bindir
+
+    def program(self, name):
+        return os.path.join(self.bindir, name)
+
+    def psql(self, database):
+        return [self.program("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", database]
+
+    def sql(self, database, text, options=None):
+        """Runs statements in one session; what they print. options: settings, as a dict."""
+        done = subprocess.run(self.psql(database), input=text, text=True, capture_output=True, env=environment(options))
+        if done.returncode:
+            raise SqlError(f"{database}: {done.stderr.strip()}\nin: {text[:500]}")
+        return done.stdout.strip()
+
+    def number(self, database, text):
+        return float(self.sql(database, text))
+
+    def integer(self, database, text):
+        return int(self.sql(database, text))
+
+    def load(self, database, table, vectors):
+        """Binary COPY into (id, v); ids count from 0."""
+        with subprocess.Popen(self.psql(database) + ["-c", f"COPY {table} (id, v) FROM STDIN (FORMAT binary)"],
+                              stdin=subprocess.PIPE) as p:
+            npy_to_copy.write_copy(p.stdin, vectors)
+            p.stdin.close()
+            if p.wait():
+                raise SqlError(f"could not load {table} in {database}")
+
+    def timed(self, database, setup, statement):
+        """Runs setup, then one statement whose time and memory are taken: (seconds, memory dict, warnings)."""
+        with tempfile.TemporaryFile("w+") as messages, subprocess.Popen(
+                self.psql(database), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=messages, text=True) as p:
+            p.stdin.write(f"{setup}\nSELECT pg_backend_pid();\n")
+            p.stdin.flush()
+            pid = p.stdout.readline().strip()
+            if pid:
+                with MemoryProbe(int(pid)) as probe:
+                    started = time.monotonic()
+                    p.stdin.write(f"{statement};\n\\echo done\n")
+                    p.stdin.flush()
+                    answer = p.stdout.readline().strip()
+                    seconds = time.monotonic() - started
+            p.stdin.close()
+            p.wait()
+            messages.seek(0)
+            text = messages.read().strip()
+            if not pid or answer != "done":
+                raise SqlError(f"{database}: {text}\nin: {statement}")
+        return seconds, probe.result(), text.splitlines()
+
+    def wal_position(self):
+        return self.integer("postgres", "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")
+
+    def pgbench(self, database, script, clients, length, options=None, seed=1):
+        """One run with prepared statements. length: ("-T", seconds) or ("-t", transactions a client).
+        Returns tps and the latencies' median and 99th percentile in milliseconds."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "script.sql")
+            with open(path, "w") as f:
+                f.write(script)
+            command = [self.program("pgbench"), "-n", "-M", "prepared", "-c", str(clients), "-j",
+                       str(min(clients, os.cpu_count())), length[0], str(length[1]), "-f", path, "-l", "--log-prefix",
+                       os.path.join(folder, "log"), "--random-seed", str(seed), database]
+            done = subprocess.run(command, text=True, capture_output=True, env=environment(options))
+            tps = re.search(r"^tps = ([0-9.]+)", done.stdout, re.M)
+            if done.returncode or not tps:
+                raise SqlError(f"pgbench on {database}: {done.stderr.strip()}")
+            times = numpy.concatenate([latencies(p) for p in glob.glob(os.path.join(folder, "log.*"))])
+        p50, p99 = numpy.percentile(times, [50, 99]) / 1000
+        return {"tps": float(tps.group(1)), "p50_ms": float(p50), "p99_ms": float(p99), "count": len(times)}
+
+    @contextlib.contextmanager
+    def setting(self, name, value):
+        """A setting of the whole server, for the time of a block."""
+        self.sql("postgres", f"ALTER SYSTEM SET {name} = {value};\nSELECT pg_reload_conf()")
+        try:
+            self.await_setting(name, value)
+            yield
+        finally:
+            self.sql("postgres", f"ALTER SYSTEM RESET {name};\nSELECT pg_reload_conf()")
+            time.sleep(0.5)
+
+    def await_setting(self, name, value):
+        for _ in range(100):
+            if self.sql("postgres", f"SHOW {name}") == value:
+                return
+            time.sleep(0.05)
+        raise SqlError(f"{name} did not become {value}")
+
+
+def environment(options):
+    """The environment of a client: its settings go in PGOPTIONS."""
+    return os.environ | {"PGOPTIONS": " ".join(f"-c {k}={v}" for k, v in (options or {}).items())}
+
+
+def latencies(path):
+    """The third column of pgbench's log: microseconds."""
+    with open(path) as f:
+        return numpy.array([float(line.split(" ", 3)[2]) for line in f])
+
+
+class MemoryProbe:
+    """Watches a backend and its parallel workers while a block runs, ten times a second and at the end.
+
+    peak_bytes: the largest sum, over the processes, of memory that is theirs alone (RssAnon), plus what dynamic shared
+    memory grew by; shared buffers, which all backends use, are not in it. hwm_bytes: VmHWM of the leader, as the kernel
+    counts it, with the shared buffers it touched.
+    """
+
+    def __init__(self, pid):
+        self.pid = pid
+        self.peak = self.hwm = self.workers = 0
+        self.shared_before = shared_memory()
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        self.thread.join()
+        self._sample()
+
+    def _watch(self):
+        while not self.stop.wait(0.1):
+            self._sample()
+
+    def _sample(self):
+        leader = process_memory(self.pid)
+        workers = [process_memory(p) for p in parallel_workers(self.pid)]
+        self.workers = max(self.workers, len(workers))
+        self.hwm = max(self.hwm, leader["VmHWM"])
+        total = leader["RssAnon"] + sum(w["RssAnon"] for w in workers) + shared_memory() - self.shared_before
+        self.peak = max(self.peak, total)
+
+    def result(self):
+        return {"peak_bytes": self.peak, "hwm_bytes": self.hwm, "workers": self.workers}
+
+
+def shared_memory():
+    """Bytes in use in /dev/shm, where the server keeps dynamic shared memory."""
+    return shutil.disk_usage("/dev/shm").used
+
+
+def process_memory(pid):
+    """VmHWM and RssAnon of a process in bytes; zeros when it is gone."""
+    found = {"VmHWM": 0, "RssAnon": 0}
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/status") as f:
+        for line in f:
+            name, _, rest = line.partition(":")
+            if name in found:
+                found[name] = int(rest.split()[0]) * 1024
+    return found
+
+
+def parallel_workers(pid):
+    """Process ids of the parallel workers of a backend, by their titles."""
+    title = f"parallel worker for PID {pid}".encode()
+    out = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with contextlib.suppress(OSError), open(f"/proc/{entry}/cmdline", "rb") as f:
+                if title in f.read():
+                    out.append(int(entry))
+    return out

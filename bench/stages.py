@@ -1,0 +1,294 @@
+"""The stages of one data set: build, recall, qps, insert, vacuum, churn. Each fills its part of the results.
+
+A peer of the server is a database of the same name; all have the same tables:
+  items (id, v)      the base, with the index items_v;   plain: the same without index, for what a bare insert costs
+  queries (id, v)    with a primary key;                 extra (id, v): rows to insert, with a primary key
+Measurements of the peers alternate, so that what disturbs the machine disturbs all of them; only one runs at a time.
+"""
+import contextlib
+import os
+import re
+import statistics
+import time
+
+import numpy
+
+import in_process
+import truth
+
+EXTENSIONS = {"vecann": "vecann", "pgvector": "vector"}
+LIBRARIES = ("hnswlib", "faiss")
+OPERATORS = {"l2": ("<->", "vector_l2_ops"), "cosine": ("<=>", "vector_cosine_ops")}
+# Rows that a stage adds: their ids modulo this are the base rows of equal vectors (churn), or extra rows (insert).
+MOVED = 100_000_000
+ADDED = 1_000_000_000
+CHURN_SLICES = 10
+COUNTERS = ("nodes_expanded", "pages_touched", "codes_scored", "exact_distances")
+
+
+class DatasetRun:
+    """All stages of one data set. settings: see harness.py; out: this data set's part of the results."""
+
+    def __init__(self, server, data, settings, out):
+        self.server, self.data, self.settings, self.out = server, data, settings, out
+        self.operator, self.opclass = OPERATORS[data.metric]
+        self.databases = [p for p in settings.peers if p in EXTENSIONS]
+        self.libraries = {}
+        out["data"] = {"rows": len(data.base), "dim": data.dim, "metric": data.metric, "queries": len(data.queries),
+                       "extra": len(data.extra), "spec": data.meta["spec"]}
+        out["peers"] = {p: {"sweep": {str(ef): {} for ef in settings.ef}} for p in settings.peers}
+
+    def peer(self, name):
+        return self.out["peers"][name]
+
+    def query(self, parameter):
+        return (f"SELECT id FROM items ORDER BY v {self.operator} (SELECT v FROM queries WHERE id = {parameter}) "
+                f"LIMIT 10")
+
+    def options(self, ef):
+        return {"hnsw.ef_search": ef, "enable_seqscan": "off"}
+
+    # ---- load and build --------------------------------------------------------
+
+    def load(self):
+        """Makes and fills the tables of every database."""
+        storage = f"ALTER TABLE items ALTER v SET STORAGE {self.settings.storage};" if self.settings.storage else ""
+        for db in self.databases:
+            say(f"{db}: loading {len(self.data.base)} x {self.data.dim}")
+            self.server.sql(db, f"""
+                DROP TABLE IF EXISTS items, queries, extra, plain;
+                DROP SEQUENCE IF EXISTS taken_items, taken_plain;
+                CREATE TABLE items (id int, v vector({self.data.dim}))
+                    WITH (parallel_workers = {max(0, self.settings.threads - 1)});
+                {storage}
+                CREATE TABLE plain (LIKE items INCLUDING STORAGE);
+                CREATE TABLE queries (id int PRIMARY KEY, v vector({self.data.dim}));
+                CREATE TABLE extra (id int PRIMARY KEY, v vector({self.data.dim}));
+                CREATE SEQUENCE taken_items MINVALUE 0; CREATE SEQUENCE taken_plain MINVALUE 0""")
+            for table, vectors in (("queries", self.data.queries), ("extra", self.data.extra)):
+                self.server.load(db, table, vectors)
+            self.load_items(db)
+            self.server.sql(db, "VACUUM ANALYZE queries; VACUUM ANALYZE extra")
+
+    def load_items(self, db):
+        self.server.sql(db, "DROP INDEX IF EXISTS items_v; TRUNCATE items")
+        self.server.load(db, "items", self.data.base)
+        self.server.sql(db, "VACUUM (FREEZE, ANALYZE) items")
+
+    def create_index(self, db):
+        """(seconds, memory, warnings) of building the index."""
+        return self.server.timed(db, "DROP INDEX IF EXISTS items_v;", f"CREATE INDEX items_v ON items USING hnsw "
+                                 f"(v {self.opclass}) WITH (m = 16, ef_construction = 64)")
+
+    def build(self):
+        for _ in range(self.settings.build_rounds):
+            for db in self.databases:
+                self.server.sql(db, "CHECKPOINT")
+                before = self.server.wal_position()
+                seconds, memory, messages = self.create_index(db)
+                built = self.peer(db).setdefault("build", {"rounds": []})
+                built["rounds"].append(seconds)
+                built |= {"seconds": statistics.median(built["rounds"]), "messages": messages,
+                          "wal_bytes": self.server.wal_position() - before, **memory}
+                self.peer(db)["build"] = built
+                self.peer(db)["index_bytes"] = self.server.integer(db, "SELECT pg_relation_size('items_v')")
+                self.peer(db)["table_bytes"] = self.server.integer(db, "SELECT pg_table_size('items')")
+                say(f"{db}: built in {seconds:.1f} s, {self.peer(db)['index_bytes'] / 1e6:.0f} MB, peak "
+                    f"{memory['peak_bytes'] / 1e6:.0f} MB {' '.join(messages)}")
+        for name in LIBRARIES:
+            if name in self.settings.peers:
+                self.libraries[name] = in_process.InProcess(self.settings.program, name, self.data,
+                                                            self.settings.threads)
+                built = self.libraries[name].built
+                self.peer(name)["build"] = {"seconds": built["build_seconds"], "peak_bytes": built["peak_bytes"]}
+                self.peer(name)["index_bytes"] = built["bytes"]
+                say(f"{name} in process: built in {built['build_seconds']:.1f} s with {built['threads']} threads")
+
+    # ---- recall, pages, QPS ------------------------------------------------------
+
+    def warm(self):
+        """Reads tables and indexes of every database into shared buffers; says so when they do not fit."""
+        total = 0
+        for db in self.databases:
+            self.server.sql(db, """SELECT pg_prewarm(c.oid) FROM pg_class c WHERE c.oid IN ('items'::regclass,
+                'queries'::regclass, 'queries_pkey'::regclass, 'items_v'::regclass,
+                (SELECT NULLIF(reltoastrelid, 0) FROM pg_class WHERE oid = 'items'::regclass))""")
+            total += self.server.integer(db, "SELECT pg_total_relation_size('items')")
+        buffers = self.server.integer("postgres", "SELECT setting::bigint * 8192 FROM pg_settings "
+                                      "WHERE name = 'shared_buffers'")
+        if total > 0.9 * buffers:
+            self.out.setdefault("warnings", []).append("tables and indexes do not fit into shared_buffers")
+            say("WARNING: tables and indexes do not fit into shared_buffers: QPS will include reads")
+
+    def blocks(self, db):
+        """Buffers that the index, the heap and its toast table were asked for so far."""
+        text = self.server.sql(db, """SELECT idx, heap_blks_hit + heap_blks_read, coalesce(toast_blks_hit, 0) +
+            coalesce(toast_blks_read, 0) + coalesce(tidx_blks_hit, 0) + coalesce(tidx_blks_read, 0)
+            FROM pg_statio_user_tables JOIN LATERAL (SELECT idx_blks_hit + idx_blks_read AS idx
+            FROM pg_statio_user_indexes WHERE indexrelname = 'items_v') i ON true WHERE relname = 'items'""")
+        return numpy.array([int(x) for x in text.split("|")])
+
+    def search(self, db, ef):
+        """Runs all queries in one session: (ids of each query, counters of vecann_last_scan or None)."""
+        counters = self.server.sql(db, "SELECT to_regproc('vecann_last_scan')")
+        lines = [f"PREPARE nearest (int) AS {self.query('$1')};"]
+        for i in range(len(self.data.queries)):
+            lines.append(f"\\echo ={i}\nEXECUTE nearest ({i});")
+            if counters:
+                lines.append(f"SELECT {', '.join(COUNTERS)} FROM vecann_last_scan();")
+        returned, scans = [], []
+        for line in self.server.sql(db, "\n".join(lines), self.options(ef)).splitlines():
+            if line.startswith("="):
+                returned.append([])
+            elif "|" in line:
+                scans.append([float(x or 0) for x in line.split("|")])
+            else:
+                returned[-1].append(int(line) % MOVED if int(line) < ADDED else -1)
+        return returned, dict(zip(COUNTERS, numpy.mean(scans, axis=0).tolist())) if scans else None
+
+    def recall_of(self, db, ef):
+        returned, scan = self.search(db, ef)
+        return truth.recall(self.data.base, self.data.queries, self.data.metric, returned, self.data.limits), scan
+
+    def require_index_scan(self, db):
+        plan = self.server.sql(db, f"EXPLAIN (COSTS OFF) {self.query(0)}", self.options(40))
+        if not re.search(r"Index Scan using items_v", plan):
+            raise SystemExit(f"{db} does not use its index:\n{plan}")
+
+    def recall(self):
+        self.warm()
+        for db in self.databases:
+            self.require_index_scan(db)
+        for ef in self.settings.ef:
+            for db in self.databases:
+                before = self.blocks(db)
+                recall, scan = self.recall_of(db, ef)
+                index, heap, toast = ((self.blocks(db) - before) / len(self.data.queries)).tolist()
+                point = {"recall": recall, "index_pages": index, "heap_pages": heap, "toast_pages": toast}
+                if scan:
+                    point["scan"] = scan
+                self.peer(db)["sweep"][str(ef)] |= point
+            for name, library in self.libraries.items():
+                self.peer(name)["sweep"][str(ef)]["recall"] = library.recall(ef)
+            say(f"ef {ef}: recall " + ", ".join(f"{p} {self.peer(p)['sweep'][str(ef)].get('recall', 0):.4f}"
+                                                for p in self.settings.peers))
+
+    def qps(self):
+        self.warm()
+        script = f"\\set n random(0, {len(self.data.queries) - 1})\n{self.query(':n')};\n"
+        for number in range(self.settings.rounds):
+            for clients in self.settings.clients:
+                for ef in self.settings.ef:
+                    self.qps_once(script, ef, clients, number)
+                say(f"round {number + 1} of {self.settings.rounds}, {clients} clients: done")
+        for peer in self.out["peers"].values():
+            for point in peer["sweep"].values():
+                for runs in point.get("qps", {}).values():
+                    for what in ("tps", "p50_ms", "p99_ms"):
+                        if what in runs["rounds"][0]:
+                            runs[what] = statistics.median(r[what] for r in runs["rounds"])
+
+    def qps_once(self, script, ef, clients, number):
+        """Every peer once, one after the other."""
+        for db in self.databases:
+            run = self.server.pgbench(db, script, clients, ("-T", self.settings.seconds), self.options(ef), number + 1)
+            self.add_run(db, ef, clients, run)
+        if clients == 1:
+            for name, library in self.libraries.items():
+                self.add_run(name, ef, 1, {"tps": library.speed(ef, self.settings.seconds)})
+
+    def add_run(self, peer, ef, clients, run):
+        point = self.peer(peer)["sweep"][str(ef)]
+        point.setdefault("qps", {}).setdefault(str(clients), {"rounds": []})["rounds"].append(run)
+
+    # ---- insert, vacuum, churn -----------------------------------------------------
+
+    def insert_run(self, db, table, clients, rows):
+        """rows single-row inserts by some clients: inserts a second, WAL bytes an insert."""
+        script = (f"INSERT INTO {table} (id, v) SELECT {ADDED} + id, v FROM extra "
+                  f"WHERE id = (SELECT nextval('taken_{table}'));\n")
+        before = self.server.wal_position()
+        run = self.server.pgbench(db, script, clients, ("-t", max(1, rows // clients)),
+                                  {"synchronous_commit": self.settings.synchronous_commit})
+        return run["tps"], (self.server.wal_position() - before) / run["count"]
+
+    def insert(self):
+        clients = sorted({1, self.settings.threads})
+        runs = 1 + self.settings.rounds * len(clients)
+        rows = min(self.settings.inserts, len(self.data.extra) // runs)
+        for db in self.databases:
+            self.peer(db)["insert"] = {t: {"rate": {c: [] for c in clients}, "wal_after_checkpoint": []}
+                                       for t in ("items", "plain")}
+        for _ in range(self.settings.rounds):
+            for c in clients:
+                for db in self.databases:
+                    for table in ("items", "plain"):
+                        self.server.sql(db, "CHECKPOINT")
+                        rate, wal = self.insert_run(db, table, c, rows)
+                        self.peer(db)["insert"][table]["rate"][c].append(rate)
+                        self.peer(db)["insert"][table]["wal_after_checkpoint"].append(wal)
+        with self.server.setting("full_page_writes", "off"):
+            for db in self.databases:
+                for table in ("items", "plain"):
+                    self.peer(db)["insert"][table]["wal"] = self.insert_run(db, table, 1, rows)[1]
+        for db in self.databases:
+            self.peer(db)["insert"] = summed_insert(self.peer(db)["insert"], rows)
+            say(f"{db}: inserts {self.peer(db)['insert']}")
+
+    def fresh(self, db):
+        """The index as built, over the base rows alone, after stages that changed them."""
+        self.load_items(db)
+        self.create_index(db)
+
+    def vacuum(self):
+        for db in self.databases:
+            self.fresh(db)
+            self.server.sql(db, "DELETE FROM items WHERE id % 10 = 3; CHECKPOINT")
+            before = self.server.wal_position()
+            seconds, memory, _ = self.server.timed(db, "", "VACUUM (INDEX_CLEANUP ON) items")
+            self.peer(db)["vacuum"] = {"seconds": seconds, "wal_bytes": self.server.wal_position() - before, **memory}
+            say(f"{db}: VACUUM after deleting 10 % in {seconds:.1f} s")
+
+    def churn(self):
+        """Replaces the rows, a tenth at a time, by rows of equal vectors: the truth stays what it is."""
+        for db in self.databases:
+            self.fresh(db)
+            steps = self.peer(db)["churn"] = {}
+            for n in range(CHURN_SLICES + 1):
+                if n > 0:
+                    chosen = f"id < {MOVED} AND id % {CHURN_SLICES} = {n - 1}"
+                    self.server.sql(db, f"""
+                        CREATE TEMP TABLE moved AS SELECT * FROM items WHERE {chosen};
+                        DELETE FROM items WHERE {chosen};
+                        VACUUM (INDEX_CLEANUP ON) items;
+                        INSERT INTO items SELECT id + {MOVED}, v FROM moved ORDER BY hashint4(id)""")
+                if n * 100 // CHURN_SLICES in (0, 10, 50, 100):
+                    self.server.sql(db, "VACUUM ANALYZE items")
+                    recall = {str(ef): self.recall_of(db, ef)[0] for ef in self.settings.churn_ef}
+                    steps[str(n * 100 // CHURN_SLICES)] = {
+                        "recall": recall, "index_bytes": self.server.integer(db, "SELECT pg_relation_size('items_v')")}
+                    say(f"{db}: churn {n * 100 // CHURN_SLICES} %: recall {recall}")
+
+    def close(self):
+        for library in self.libraries.values():
+            library.close()
+        for db in self.databases:
+            with contextlib.suppress(Exception):
+                self.server.sql(db, "DROP TABLE IF EXISTS items, queries, extra, plain; CHECKPOINT")
+
+
+def summed_insert(raw, rows):
+    """Medians, and the WAL that is the index's: that of the table with index less that of the table without."""
+    def rates(table):
+        return {str(c): statistics.median(r) for c, r in raw[table]["rate"].items()}
+
+    def wal(table):
+        return statistics.median(raw[table]["wal_after_checkpoint"])
+    return {"rows": rows, "per_second": rates("items"), "per_second_without_index": rates("plain"),
+            "wal_bytes": raw["items"]["wal"] - raw["plain"]["wal"],
+            "wal_bytes_after_checkpoint": wal("items") - wal("plain"),
+            "rounds": {str(c): r for c, r in raw["items"]["rate"].items()}}
+
+
+def say(text):
+    print(f"[{time.strftime('%H:%M:%S')} load {os.getloadavg()[0]:.1f}] {text}", flush=True)
