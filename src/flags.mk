@@ -22,3 +22,5 @@ X_LIBS = -lfaiss -lopenblas -llapack
 
 # one translation unit per instruction set
 LEVEL_FLAGS_kernels_avx2 = -mavx2 -mfma -mf16c -mpopcnt
+LEVEL_FLAGS_graph_kernels_avx2 = -mavx2 -mfma
+LEVEL_FLAGS_graph_kernels_avx512 = -mavx512f -mfma
