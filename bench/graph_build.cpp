@@ -1,7 +1,7 @@
 // Measures the graph build of the compute library without a server: seconds, memory, degrees, and the recall of a beam
 // search with float32 distances over the graph, beside FAISS's insertion-built HNSW if asked.
 //
-// usage: graph_build [-d DATA] [-n COUNT] [-D DIM] [-r DEGREE] [-t THREADS] [-m l2|ip|cosine] [-s SEED] [-f]
+// usage: graph_build [-d DATA] [-n COUNT] [-D DIM] [-r DEGREE] [-t THREADS] [-m l2|ip|cosine] [-s SEED] [-l] [-f]
 //   DATA: mixture   Gaussian clusters of low intrinsic dimension (the default)
 //         separate  the same, far from each other
 //         smooth    one smooth cloud: a random net over a few latent coordinates

@@ -217,6 +217,11 @@ void GraphBuild::PlaceLinks() {
     links_ = Uninitialised<GraphEdge>(static_cast<int64_t>(begins_[count_]));
 }
 
+// Where many distances are equal, the points of a leaf must not all choose the same few.
+int TieStart(int member) {
+    return member / kRowPad * kRowPad;
+}
+
 // Links each point of the leaf with others.
 void GraphBuild::LinkLeaf(int64_t leaf) {
     Scratch& scratch = Mine();
@@ -235,7 +240,7 @@ void GraphBuild::LinkLeaf(int64_t leaf) {
     for (int i = 0; i < size; ++i) {
         float* row = scratch.products.data() + i * stride;
         row[i] = -HUGE_VALF;
-        int found = kernels_.nearest_of_row(row, norms, size, near_links_, scratch.near.data());
+        int found = kernels_.nearest_of_row(row, norms, size, TieStart(i), near_links_, scratch.near.data());
         if (product_links_ > 0) found += ProductLinks(row, ids, i, size, scratch.near.data() + found);
         const uint32_t place = CountUp(&sizes_[ids[i]]);
         GraphEdge* to = links_.get() + begins_[ids[i]] + place * static_cast<uint64_t>(LeafLinks());
@@ -266,8 +271,8 @@ int GraphBuild::ProductLinks(const float* row, const uint32_t* ids, int i, int s
     const float centre = scratch.mean.back(), extra = space_.extra[ids[i]] - centre;
     for (int j = 0; j < size; ++j)
         scratch.product_row[static_cast<size_t>(j)] = row[j] - extra * (space_.extra[ids[j]] - centre);
-    const int found =
-        kernels_.nearest_of_row(scratch.product_row.data(), scratch.product_norms.data(), size, product_links_, out);
+    const int found = kernels_.nearest_of_row(scratch.product_row.data(), scratch.product_norms.data(), size,
+                                              TieStart(i), product_links_, out);
     for (int n = 0; n < found; ++n)
         out[n].key = scratch.block.norms[static_cast<size_t>(out[n].index)] - 2 * row[out[n].index];
     return found;

@@ -119,7 +119,7 @@ void Carver::Assign(const Part& part, Split* split, int64_t begin, int64_t end) 
                  scratch.products.data());
         for (int r = 0; r < rows; ++r) {
             kernels.nearest_of_row(scratch.products.data() + static_cast<int64_t>(r) * stride,
-                                   split->leader_rows.norms.data(), leaders, split->fanout, scratch.near.data());
+                                   split->leader_rows.norms.data(), leaders, 0, split->fanout, scratch.near.data());
             uint16_t* to = split->nearest.data() + (at + r) * split->fanout;
             for (int f = 0; f < split->fanout; ++f)
                 to[f] = static_cast<uint16_t>(scratch.near[static_cast<size_t>(f)].index);

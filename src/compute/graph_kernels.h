@@ -21,10 +21,11 @@ struct GraphKernels {
     const char* name;
     // to = from - centre; returns the squared length of `to`.
     float (*centred_row)(const float* from, const float* centre, float* to, int n);
-    // The k smallest of norms[j] - 2 products[j] for j < n, ascending, ties by j; returns how many there are. That is
-    // the order of the squared distances from the row's point, which are larger by its own norm. A product of minus
-    // infinity leaves its j out.
-    int (*nearest_of_row)(const float* products, const float* norms, int n, int k, NearKey* out);
+    // The k smallest of norms[j] - 2 products[j] for j < n, ascending; of equal ones those first that follow `start`, a
+    // multiple of kRowPad below n, and at the end those before it. Returns how many there are. That is the order of the
+    // squared distances from the row's point, which are larger by its own norm. A product of minus infinity leaves its
+    // j out.
+    int (*nearest_of_row)(const float* products, const float* norms, int n, int start, int k, NearKey* out);
     float (*l2_squared)(const void* a, const void* b, size_t n);
 };
 

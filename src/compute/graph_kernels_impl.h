@@ -52,25 +52,24 @@ float KthOfLanes(Pack values, int k) {
     return kth;
 }
 
-// Two passes: the k-th smallest of the lanes' minima bounds the k-th smallest of all, so that the second pass looks at
-// few keys one by one.
+// A row's keys.
 template <class Pack>
-int NearestOfRow(const float* products, const float* norms, int n, int k, NearKey* out) {
-    constexpr int w = Pack::kWidth;
-    const Pack minus_two = Pack::Set(-2);
-    float bound = __builtin_inff();
-    if (k <= w) {
-        Pack least = Pack::Set(bound);
-        for (int j = 0; j < n; j += w)
-            least = Pack::Min(Pack::Fma(Pack::Load(products + j), minus_two, Pack::Load(norms + j)), least);
-        bound = KthOfLanes(least, k);
-    }
-    int found = 0;
-    for (int j = 0; j < n; j += w) {
-        const Pack keys = Pack::Fma(Pack::Load(products + j), minus_two, Pack::Load(norms + j));
+struct RowKeys {
+    const float* products;
+    const float* norms;
+
+    Pack At(int j) const { return Pack::Fma(Pack::Load(products + j), Pack::Set(-2), Pack::Load(norms + j)); }
+};
+
+// Inserts those of the keys [begin, end) that are not above the bound.
+template <class Pack>
+inline __attribute__((always_inline)) int InsertRange(RowKeys<Pack> row, int begin, int end, float bound, int k,
+                                                      int found, NearKey* out) {
+    for (int j = begin; j < end; j += Pack::kWidth) {
+        const Pack keys = row.At(j);
         uint32_t hits = keys.NotAbove(bound);
         if (hits == 0) continue;
-        float lanes[w];
+        float lanes[Pack::kWidth];
         keys.Store(lanes);
         for (; hits != 0; hits &= hits - 1) {
             const int lane = __builtin_ctz(hits);
@@ -78,6 +77,22 @@ int NearestOfRow(const float* products, const float* norms, int n, int k, NearKe
         }
     }
     return found;
+}
+
+// Two passes: the k-th smallest of the lanes' minima bounds the k-th smallest of all, so that the second pass looks at
+// few keys one by one.
+template <class Pack>
+int NearestOfRow(const float* products, const float* norms, int n, int start, int k, NearKey* out) {
+    const RowKeys<Pack> row = {products, norms};
+    float bound = __builtin_inff();
+    if (k <= Pack::kWidth) {
+        Pack least = Pack::Set(bound);
+        for (int j = 0; j < n; j += Pack::kWidth)
+            least = Pack::Min(row.At(j), least);
+        bound = KthOfLanes(least, k);
+    }
+    const int found = InsertRange<Pack>(row, start, n, bound, k, 0, out);
+    return InsertRange<Pack>(row, 0, start, bound, k, found, out);
 }
 
 template <class Pack>
