@@ -23,7 +23,7 @@ COMPUTE_LIB = vecann_compute.so
 # what of zone K the compute library calls
 COMPUTE_K_OBJS = $(filter src/kernels/% src/quant/% src/graph/%,$(K_OBJS))
 
-EXTRA_CLEAN = $(COMPUTE_LIB) $(X_OBJS) $(OBJS:.o=.d) $(X_OBJS:.o=.d) .build-flags test/unit/build \
+EXTRA_CLEAN = $(COMPUTE_LIB) $(X_OBJS) $(OBJS:.o=.d) $(X_OBJS:.o=.d) .build-flags test/unit/build bench/build \
 	results output_iso regression.diffs regression.out tmp_check tmp_check_iso
 
 REGRESS = $(basename $(notdir $(filter-out sql/vecann--%,$(sort $(wildcard sql/*.sql)))))
@@ -42,7 +42,7 @@ include src/flags.mk
 
 $(K_OBJS): VECANN_CXXFLAGS = $(COMMON_CXXFLAGS) $(ZONE_K) $(LEVEL_FLAGS_$(basename $(notdir $@)))
 $(P_OBJS): VECANN_CXXFLAGS = $(COMMON_CXXFLAGS) $(ZONE_P) -isystem $(includedir_server) $(PG_CPPFLAGS)
-$(X_OBJS): VECANN_CXXFLAGS = $(COMMON_CXXFLAGS) $(ZONE_X)
+$(X_OBJS): VECANN_CXXFLAGS = $(COMMON_CXXFLAGS) $(ZONE_X) $(LEVEL_FLAGS_$(basename $(notdir $@)))
 
 $(OBJS) $(X_OBJS): %.o: %.cpp .build-flags
 	$(CXX) $(VECANN_CXXFLAGS) -c -o $@ $<
@@ -91,6 +91,10 @@ format:
 	bash scripts/format
 bench:
 	bash bench/side-by-side $(BENCH)
+# A program without a server; see its opening comment.
+bench/build/graph_build: bench/graph_build.cpp $(X_OBJS) $(COMPUTE_K_OBJS)
+	mkdir -p $(@D)
+	$(CXX) $(COMMON_CXXFLAGS) $(ZONE_X) -o $@ $^ $(X_LIBS)
 help:
 	@sed -n '/^# make /s/^# //p' $(firstword $(MAKEFILE_LIST))
 .PHONY: check-isolation check-tap check-unit check-style format bench help install-compute uninstall-compute

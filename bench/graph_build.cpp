@@ -1,17 +1,19 @@
 // Measures the graph build of the compute library without a server: seconds, memory, degrees, and the recall of a beam
 // search with float32 distances over the graph, beside FAISS's insertion-built HNSW if asked.
 //
-// usage: graph_build [-d DATA] [-n COUNT] [-D DIM] [-r DEGREE] [-t THREADS] [-m l2|ip|cosine] [-s SEED] [-f]
+// usage: graph_build [-d DATA] [-n COUNT] [-D DIM] [-r DEGREE] [-t THREADS] [-m l2|ip|cosine] [-s SEED] [-l] [-f]
 //   DATA: mixture   Gaussian clusters of low intrinsic dimension (the default)
 //         separate  the same, far from each other
 //         smooth    one smooth cloud: a random net over a few latent coordinates
 //         FILE      raw float32, DIM a row; the last 1000 rows are the queries
+//   -l: begin the walk at the end of one through upper layers, graphs over each sixteenth point of the layer below
 //   -f: build FAISS's HNSW (16 links, 64 candidates) on the same data and measure it too
-// build: make bench/graph_build
+// build: make bench/build/graph_build; run it with OPENBLAS_NUM_THREADS=1, and with OPENBLAS_CORETYPE=SkylakeX (or
+// Haswell) where OpenBLAS does not know the processor. FILE from an npy file of bytes: read it with numpy and write
+// array.reshape(-1, DIM).astype("float32").tofile(FILE).
 #include <faiss/IndexFlat.h>
 #include <faiss/IndexHNSW.h>
 #include <omp.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,6 +22,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -42,7 +46,7 @@ struct Options {
     int dim = 128, degree = 32, threads = 2;
     Metric metric = Metric::kL2;
     uint32_t seed = 1;
-    bool faiss = false;
+    bool faiss = false, layers = false;
 };
 
 struct Data {
@@ -132,6 +136,53 @@ std::vector<faiss::Index::idx_t> Truth(const Data& data, Metric metric) {
     return labels;
 }
 
+// A layer: every stride-th point.
+struct Layer {
+    std::vector<float> points;
+    std::vector<uint32_t> neighbours;
+    std::vector<uint16_t> degrees;
+    GraphBuildTask task;
+};
+
+Status RunBuild(GraphBuildTask* task, int* threads) {
+    ComputeJob job;
+    job.threads = *threads;
+    Status status;
+    const ComputeApi* api = vecann_compute_api(kComputeAbiVersion, &status);
+    api->join(api->start(&job, ComputeTask::kGraphBuild, task, &status));
+    *threads = job.threads;
+    return job.status;
+}
+
+// From the highest to the lowest above the base.
+std::vector<Layer> UpperLayers(const Options& options, const Data& data) {
+    constexpr int64_t kStep = 16;
+    std::vector<Layer> layers;
+    for (int64_t stride = kStep; data.count / stride >= 2; stride *= kStep) {
+        Layer layer;
+        const int64_t count = (data.count + stride - 1) / stride;
+        const size_t dim = static_cast<size_t>(data.dim);
+        for (int64_t i = 0; i < data.count; i += stride)
+            layer.points.insert(layer.points.end(), data.base.begin() + i * data.dim,
+                                data.base.begin() + (i + 1) * data.dim);
+        layer.neighbours.resize(static_cast<size_t>(count) * static_cast<size_t>(options.degree / 2));
+        layer.degrees.resize(layer.points.size() / dim);
+        layer.task = {layer.points.data(),
+                      count,
+                      data.dim,
+                      options.metric,
+                      options.degree / 2,
+                      options.seed,
+                      layer.neighbours.data(),
+                      layer.degrees.data(),
+                      0};
+        int threads = options.threads;
+        if (!RunBuild(&layer.task, &threads).ok()) abort();
+        layers.insert(layers.begin(), std::move(layer));
+    }
+    return layers;
+}
+
 struct Walk {
     const Data& data;
     const GraphBuildTask& task;
@@ -139,8 +190,20 @@ struct Walk {
     uint32_t round = 0;
     int64_t hops = 0, distances = 0;
 
+    // Where to begin: the end of a greedy walk through the layers.
+    uint32_t Descend(const std::vector<Layer>& layers, const float* query) {
+        uint32_t at = task.entry;
+        for (size_t l = 0; l < layers.size(); ++l) {
+            Walk walk = {data, layers[l].task, std::vector<uint32_t>(layers[l].degrees.size())};
+            const uint32_t from = l == 0 ? layers[l].task.entry : at * 16;
+            at = walk.Search(query, 1, from)[0];
+            distances += walk.distances;
+        }
+        return layers.empty() ? at : at * 16;
+    }
+
     // The nearest kWanted by a beam of ef nodes.
-    std::vector<uint32_t> Search(const float* query, size_t ef) {
+    std::vector<uint32_t> Search(const float* query, size_t ef, uint32_t from) {
         struct Entry {
             float distance;
             uint32_t id;
@@ -152,7 +215,7 @@ struct Walk {
             if (seen[id] == round) return;
             seen[id] = round;
             ++distances;
-            const float* row = data.base.data() + static_cast<size_t>(id) * data.dim;
+            const float* row = task.vectors + static_cast<size_t>(id) * data.dim;
             const size_t dim = static_cast<size_t>(data.dim);
             const float d = task.metric == Metric::kInnerProduct ? -Kernels().float32.inner_product(query, row, dim)
                                                                  : Kernels().float32.l2_squared(query, row, dim);
@@ -162,7 +225,7 @@ struct Walk {
                 std::upper_bound(pool.begin(), pool.end(), d, [](float x, const Entry& e) { return x < e.distance; }),
                 {d, id, false});
         };
-        offer(task.entry);
+        offer(from);
         for (;;) {
             const auto next = std::find_if(pool.begin(), pool.end(), [](const Entry& e) { return !e.expanded; });
             if (next == pool.end()) break;
@@ -187,7 +250,8 @@ double Recall(const Ids& found, const faiss::Index::idx_t* truth) {
     return static_cast<double>(hits) / kWanted;
 }
 
-void MeasureGraph(const Data& data, const GraphBuildTask& task, const std::vector<faiss::Index::idx_t>& truth) {
+void MeasureGraph(const Data& data, const GraphBuildTask& task, const std::vector<Layer>& layers,
+                  const std::vector<faiss::Index::idx_t>& truth) {
     double degree = 0;
     for (int64_t i = 0; i < data.count; ++i)
         degree += task.degrees[i];
@@ -195,9 +259,10 @@ void MeasureGraph(const Data& data, const GraphBuildTask& task, const std::vecto
     for (const size_t ef : {20, 40, 100}) {
         Walk walk = {data, task, std::vector<uint32_t>(static_cast<size_t>(data.count))};
         double recall = 0;
-        for (int q = 0; q < kQueries; ++q)
-            recall += Recall(walk.Search(data.queries.data() + static_cast<size_t>(q) * data.dim, ef),
-                             truth.data() + q * kWanted);
+        for (int q = 0; q < kQueries; ++q) {
+            const float* query = data.queries.data() + static_cast<size_t>(q) * data.dim;
+            recall += Recall(walk.Search(query, ef, walk.Descend(layers, query)), truth.data() + q * kWanted);
+        }
         printf("  ef %zu: %.4f (%.0f hops, %.0f dist)", ef, recall / kQueries, 1.0 * walk.hops / kQueries,
                1.0 * walk.distances / kQueries);
     }
@@ -228,7 +293,7 @@ void MeasureFaiss(const Options& options, const Data& data, const std::vector<fa
 
 Options Parse(int argc, char** argv) {
     Options options;
-    for (int c; (c = getopt(argc, argv, "d:n:D:r:t:m:s:f")) != -1;) {
+    for (int c; (c = getopt(argc, argv, "d:n:D:r:t:m:s:fl")) != -1;) {
         switch (c) {
             case 'd':
                 options.data = optarg;
@@ -251,6 +316,9 @@ Options Parse(int argc, char** argv) {
             case 'f':
                 options.faiss = true;
                 break;
+            case 'l':
+                options.layers = true;
+                break;
             case 'm':
                 options.metric = strcmp(optarg, "ip") == 0       ? Metric::kInnerProduct
                                  : strcmp(optarg, "cosine") == 0 ? Metric::kCosine
@@ -261,6 +329,15 @@ Options Parse(int argc, char** argv) {
         }
     }
     return options;
+}
+
+// The most memory the process has had so far; `reset` begins anew with what it has now.
+double PeakMegabytes(bool reset) {
+    if (reset) std::ofstream("/proc/self/clear_refs") << 5;
+    std::ifstream status("/proc/self/status");
+    for (std::string word; status >> word;)
+        if (word == "VmHWM:" && status >> word) return std::stod(word) / 1024;
+    return 0;
 }
 
 int Main(int argc, char** argv) {
@@ -274,25 +351,21 @@ int Main(int argc, char** argv) {
     std::vector<uint16_t> degrees(static_cast<size_t>(data.count));
     GraphBuildTask task = {data.base.data(),  data.count,     data.dim, options.metric, options.degree, options.seed,
                            neighbours.data(), degrees.data(), 0};
-    rusage before, after;
-    getrusage(RUSAGE_SELF, &before);
-    ComputeJob job;
-    job.threads = options.threads;
-    Status status;
+    const double before = PeakMegabytes(true);
+    int threads = options.threads;
     const auto start = Clock::now();
-    const ComputeApi* api = vecann_compute_api(kComputeAbiVersion, &status);
-    api->join(api->start(&job, ComputeTask::kGraphBuild, &task, &status));
+    const Status status = RunBuild(&task, &threads);
     const double seconds = Since(start);
-    getrusage(RUSAGE_SELF, &after);
-    if (!job.status.ok()) {
-        printf("failed: %s\n", job.status.message);
+    const double peak = PeakMegabytes(false);
+    if (!status.ok()) {
+        printf("failed: %s\n", status.message);
         return 1;
     }
-    printf("%s %lld x %d, R %d, %d threads: %.2f s, %.0f MB more (estimate %.0f); ", options.data.c_str(),
-           static_cast<long long>(data.count), data.dim, options.degree, job.threads, seconds,
-           static_cast<double>(after.ru_maxrss - before.ru_maxrss) / 1024,
-           static_cast<double>(GraphBuildMemory(data.count, data.dim, options.degree, job.threads)) / 1048576);
-    MeasureGraph(data, task, truth);
+    printf(
+        "%s %lld x %d, R %d, %d threads: %.2f s, %.0f MB more (estimate %.0f); ", options.data.c_str(),
+        static_cast<long long>(data.count), data.dim, options.degree, threads, seconds, peak - before,
+        static_cast<double>(GraphBuildMemory(data.count, data.dim, options.degree, threads, options.metric)) / 1048576);
+    MeasureGraph(data, task, options.layers ? UpperLayers(options, data) : std::vector<Layer>(), truth);
     if (options.faiss) MeasureFaiss(options, data, truth);
     return 0;
 }

@@ -26,3 +26,5 @@ LEVEL_FLAGS_kernels_avx2 = -mavx2 -mfma -mf16c -mpopcnt
 # (g++ 12 takes the undefined lanes inside its own AVX-512 intrinsics for mistakes)
 LEVEL_FLAGS_kernels_avx512 = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vpopcntdq -mavx2 -mfma -mf16c -mpopcnt \
 	-Wno-uninitialized -Wno-maybe-uninitialized
+LEVEL_FLAGS_graph_kernels_avx2 = -mavx2 -mfma
+LEVEL_FLAGS_graph_kernels_avx512 = -mavx512f -mfma

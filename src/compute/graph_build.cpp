@@ -11,6 +11,7 @@
 #include "compute/graph_carve.h"
 #include "compute/graph_repair.h"
 #include "compute/value_range.h"
+#include "core/rng.h"
 #include "graph/robust_prune.h"
 #include "kernels/kernel_table.h"
 
@@ -18,15 +19,23 @@ namespace vecann {
 
 namespace {
 
-constexpr int kLeafLinks = 5, kLoneLeafLinks = 64;  // of each point in a leaf; in the only one
+// What was measured best. A query of an inner product lies outside of the points' sphere (AugmentForInnerProduct), so
+// that a walk needs more, and links towards longer vectors among them.
+struct Recipe {
+    int fanout;         // leaves of a point, about half of them
+    int links;          // of each point in a leaf, to the nearest
+    int product_links;  // and to those of the largest inner product
+    float margin;       // of the robust prune
+};
+constexpr Recipe kByDistance = {5, 5, 0, 1.2f}, kByProduct = {8, 5, 4, 1.3f};
+constexpr int kLoneLeafFactor = 12;  // so many times the links where all points are in one leaf
 constexpr int32_t kMaxDegree = 1024;
-constexpr float kPruneMargin = 1.2f;
 constexpr uint32_t kEntrySample = 16384;
 constexpr int64_t kNodeSlice = 256;
 constexpr GraphEdge kNoLink = {UINT64_MAX};
 // Estimated shares of the time, of kProgressTotal.
-constexpr int64_t kCarveWeight = 200000, kLeafWeight = 400000, kListWeight = 300000, kScatterWeight = 20000,
-                  kChooseWeight = 60000;
+constexpr int64_t kCarveWeight = 150000, kLeafWeight = 420000, kListWeight = 280000, kScatterWeight = 50000,
+                  kChooseWeight = 90000;
 
 // Tells ids that were seen from those that were not, over and over.
 class SeenIds {
@@ -50,9 +59,9 @@ class SeenIds {
 
 struct Scratch {
     RowBlock block;
-    std::vector<float> mean, products;
+    std::vector<float> mean, products, product_row, product_norms;
     std::vector<NearKey> near;
-    std::vector<GraphEdge> edges;
+    std::vector<GraphEdge> edges, chosen, far;
     SeenIds seen;
 };
 
@@ -67,7 +76,10 @@ class GraphBuild {
         : job_(job),
           count_(static_cast<uint32_t>(task.count)),
           graph_{task.neighbours, task.degrees, count_, static_cast<uint32_t>(task.max_degree)},
-          rule_{kPruneMargin, graph_.max_degree, graph_.max_degree / 2},
+          seed_(task.seed),
+          recipe_(task.metric == Metric::kInnerProduct ? kByProduct : kByDistance),
+          rule_{recipe_.margin, graph_.max_degree},
+          refill_(graph_.max_degree / 2),
           progress_(job),
           scratch_(static_cast<size_t>(omp_get_max_threads())) {}
 
@@ -79,8 +91,12 @@ class GraphBuild {
     void AugmentForInnerProduct();
     uint32_t ChooseEntry() const;
     void PlaceLinks();
+    int LeafLinks() const { return near_links_ + product_links_; }
     void LinkLeaf(int64_t leaf);
+    void PrepareProductLinks(const uint32_t* ids, int size);
+    int ProductLinks(const float* row, const uint32_t* ids, int i, int size, NearKey* out);
     void ListLinks(uint32_t node);
+    void FarLinks(uint32_t node, const std::vector<GraphEdge>& near, std::vector<GraphEdge>* far) const;
     void ScatterBackLinks();
     void Choose(uint32_t node);
     size_t Distinct(std::vector<GraphEdge>* edges, size_t most);
@@ -91,16 +107,20 @@ class GraphBuild {
     ComputeJob* job_;
     const uint32_t count_;
     const GraphView graph_;
+    const uint64_t seed_;
+    const Recipe recipe_;
     const PruneRule rule_;
+    const uint32_t refill_;  // links a node has at least, if it has the candidates
+    const GraphKernels& kernels_ = BestGraphKernels();
     PhaseProgress progress_;
     std::vector<Scratch> scratch_;
     GraphSpace space_ = {};
     std::unique_ptr<float[]> copy_, extra_;
     LeafSet leaves_;
-    int leaf_links_ = kLeafLinks;         // of each point in a leaf
-    std::unique_ptr<uint32_t[]> order_;   // the nodes, near ones near each other
-    std::unique_ptr<uint64_t[]> begins_;  // where each node's links begin
-    std::unique_ptr<uint32_t[]> sizes_;   // how many are there
+    int near_links_ = 0, product_links_ = 0;  // of each point in a leaf
+    std::unique_ptr<uint32_t[]> order_;       // the nodes, near ones near each other
+    std::unique_ptr<uint64_t[]> begins_;      // where each node's links begin
+    std::unique_ptr<uint32_t[]> sizes_;       // how many are there
     std::unique_ptr<GraphEdge[]> links_;
     std::unique_ptr<uint64_t[]> back_begins_;
     std::unique_ptr<uint32_t[]> back_sizes_;
@@ -116,7 +136,7 @@ uint32_t CountUp(uint32_t* counter) {
 void GraphBuild::CheckMemory(const GraphBuildTask& task, bool copies) const {
     const uint64_t copy =
         copies ? sizeof(float) * static_cast<uint64_t>(task.count) * static_cast<uint64_t>(task.dim) : 0;
-    const uint64_t needed = copy + GraphBuildMemory(task.count, task.dim, task.max_degree, job_->threads);
+    const uint64_t needed = copy + GraphBuildMemory(task.count, task.dim, task.max_degree, job_->threads, task.metric);
     if (job_->memory_limit == 0 || needed <= job_->memory_limit) return;
     char text[160];
     snprintf(text, sizeof(text), "building a graph of %lld vectors needs %.0f MB of memory, and may use %.0f MB",
@@ -130,7 +150,7 @@ void GraphBuild::Prepare(const GraphBuildTask& task) {
     const int64_t dim = task.dim;
     const int exponent =
         SafeExponent(job_, task.vectors, task.count * dim, "a graph over a value that is infinite or not a number");
-    space_ = {task.vectors, dim, nullptr, Kernels().float32.l2_squared};
+    space_ = {task.vectors, dim, nullptr, kernels_.l2_squared};
     if (exponent != 0) {
         CheckMemory(task, true);
         copy_ = Uninitialised<float>(task.count * dim);
@@ -181,7 +201,7 @@ uint32_t GraphBuild::ChooseEntry() const {
     return best.id();
 }
 
-// Lays out each node's links, leaf_links_ for each leaf it is in, and the order in which the nodes are visited.
+// Lays out each node's links, LeafLinks() for each leaf it is in, and the order in which the nodes are visited.
 void GraphBuild::PlaceLinks() {
     order_ = Uninitialised<uint32_t>(count_);
     sizes_ = std::make_unique<uint32_t[]>(count_);
@@ -191,39 +211,75 @@ void GraphBuild::PlaceLinks() {
         if (sizes_[id]++ == 0) order_[listed++] = id;
     begins_[0] = 0;
     for (uint32_t i = 0; i < count_; ++i) {
-        begins_[i + 1] = begins_[i] + sizes_[i] * static_cast<uint64_t>(leaf_links_);
+        begins_[i + 1] = begins_[i] + sizes_[i] * static_cast<uint64_t>(LeafLinks());
         sizes_[i] = 0;
     }
     links_ = Uninitialised<GraphEdge>(static_cast<int64_t>(begins_[count_]));
 }
 
-// Links each point of the leaf with the nearest others.
+// Where many distances are equal, the points of a leaf must not all choose the same few.
+int TieStart(int member) {
+    return member / kRowPad * kRowPad;
+}
+
+// Links each point of the leaf with others.
 void GraphBuild::LinkLeaf(int64_t leaf) {
     Scratch& scratch = Mine();
-    const uint32_t* ids = leaves_.members.data() + leaves_.begins[static_cast<size_t>(leaf)];
-    const int size =
-        static_cast<int>(leaves_.begins[static_cast<size_t>(leaf) + 1] - leaves_.begins[static_cast<size_t>(leaf)]);
+    const int64_t begin = leaves_.begins[static_cast<size_t>(leaf)],
+                  end = leaves_.begins[static_cast<size_t>(leaf) + 1];
+    const uint32_t* ids = leaves_.members.data() + begin;
+    const int size = static_cast<int>(end - begin);
+    const int64_t stride = PaddedRow(size);
     MeanOfSome(space_, ids, size, &scratch.mean);
     scratch.block.Gather(space_, ids, size, scratch.mean.data());
     scratch.products.resize(static_cast<size_t>(kLeafPoints) * kLeafPoints);
-    scratch.near.resize(static_cast<size_t>(leaf_links_));
+    scratch.near.resize(static_cast<size_t>(LeafLinks()));
     const float* norms = scratch.block.norms.data();
-    Products(scratch.block.rows.data(), size, scratch.block.rows.data(), size, Width(space_), scratch.products.data());
+    ProductsOfAll(scratch.block.rows.data(), size, Width(space_), scratch.products.data());
+    if (product_links_ > 0) PrepareProductLinks(ids, size);
     for (int i = 0; i < size; ++i) {
-        const int found = NearestOfRow(scratch.products.data() + static_cast<int64_t>(i) * size, norms, size, i,
-                                       leaf_links_, scratch.near.data());
-        GraphEdge* to = links_.get() + begins_[ids[i]] + CountUp(&sizes_[ids[i]]) * static_cast<uint64_t>(leaf_links_);
-        for (int n = 0; n < leaf_links_; ++n) {
+        float* row = scratch.products.data() + i * stride;
+        row[i] = -HUGE_VALF;
+        int found = kernels_.nearest_of_row(row, norms, size, TieStart(i), near_links_, scratch.near.data());
+        if (product_links_ > 0) found += ProductLinks(row, ids, i, size, scratch.near.data() + found);
+        const uint32_t place = CountUp(&sizes_[ids[i]]);
+        GraphEdge* to = links_.get() + begins_[ids[i]] + place * static_cast<uint64_t>(LeafLinks());
+        for (int n = 0; n < LeafLinks(); ++n) {
             const NearKey near = scratch.near[static_cast<size_t>(n)];
             // rounding may leave a little less than nothing
-            to[n] = n < found ? GraphEdge::Of(std::max(near.key + norms[i], 0.0f) + 0.0f, ids[near.index]) : kNoLink;
+            to[n] = n < found ? GraphEdge::Of(std::max(near.key + norms[i], 0.0f), ids[near.index]) : kNoLink;
         }
     }
 }
 
-// Sorts and leaves the nearest `most` with different ids at the front.
+// What stands for the norms in keys that order by inner product: for the rows' centre c, x.y is (x-c).(y-c) + c.y but
+// for what is the same for all y.
+void GraphBuild::PrepareProductLinks(const uint32_t* ids, int size) {
+    Scratch& scratch = Mine();
+    scratch.product_row.assign(static_cast<size_t>(PaddedRow(size)), 0.0f);
+    scratch.product_norms.assign(static_cast<size_t>(PaddedRow(size)), HUGE_VALF);
+    for (int i = 0; i < size; ++i)
+        scratch.product_norms[static_cast<size_t>(i)] =
+            -2 *
+            Kernels().float32.inner_product(scratch.mean.data(), space_.Row(ids[i]), static_cast<size_t>(space_.dim));
+}
+
+// The members with the largest inner product with member i, keyed like the nearest. `row` has products of rows with
+// the extra coordinate.
+int GraphBuild::ProductLinks(const float* row, const uint32_t* ids, int i, int size, NearKey* out) {
+    Scratch& scratch = Mine();
+    const float centre = scratch.mean.back(), extra = space_.extra[ids[i]] - centre;
+    for (int j = 0; j < size; ++j)
+        scratch.product_row[static_cast<size_t>(j)] = row[j] - extra * (space_.extra[ids[j]] - centre);
+    const int found = kernels_.nearest_of_row(scratch.product_row.data(), scratch.product_norms.data(), size,
+                                              TieStart(i), product_links_, out);
+    for (int n = 0; n < found; ++n)
+        out[n].key = scratch.block.norms[static_cast<size_t>(out[n].index)] - 2 * row[out[n].index];
+    return found;
+}
+
+// Sorts, and brings the nearest `most` with different ids to the front; returns how many there are.
 size_t GraphBuild::Distinct(std::vector<GraphEdge>* edges, size_t most) {
-    // Each id may stand there a few times; that many suffice but for rare cases, and those lose far links only.
     std::sort(edges->begin(), edges->end());
     SeenIds& seen = Mine().seen;
     seen.Clear();
@@ -233,17 +289,46 @@ size_t GraphBuild::Distinct(std::vector<GraphEdge>* edges, size_t most) {
     return kept;
 }
 
+// The nearest links of a point in a cluster larger than kLeafLinks all stay inside, and a walk that came to the wrong
+// cluster would not leave it. So a node that keeps few links, `near`, gets some to random points, until one of those
+// lies behind a neighbour: where clusters are not far apart that is the first or second.
+void GraphBuild::FarLinks(uint32_t node, const std::vector<GraphEdge>& near, std::vector<GraphEdge>* far) const {
+    far->clear();
+    if (near.size() >= refill_) return;
+    const size_t most = std::min<size_t>(refill_ - near.size(), graph_.max_degree / 4);
+    Rng rng(seed_ ^ (node + 1) * 0xd1342543de82ef95ULL);
+    for (size_t i = 0; i < most; ++i) {
+        const uint32_t id = static_cast<uint32_t>(rng.Next() % count_);
+        const GraphEdge edge = GraphEdge::Of(space_.Distance(node, id), id);
+        if (id == node || Falls(space_, rule_.margin, near.data(), near.size(), edge)) return;
+        far->push_back(edge);
+    }
+}
+
 // Brings the node's links from all its leaves into one list, prunes it, and counts what is left at the targets.
 void GraphBuild::ListLinks(uint32_t node) {
-    std::vector<GraphEdge>& edges = Mine().edges;
+    Scratch& scratch = Mine();
     GraphEdge* links = links_.get() + begins_[node];
-    edges.assign(links, links_.get() + begins_[node + 1]);
-    size_t size = Distinct(&edges, kMaxPruneCandidates);
-    size = RobustPrune(space_, rule_, edges.data(), size);
-    std::copy_n(edges.data(), size, links);
-    sizes_[node] = static_cast<uint32_t>(size);
-    for (size_t i = 0; i < size; ++i)
-        CountUp(&back_sizes_[links[i].id()]);
+    const size_t room = begins_[node + 1] - begins_[node];
+    std::vector<GraphEdge>& edges = scratch.edges;
+    edges.assign(links, links + room);
+    edges.resize(Distinct(&edges, kMaxPruneCandidates));
+    const auto fallen = edges.begin() + static_cast<int64_t>(RobustPrune(space_, rule_, edges.data(), edges.size()));
+    std::vector<GraphEdge>& chosen = scratch.chosen;
+    chosen.assign(edges.begin(), fallen);
+    FarLinks(node, chosen, &scratch.far);
+    scratch.far.insert(scratch.far.end(), fallen, edges.end());
+    const size_t most = std::min(std::max<size_t>(chosen.size(), refill_), room);
+    for (const GraphEdge edge : scratch.far) {
+        if (chosen.size() >= most) break;
+        const auto same = [&](GraphEdge other) { return other.id() == edge.id(); };
+        if (std::none_of(chosen.begin(), chosen.end(), same)) chosen.push_back(edge);
+    }
+    std::sort(chosen.begin(), chosen.end());
+    std::copy(chosen.begin(), chosen.end(), links);
+    sizes_[node] = static_cast<uint32_t>(chosen.size());
+    for (const GraphEdge edge : chosen)
+        CountUp(&back_sizes_[edge.id()]);
 }
 
 void GraphBuild::ScatterBackLinks() {
@@ -271,7 +356,10 @@ void GraphBuild::Choose(uint32_t node) {
     edges.assign(links, links + sizes_[node]);
     edges.insert(edges.end(), back_links_.get() + back_begins_[node], back_links_.get() + back_begins_[node + 1]);
     size_t size = Distinct(&edges, kMaxPruneCandidates);
-    if (size > graph_.max_degree) size = RobustPrune(space_, rule_, edges.data(), size);
+    if (size > graph_.max_degree) {
+        size = std::max<size_t>(RobustPrune(space_, rule_, edges.data(), size), refill_);
+        std::sort(edges.begin(), edges.begin() + static_cast<int64_t>(size));
+    }
     uint32_t* row = graph_.Row(node);
     for (size_t i = 0; i < size; ++i)
         row[i] = edges[i].id();
@@ -293,8 +381,10 @@ void GraphBuild::Run(GraphBuildTask* task) {
     if (count_ > 0) {
         Prepare(*task);
         RequireBlasBuffers(job_->threads);
-        leaves_ = Carve(job_, space_, count_, task->seed, &progress_, kCarveWeight);
-        if (leaves_.count() == 1) leaf_links_ = kLoneLeafLinks;
+        leaves_ = Carve(job_, space_, {count_, seed_, recipe_.fanout, kCarveWeight}, &progress_);
+        const int factor = leaves_.count() == 1 ? kLoneLeafFactor : 1;
+        near_links_ = factor * recipe_.links;
+        product_links_ = factor * recipe_.product_links;
         PlaceLinks();
         progress_.Begin(kLeafWeight, leaves_.count());
         ForSlices(job_, leaves_.count(), 1, [&](int64_t begin, int64_t) {

@@ -17,8 +17,7 @@ namespace {
 // Leaders of a set: this share of its points, within these bounds, and not more than one for kPointsPerLeader points.
 constexpr double kLeaderShare = 0.005;
 constexpr int64_t kMinLeaders = 8, kMaxLeaders = 1000, kPointsPerLeader = 128;
-// Each point goes to so many of its nearest leaders, by depth; further down to one.
-constexpr int kFanout[] = {6, 2};
+constexpr int kSecondFanout = 2;
 // A part with more than this of its set's points is split at random: its points are too alike for leaders.
 constexpr double kHardlySmaller = 0.9;
 constexpr int64_t kRandomShared = 16;  // points that all leaves of a random split have in common
@@ -53,10 +52,14 @@ struct Scratch {
 
 class Carver {
   public:
-    Carver(ComputeJob* job, const GraphSpace& space, PhaseProgress* progress)
-        : job_(job), space_(space), progress_(progress), scratch_(static_cast<size_t>(omp_get_max_threads())) {}
+    Carver(ComputeJob* job, const GraphSpace& space, const CarvePlan& plan, PhaseProgress* progress)
+        : job_(job),
+          space_(space),
+          plan_(plan),
+          progress_(progress),
+          scratch_(static_cast<size_t>(omp_get_max_threads())) {}
 
-    LeafSet Run(uint32_t count, uint64_t seed, int64_t weight);
+    LeafSet Run();
 
   private:
     Split ChooseLeaders(const Part& part);
@@ -70,6 +73,7 @@ class Carver {
 
     ComputeJob* job_;
     const GraphSpace& space_;
+    const CarvePlan plan_;
     PhaseProgress* progress_;
     std::vector<Scratch> scratch_;
     std::vector<Part> parts_;  // to be split by one thread each
@@ -86,7 +90,7 @@ Split Carver::ChooseLeaders(const Part& part) {
         std::clamp(static_cast<int64_t>(kLeaderShare * static_cast<double>(size)), kMinLeaders, kMaxLeaders);
     Split split;
     split.leaders = static_cast<int>(std::min(wanted, size / kPointsPerLeader + 2));
-    split.fanout = part.depth < static_cast<int>(std::size(kFanout)) ? kFanout[part.depth] : 1;
+    split.fanout = part.depth == 0 ? plan_.fanout : part.depth == 1 ? kSecondFanout : 1;
     split.fanout = std::min(split.fanout, split.leaders);
     Rng rng(part.seed);
     Ids leaders;
@@ -103,9 +107,10 @@ Split Carver::ChooseLeaders(const Part& part) {
 
 // The nearest leaders of the set's points [begin, end).
 void Carver::Assign(const Part& part, Split* split, int64_t begin, int64_t end) {
+    const GraphKernels& kernels = BestGraphKernels();
     Scratch& scratch = Mine();
-    const int width = Width(space_), leaders = split->leaders;
-    scratch.products.resize(static_cast<size_t>(kBlockRows) * static_cast<size_t>(leaders));
+    const int width = Width(space_), leaders = split->leaders, stride = PaddedRow(leaders);
+    scratch.products.resize(static_cast<size_t>(kBlockRows) * static_cast<size_t>(stride));
     scratch.near.resize(static_cast<size_t>(split->fanout));
     for (int64_t at = begin; at < end; at += kBlockRows) {
         const int rows = static_cast<int>(std::min<int64_t>(kBlockRows, end - at));
@@ -113,8 +118,8 @@ void Carver::Assign(const Part& part, Split* split, int64_t begin, int64_t end) 
         Products(scratch.block.rows.data(), rows, split->leader_rows.rows.data(), leaders, width,
                  scratch.products.data());
         for (int r = 0; r < rows; ++r) {
-            NearestOfRow(scratch.products.data() + static_cast<int64_t>(r) * leaders, split->leader_rows.norms.data(),
-                         leaders, -1, split->fanout, scratch.near.data());
+            kernels.nearest_of_row(scratch.products.data() + static_cast<int64_t>(r) * stride,
+                                   split->leader_rows.norms.data(), leaders, 0, split->fanout, scratch.near.data());
             uint16_t* to = split->nearest.data() + (at + r) * split->fanout;
             for (int f = 0; f < split->fanout; ++f)
                 to[f] = static_cast<uint16_t>(scratch.near[static_cast<size_t>(f)].index);
@@ -140,7 +145,8 @@ std::vector<Ids> Carver::Gather(const Part& part, const Split& split) const {
 // not too large. A joined child is left empty.
 void Carver::JoinSmall(const Split& split, std::vector<Ids>* children) {
     const int leaders = split.leaders;
-    std::vector<float> products(static_cast<size_t>(leaders) * static_cast<size_t>(leaders));
+    const int stride = PaddedRow(leaders);
+    std::vector<float> products(static_cast<size_t>(leaders) * static_cast<size_t>(stride));
     const float* rows = split.leader_rows.rows.data();
     Products(rows, leaders, rows, leaders, Width(space_), products.data());
     std::vector<int> order(static_cast<size_t>(leaders));
@@ -156,7 +162,7 @@ void Carver::JoinSmall(const Split& split, std::vector<Ids>* children) {
             if (other == c || size(other) == 0 || size(other) + size(c) > static_cast<size_t>(kLeafPoints)) continue;
             const float key =
                 split.leader_rows.norms[static_cast<size_t>(other)] -
-                2 * products[static_cast<size_t>(c) * static_cast<size_t>(leaders) + static_cast<size_t>(other)];
+                2 * products[static_cast<size_t>(c) * static_cast<size_t>(stride) + static_cast<size_t>(other)];
             if (best < 0 || key < best_key) {
                 best = other;
                 best_key = key;
@@ -246,13 +252,13 @@ void Carver::SplitAlone(Part part, LeafSet* leaves) {
         SplitAlone(std::move(child), leaves);
 }
 
-LeafSet Carver::Run(uint32_t count, uint64_t seed, int64_t weight) {
-    Part root = {Ids(count), 0, seed};
+LeafSet Carver::Run() {
+    Part root = {Ids(plan_.count), 0, plan_.seed};
     std::iota(root.ids.begin(), root.ids.end(), 0u);
-    progress_->Begin(weight / 2, count);
+    progress_->Begin(plan_.weight / 2, plan_.count);
     SplitTogether(std::move(root));
     const int64_t parts = static_cast<int64_t>(parts_.size());
-    progress_->Begin(weight - weight / 2, parts);
+    progress_->Begin(plan_.weight - plan_.weight / 2, parts);
     std::vector<LeafSet> results(parts_.size());
     ForSlices(job_, parts, 1, [&](int64_t begin, int64_t) {
         SplitAlone(std::move(parts_[static_cast<size_t>(begin)]), &results[static_cast<size_t>(begin)]);
@@ -278,9 +284,8 @@ LeafSet Carver::Run(uint32_t count, uint64_t seed, int64_t weight) {
 
 }  // namespace
 
-LeafSet Carve(ComputeJob* job, const GraphSpace& space, uint32_t count, uint64_t seed, PhaseProgress* progress,
-              int64_t weight) {
-    return Carver(job, space, progress).Run(count, seed, weight);
+LeafSet Carve(ComputeJob* job, const GraphSpace& space, const CarvePlan& plan, PhaseProgress* progress) {
+    return Carver(job, space, plan, progress).Run();
 }
 
 }  // namespace vecann

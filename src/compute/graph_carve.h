@@ -15,8 +15,14 @@ struct LeafSet {
     int64_t count() const { return static_cast<int64_t>(begins.size()) - 1; }
 };
 
-// Each of the points [0, count) is in one leaf or more; near leaves stand near each other. Takes the progress's weight.
-LeafSet Carve(ComputeJob* job, const GraphSpace& space, uint32_t count, uint64_t seed, PhaseProgress* progress,
-              int64_t weight);
+struct CarvePlan {
+    uint32_t count;
+    uint64_t seed;
+    int fanout;      // each point goes to so many of its nearest leaders at first, and to two further down, then to one
+    int64_t weight;  // of the progress
+};
+
+// Each of the points [0, plan.count) is in one leaf or more; near leaves stand near each other.
+LeafSet Carve(ComputeJob* job, const GraphSpace& space, const CarvePlan& plan, PhaseProgress* progress);
 
 }  // namespace vecann

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "compute/graph_kernels.h"
 #include "compute/tasks.h"
 #include "graph/edge.h"
 
@@ -14,9 +15,8 @@ namespace vecann {
 // points far from the origin would lose their digits.
 struct RowBlock {
     std::vector<float> rows;   // count x Width(space)
-    std::vector<float> norms;  // squared length of each
+    std::vector<float> norms;  // squared length of each, then infinity up to PaddedRow(count)
 
-    // `centre` may be null.
     void Gather(const GraphSpace& space, const uint32_t* ids, int count, const float* centre);
 };
 
@@ -28,16 +28,11 @@ inline int Width(const GraphSpace& space) {
 // The mean of some of the points, evenly spread; Width(space) values.
 void MeanOfSome(const GraphSpace& space, const uint32_t* ids, int64_t count, std::vector<float>* mean);
 
-// products[i * b_count + j] = a_i . b_j
+// products[i * PaddedRow(b_count) + j] = a_i . b_j; what lies between the rows is left as it is, and has to be finite.
 void Products(const float* a, int a_count, const float* b, int b_count, int width, float* products);
 
-// The k smallest of norms[j] - 2 products[j] over j != skip, ascending, ties by j; returns how many there are. That is
-// the order of the squared distances from the row's point, which are larger by its own norm.
-struct NearKey {
-    float key;
-    int32_t index;
-};
-int NearestOfRow(const float* products, const float* norms, int n, int skip, int k, NearKey* out);
+// products[i * PaddedRow(count) + j] = rows_i . rows_j, likewise.
+void ProductsOfAll(const float* rows, int count, int width, float* products);
 
 // Progress over phases of estimated weight, which sum up to kProgressTotal.
 constexpr int64_t kProgressTotal = 1000000;

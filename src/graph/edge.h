@@ -15,9 +15,9 @@ constexpr uint32_t kNoNode = UINT32_MAX;
 struct GraphEdge {
     uint64_t key;
 
-    // `distance` is not negative and not NaN: such floats order as their bits do.
+    // `distance` is not negative and not NaN: such floats order as their bits do, once -0 has become +0.
     static GraphEdge Of(float distance, uint32_t id) {
-        return {static_cast<uint64_t>(std::bit_cast<uint32_t>(distance)) << 32 | id};
+        return {static_cast<uint64_t>(std::bit_cast<uint32_t>(distance + 0.0f)) << 32 | id};
     }
     float distance() const { return std::bit_cast<float>(static_cast<uint32_t>(key >> 32)); }
     uint32_t id() const { return static_cast<uint32_t>(key); }

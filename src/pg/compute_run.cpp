@@ -46,19 +46,51 @@ void RaiseStatus(const Status& status) {
     if (!status.ok()) ereport(ERROR, (errcode(SqlStateOf(status.code)), errmsg("%s", status.message)));
 }
 
-// OpenBLAS starts its threads when it is loaded, as many as this variable allows.
+// A variable of the environment that has another value for a while; with no value, it stays as it is.
+struct Variable {
+    const char* name;
+    bool changed;
+    char* saved = nullptr;
+
+    Variable(const char* variable, const char* value) : name(variable), changed(value != nullptr) {
+        if (!changed) return;
+        const char* inherited = getenv(name);
+        if (inherited != nullptr) saved = pstrdup(inherited);
+        setenv(name, value, 1);
+    }
+    void Restore() {
+        if (!changed) return;
+        if (saved != nullptr)
+            setenv(name, saved, 1);
+        else
+            unsetenv(name);
+    }
+};
+
+// OpenBLAS takes a processor that is newer than itself for one without AVX: 0.3.21 multiplies at a fifth of the speed
+// on Emerald Rapids. So it is told what the processor can do, unless the server's environment says something.
+const char* BlasCore() {
+    if (getenv("OPENBLAS_CORETYPE") != nullptr) return nullptr;
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+        return "SkylakeX";
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return "Haswell";
+#endif
+    return nullptr;
+}
+
+// OpenBLAS starts its threads when it is loaded, as many as a variable allows.
 void* OpenLibrary(const char* path, char* error, size_t error_size) {
-    const char* inherited = getenv("OPENBLAS_NUM_THREADS");
-    char* saved = inherited != nullptr ? pstrdup(inherited) : nullptr;
+    Variable threads("OPENBLAS_NUM_THREADS", "1");
+    Variable core("OPENBLAS_CORETYPE", BlasCore());
     SignalBlock block;
-    setenv("OPENBLAS_NUM_THREADS", "1", 1);
     void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr) strlcpy(error, dlerror(), error_size);
-    if (saved != nullptr)
-        setenv("OPENBLAS_NUM_THREADS", saved, 1);
-    else
-        unsetenv("OPENBLAS_NUM_THREADS");
     block.Restore();
+    core.Restore();
+    threads.Restore();
     return library;
 }
 

@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "compute/graph_kernels.h"
 #include "compute/tasks.h"
 #include "core/rng.h"
 
@@ -201,6 +202,57 @@ double Recall(const Graph& graph, const std::vector<float>& points, const Reques
     return static_cast<double>(hits) / (kQueries * kWanted);
 }
 
+// Each level's kernels against plain loops.
+TEST(GraphKernelsTest, LevelsAgree) {
+    std::vector<const GraphKernels*> levels = {&kBaselineGraphKernels};
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) levels.push_back(&kAvx2GraphKernels);
+    if (__builtin_cpu_supports("avx512f")) levels.push_back(&kAvx512GraphKernels);
+#endif
+    Rng rng(2);
+    for (const GraphKernels* level : levels) {
+        for (const int n : {1, 2, 5, 15, 16, 17, 40, 333}) {
+            // whole numbers, so that there are ties and no rounding
+            std::vector<float> products(static_cast<size_t>(PaddedRow(n))), norms(products.size(), HUGE_VALF);
+            std::vector<float> a, b, difference(static_cast<size_t>(n));
+            for (size_t j = 0; j < static_cast<size_t>(n); ++j) {
+                products[j] = static_cast<float>(rng.Next() % 50);
+                norms[j] = static_cast<float>(rng.Next() % 50);
+                a.push_back(static_cast<float>(rng.Next() % 9));
+                b.push_back(static_cast<float>(rng.Next() % 9));
+            }
+            products[static_cast<size_t>(n / 2)] = -HUGE_VALF;
+            std::vector<std::pair<float, int>> all;
+            float l2 = 0;
+            for (int j = 0; j < n; ++j) {
+                if (j != n / 2)
+                    all.emplace_back(norms[static_cast<size_t>(j)] - 2 * products[static_cast<size_t>(j)], j);
+                const float d = a[static_cast<size_t>(j)] - b[static_cast<size_t>(j)];
+                l2 += d * d;
+            }
+            const int start = n / 2 / kRowPad * kRowPad, padded = PaddedRow(n);
+            std::sort(all.begin(), all.end(), [&](const auto& x, const auto& y) {
+                const int x_place = (x.second - start + padded) % padded,
+                          y_place = (y.second - start + padded) % padded;
+                return x.first < y.first || (x.first == y.first && x_place < y_place);
+            });
+            for (const int k : {1, 3, 5, 16, 60}) {
+                std::vector<NearKey> out(static_cast<size_t>(k));
+                const int found = level->nearest_of_row(products.data(), norms.data(), n, start, k, out.data());
+                ASSERT_EQ(found, std::min<int>(k, n - 1)) << level->name;
+                for (size_t i = 0; i < static_cast<size_t>(found); ++i) {
+                    EXPECT_EQ(out[i].key, all[i].first) << level->name << " " << n << " " << k;
+                    EXPECT_EQ(out[i].index, all[i].second);
+                }
+            }
+            EXPECT_EQ(level->l2_squared(a.data(), b.data(), static_cast<size_t>(n)), l2);
+            EXPECT_EQ(level->centred_row(a.data(), b.data(), difference.data(), n), l2);
+            EXPECT_EQ(difference[0], a[0] - b[0]);
+            EXPECT_EQ(difference.back(), a.back() - b.back());
+        }
+    }
+}
+
 TEST(GraphBuildTest, ListsHaveTheirForm) {
     for (const int degree : {1, 2, 7, 32}) {
         const std::vector<float> points = Clustered(kMany, 24);
@@ -235,6 +287,15 @@ TEST(GraphBuildTest, SearchFindsTheNearestByCosineAndInnerProduct) {
         CheckForm(graph);
         EXPECT_GE(Recall(graph, points, request, 40), 0.95) << static_cast<int>(metric);
     }
+}
+
+// A walk from the one entry finds its way to clusters far from each other.
+TEST(GraphBuildTest, SearchFindsSeparateClusters) {
+    const std::vector<float> points = Clustered(2 * kMany, 32, 30, 40);
+    const Request request = {32};
+    const Graph graph = Build(points, request);
+    CheckForm(graph);
+    EXPECT_GE(Recall(graph, points, request, 40), 0.95);
 }
 
 TEST(GraphBuildTest, TheSeedAloneDecides) {
