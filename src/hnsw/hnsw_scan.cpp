@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "hnsw/hnsw_am.h"
+#include "hnsw/hnsw_heap.h"
 #include "hnsw/hnsw_tids.h"
 #include "pg/guc.h"
 #include "pg/race_point.h"
@@ -35,6 +36,24 @@ struct ScoredNode {
 };
 static_assert(std::is_trivially_copyable_v<ScoredNode>);
 
+// A row about to be returned.
+struct ScoredRow {
+    double value;  // what the operator returns, or a lower bound where that settles the row's place
+    ItemPointerData tid;
+    bool in_line;
+    uint32 node;
+    uint32 generation;
+    uint32 tid_epoch;
+};
+
+// NaN sorts behind all numbers.
+double SortKey(double value) {
+    return std::isnan(value) ? get_float8_infinity() : value;
+}
+bool RowFarther(const ScoredRow& a, const ScoredRow& b) {
+    return SortKey(a.value) > SortKey(b.value);
+}
+
 bool NodeNearer(const ScoredNode& a, const ScoredNode& b) {
     return a.bounds.lower < b.bounds.lower || (a.bounds.lower == b.bounds.lower && a.slot.id < b.slot.id);
 }
@@ -57,15 +76,18 @@ struct HnswScan {
     ArenaVec<ScoredNode> results;  // expanded and not returned yet: a heap, nearest on top
     uint64 returned;
     double last_value;
-    // the node being returned
+    // the node taken last
     ArenaVec<NodeRow> rows;
-    size_t next_row;
     uint32 node;
     uint32 generation;
     uint32 tid_epoch;
-    double value;
-    bool recheck;          // the executor must compute the distance to know the node's place
-    double highest_upper;  // of the nodes returned
+    double value;          // its lower bound: what is still to come is no nearer
+    bool recheck;          // only the rows' exact distances tell their places
+    double highest_upper;  // of the nodes taken
+    // rows
+    ArenaVec<ScoredRow> pending;  // a heap, nearest on top
+    ScoredRow current;            // returned last
+    HeapDistance exact;
     // the sweep
     BlockNumber next_block;
     BlockNumber end_block;
@@ -109,11 +131,11 @@ void FlushKilled(HnswScan* scan) {
 }
 
 void RememberKilled(IndexScanDesc desc, HnswScan* scan) {
-    if (!desc->kill_prior_tuple || !desc->ignore_killed_tuples || scan->next_row == 0) return;
-    const NodeRow& row = scan->rows[scan->next_row - 1];
+    if (!desc->kill_prior_tuple || !desc->ignore_killed_tuples || scan->returned == 0) return;
+    const ScoredRow& row = scan->current;
     if (!row.in_line) return;
     if (scan->killed_count == kMaxKilled) FlushKilled(scan);
-    scan->killed[scan->killed_count++] = {scan->node, scan->generation, scan->tid_epoch, row.tid};
+    scan->killed[scan->killed_count++] = {row.node, row.generation, row.tid_epoch, row.tid};
 }
 
 // Puts what the search has found since the last time on the heap of results.
@@ -167,6 +189,7 @@ void StartScan(IndexScanDesc desc, HnswScan* scan) {
     scan->ef = static_cast<uint32>(Settings().hnsw_ef_search);
     scan->rows.Init(&scan->ctx.arena);
     scan->results.Init(&scan->ctx.arena);
+    scan->pending.Init(&scan->ctx.arena);
     scan->search.visited.Init(&scan->ctx.arena, 0);
     scan->query.Init(&scan->ctx.arena, scan->ctx.form);
     scan->ordered = false;
@@ -195,7 +218,6 @@ void StartScan(IndexScanDesc desc, HnswScan* scan) {
 bool TakeRows(IndexScanDesc desc, HnswScan* scan, const FoundSlot& slot) {
     scan->node = slot.id;
     scan->generation = slot.generation;
-    scan->next_row = 0;
     VECANN_RACE_POINT("hnsw-scan-before-rows");
     if (slot.tid_chain == kInvalidId) {
         HnswRowsOf(slot, desc->ignore_killed_tuples, &scan->rows);
@@ -316,13 +338,41 @@ bool NextNode(IndexScanDesc desc, HnswScan* scan) {
         if (strict && node.bounds.lower < scan->last_value) continue;
         if (!TakeRows(desc, scan, node.slot)) continue;
         scan->value = node.bounds.lower;
-        scan->recheck = scan->ordered && !IsApart(scan, node.bounds);
-        // A row that goes out as it is may be as far as its upper bound; one that is computed waits in the executor for
-        // all that may be nearer.
+        // Once the beam is through, rows come in no order, unless a strict one is asked for.
+        scan->recheck = scan->ordered && !IsApart(scan, node.bounds) && (strict || scan->phase == Phase::kBeam);
+        // A row that goes out as it is may be as far as its upper bound; one that is computed waits for all that may be
+        // nearer.
         scan->last_value = scan->recheck ? node.bounds.lower : node.bounds.upper;
         return true;
     }
     return false;
+}
+
+// Puts the rows of the node taken last among the pending ones, with their exact distances where those are needed.
+void AddRows(IndexScanDesc desc, HnswScan* scan) {
+    for (const NodeRow& row : scan->rows) {
+        CHECK_FOR_INTERRUPTS();
+        ScoredRow scored = {scan->value, row.tid, row.in_line, scan->node, scan->generation, scan->tid_epoch};
+        // A row that the snapshot does not see is left to the executor, which passes over it.
+        if (scan->recheck) HnswHeapDistance(&scan->exact, desc, row.tid, &scored.value);
+        scan->pending.Push(scored);
+        std::push_heap(scan->pending.begin(), scan->pending.end(), RowFarther);
+    }
+}
+
+// The next row: the nearest pending one, when nothing that is still to come may be nearer.
+bool NextRow(IndexScanDesc desc, HnswScan* scan) {
+    for (;;) {
+        const bool through = scan->phase == Phase::kDone;
+        if (!scan->pending.empty() &&
+            (through || !scan->ordered || SortKey(scan->pending[0].value) <= SortKey(scan->value))) {
+            std::pop_heap(scan->pending.begin(), scan->pending.end(), RowFarther);
+            scan->current = scan->pending[--scan->pending.size];
+            return true;
+        }
+        if (through) return false;
+        if (NextNode(desc, scan)) AddRows(desc, scan);
+    }
 }
 
 // Leaves the counts of a scan that has begun for HnswLastScan.
@@ -333,10 +383,8 @@ void KeepCounts(const HnswScan& scan) {
 void StoreOrderBy(IndexScanDesc desc, const HnswScan& scan) {
     if (desc->numberOfOrderBys == 0) return;
     desc->xs_orderbynulls[0] = scan.unordered_null;
-    desc->xs_orderbyvals[0] = scan.unordered_null ? Float8GetDatum(0) : Float8GetDatum(scan.value);
-    // What the index knows is a lower bound. Where that leaves the order open, the executor computes the distance from
-    // the row that it fetches anyway.
-    desc->xs_recheckorderby = scan.recheck;
+    desc->xs_orderbyvals[0] = scan.unordered_null ? Float8GetDatum(0) : Float8GetDatum(scan.current.value);
+    desc->xs_recheckorderby = false;
     // ORDER BY v <-> a, v <-> b arrives with two keys, and we order by the first. For the others we state a bound below
     // every value: the executor then computes them and puts the rows of equal first keys in order.
     for (int i = 1; i < desc->numberOfOrderBys; ++i) {
@@ -356,6 +404,7 @@ extern "C" IndexScanDesc hnsw_begin_scan(Relation index, int nkeys, int norderby
     IndexScanDesc desc = RelationGetIndexScan(index, nkeys, norderbys);
     HnswScan* scan = PallocZeroed<HnswScan>();
     scan->outer = CurrentMemoryContext;
+    scan->exact.memory = CurrentMemoryContext;
     scan->memory = AllocSetContextCreate(CurrentMemoryContext, "hnsw scan", ALLOCSET_DEFAULT_SIZES);
     scan->phase = Phase::kStart;
     desc->opaque = scan;
@@ -377,7 +426,8 @@ extern "C" void hnsw_rescan(IndexScanDesc desc, ScanKey keys, int, ScanKey order
     MemoryContextSwitchTo(old);
     scan->phase = Phase::kStart;
     scan->rows = ArenaVec<NodeRow>();
-    scan->next_row = 0;
+    scan->pending = ArenaVec<ScoredRow>();
+    scan->value = -get_float8_infinity();
     scan->returned = 0;
     scan->last_value = scan->highest_upper = -get_float8_infinity();
     if (keys != nullptr && desc->numberOfKeys > 0)
@@ -395,10 +445,10 @@ extern "C" bool hnsw_get_tuple(IndexScanDesc desc, ScanDirection direction) {
     else
         RememberKilled(desc, scan);
     const int max_tuples = Settings().hnsw_max_scan_tuples;
-    const bool more = (max_tuples < 0 || scan->returned < static_cast<uint64>(max_tuples)) &&
-                      (scan->next_row < scan->rows.size || NextNode(desc, scan));
+    const bool more = (max_tuples < 0 || scan->returned < static_cast<uint64>(max_tuples)) && NextRow(desc, scan);
+    HnswReleaseHeap(&scan->exact);
     if (more) {
-        desc->xs_heaptid = scan->rows[scan->next_row++].tid;
+        desc->xs_heaptid = scan->current.tid;
         desc->xs_recheck = false;
         ++scan->returned;
     }
@@ -411,6 +461,7 @@ extern "C" void hnsw_end_scan(IndexScanDesc desc) {
     HnswScan* scan = static_cast<HnswScan*>(desc->opaque);
     if (scan->killed_count > 0) FlushKilled(scan);
     KeepCounts(*scan);
+    HnswCloseHeap(&scan->exact);
     MemoryContextDelete(scan->memory);
     pfree(scan);
 }
