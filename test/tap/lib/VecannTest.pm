@@ -106,6 +106,20 @@ sub start_again
 	die 'the server did not start again';
 }
 
+# The processes that a process has started, as far as /proc is there to tell.
+sub children_of
+{
+	my ($parent) = @_;
+	my @children;
+	for my $stat (glob '/proc/[0-9]*/stat')
+	{
+		open my $file, '<', $stat or next;
+		my $line = <$file> // '';
+		push @children, $1 if $line =~ /^(\d+) \(.*\) \S (\d+) / && $2 == $parent;
+	}
+	return @children;
+}
+
 # Ends the server abruptly and starts it again. $how: immediate (stop -m immediate), postmaster (kill -9 of it and of
 # all its processes), backend (kill -9 of one server process; the server then recovers by itself if restart_after_crash
 # is on).
@@ -120,6 +134,10 @@ sub crash
 	elsif ($how eq 'postmaster')
 	{
 		my @pids = split /\n/, $node->safe_psql('postgres', 'SELECT pid FROM pg_stat_activity');
+		# A session that came after the question would wait for ever for a lock that a killed one held.
+		my $postmaster = (split /\n/, slurp_file($node->data_dir . '/postmaster.pid'))[0];
+		kill 'STOP', $postmaster;
+		push @pids, children_of($postmaster);
 		$node->kill9;
 		kill 'KILL', @pids;
 		start_again($node);
