@@ -50,8 +50,10 @@ struct ScoredRow {
 double SortKey(double value) {
     return std::isnan(value) ? get_float8_infinity() : value;
 }
+// Equal distances come in the order of the table.
 bool RowFarther(const ScoredRow& a, const ScoredRow& b) {
-    return SortKey(a.value) > SortKey(b.value);
+    if (SortKey(a.value) != SortKey(b.value)) return SortKey(a.value) > SortKey(b.value);
+    return ItemPointerCompare(const_cast<ItemPointer>(&a.tid), const_cast<ItemPointer>(&b.tid)) > 0;
 }
 
 bool NodeNearer(const ScoredNode& a, const ScoredNode& b) {
