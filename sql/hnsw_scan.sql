@@ -87,6 +87,14 @@ SELECT ef, n_rows, n_ids, in_order FROM unnest('{40,1000}'::text[]) AS ef, pg_te
 RESET hnsw.iterative_scan;
 RESET work_mem;
 
+-- ---- rows have their place in the table: for FOR UPDATE, and for those who ask ----------
+
+BEGIN;
+SELECT count(*) FROM (SELECT id FROM hnsw_scan ORDER BY v <-> '[.3,0,0,0,0,0,0,0]' LIMIT 25 FOR UPDATE) AS s;
+ROLLBACK;
+SELECT count(*) FROM (SELECT id, ctid AS place FROM hnsw_scan ORDER BY v <-> '[.3,0,0,0,0,0,0,0]' LIMIT 25) AS s
+    JOIN hnsw_scan AS t ON t.ctid = s.place AND t.id = s.id;
+
 -- ---- cursors -----------------------------------------------------------------------
 
 -- how many rows a cursor still has
