@@ -323,12 +323,12 @@ my @damages = (
 		}, qr/edge 5 has a factor that is no number/, 'works' ],
 	# towers
 	[ 'up out of the file', sub { slot(plain(), 'up', INVALID - 5) },
-		qr/link up leads to .* no upper slot/, 'works' ],
-	[ 'up to another tower', sub { slot(plain(), 'up', upper()) }, qr/whose link down leads elsewhere/, 'works' ],
+		qr/link up leads to .* no upper slot/, 'any' ],
+	[ 'up to another tower', sub { slot(plain(), 'up', upper()) }, qr/whose link down leads elsewhere/, 'any' ],
 	[ 'no link up', sub { slot(node(sub { slot($_[0], 'up') != INVALID }), 'up', INVALID) },
-		qr/whose link up leads elsewhere/, 'works' ],
+		qr/whose link up leads elsewhere/, 'any' ],
 	[ 'no links up', sub { slot($_, 'up', INVALID) for live(KIND_NODE) }, qr/whose link up leads elsewhere/, 'fails' ],
-	[ 'down to another node', sub { slot(low(), 'down', plain()) }, qr/whose link up leads elsewhere/, 'works' ],
+	[ 'down to another node', sub { slot(low(), 'down', plain()) }, qr/whose link up leads elsewhere/, 'any' ],
 	[ 'down out of the file', sub { slot(meta('entry'), 'down', INVALID) },
 		qr/link down leads to .* no slot of the layer below/, 'any' ],
 	[ 'another vector above', sub { slot(upper(), 'number', 3) }, qr/its vector differs from that of/, 'works' ],
@@ -473,6 +473,17 @@ $sql .= q{
 	CREATE INDEX wide_v ON wide USING hnsw (v vector_l2_ops) WITH (payload = sq8);
 };
 $node->safe_psql('postgres', $sql);
+# Damages that raise a tower want a free slot on a page of upper slots; how many of those there are is random.
+for my $i (0 .. $#damages)
+{
+	use_form($damages[$i][4] // 'l2');
+	for (1 .. 100)
+	{
+		my $uppers = $node->safe_psql('postgres', "SELECT upper_slots FROM vecann_verify('$tables[$i]_v')");
+		last if $uppers % $slots != 0;
+		$node->safe_psql('postgres', "REINDEX INDEX $tables[$i]_v");
+	}
+}
 my $all = $rows + 60;
 my $wide = $node->safe_psql('postgres', "SELECT pg_relation_filepath('wide_v')");
 my @paths = map { $node->safe_psql('postgres', "SELECT pg_relation_filepath('${_}_v')") } @tables;
