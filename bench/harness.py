@@ -70,6 +70,7 @@ def arguments():
     p.add_argument("--data", default=datasets.default_data(), help="folder of the real data")
     p.add_argument("--result", default="build/bench")
     p.add_argument("--bindir", required=True, help="folder of psql and pgbench")
+    p.add_argument("--load-before", type=float, default=os.getloadavg()[0], help="load average before anything began")
     p.add_argument("--commit", default="", help="what is measured, for the report")
     args = p.parse_args()
     for name, value in (QUICK if args.quick else NORMAL).items():
@@ -102,7 +103,7 @@ def environment(s, args):
     out = {"date": time.strftime("%Y-%m-%d %H:%M:%S %z"), "commit": args.commit or "unknown",
            "processor": f"{processor()}, {os.cpu_count()} cores",
            "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB",
-           "load before": f"{os.getloadavg()[0]:.2f}",
+           "load before": f"{args.load_before:.2f}",
            "server": s.sql("postgres", "SHOW server_version"),
            "timings": f"{args.rounds} rounds of {args.seconds} s, medians; pgbench -M prepared over a Unix socket, "
                       f"enable_seqscan off; inserts with synchronous_commit {args.synchronous_commit}",
@@ -160,7 +161,7 @@ def main():
         if peer in stages.EXTENSIONS:
             s.sql("postgres", f"CREATE DATABASE {peer}")
             s.sql(peer, f"CREATE EXTENSION {stages.EXTENSIONS[peer]}; CREATE EXTENSION pg_prewarm")
-    if os.getloadavg()[0] > 0.5 * os.cpu_count():
+    if args.load_before > 0.25 * os.cpu_count():
         stages.say("WARNING: this machine is busy with something else; ratios may hold, times will not")
     results = {"environment": environment(s, args), "arguments": vars(args) | {}, "skipped": {}, "datasets": {}}
     with tempfile.TemporaryDirectory() as folder:

@@ -77,8 +77,9 @@ class DatasetRun:
 
     def create_index(self, db):
         """(seconds, memory, warnings) of building the index."""
-        return self.server.timed(db, "DROP INDEX IF EXISTS items_v;", f"CREATE INDEX items_v ON items USING hnsw "
-                                 f"(v {self.opclass}) WITH (m = 16, ef_construction = 64)")
+        self.server.sql(db, "DROP INDEX IF EXISTS items_v")
+        return self.server.timed(db, "", f"CREATE INDEX items_v ON items USING hnsw (v {self.opclass}) "
+                                 "WITH (m = 16, ef_construction = 64)")
 
     def build(self):
         for _ in range(self.settings.build_rounds):
