@@ -189,6 +189,7 @@ void StartScan(IndexScanDesc desc, HnswScan* scan) {
     scan->ctx.snapshot = desc->xs_snapshot;
     scan->mode = static_cast<IterativeScan>(Settings().hnsw_iterative_scan);
     scan->ef = static_cast<uint32>(Settings().hnsw_ef_search);
+    scan->ctx.descent_ef = Min(kMaxDescentEf, Max<uint32>(scan->ef, 4));
     scan->rows.Init(&scan->ctx.arena);
     scan->results.Init(&scan->ctx.arena);
     scan->pending.Init(&scan->ctx.arena);

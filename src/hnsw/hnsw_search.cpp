@@ -19,9 +19,6 @@ constexpr size_t kBytesAhead = 1024;
 constexpr int kColdExpansions = 8;
 constexpr int kPagesAhead = 8;
 
-// Candidates of the upper layers: estimates may mislead a walk that knows only one.
-constexpr uint32 kDescentEf = 4;
-
 SlotView CheckedSlot(HnswContext* ctx, const LockedPage& page, PageKind kind, uint32 id) {
     ++ctx->counts.pages;
     CheckOldSnapshot(ctx->snapshot, ctx->index, page.page());
@@ -59,6 +56,7 @@ void HnswOpen(HnswContext* ctx, Relation index, WriteMode mode, MemoryContext me
     ctx->arena = MakeArena(memory);
     ctx->strategy = nullptr;
     ctx->snapshot = nullptr;
+    ctx->descent_ef = kMaxDescentEf;
     memset(&ctx->counts, 0, sizeof(ctx->counts));
 }
 
@@ -280,7 +278,8 @@ bool HnswDescend(HnswContext* ctx, const IndexedVector& query, int level, Entran
         bool lost = false;
         while (out->level > level && !lost) {
             LayerSearch search;
-            search.Init(ctx, &query, out->level, kDescentEf);
+            // The thin layers far up need no wide beam.
+            search.Init(ctx, &query, out->level, Max<uint32>(ctx->descent_ef >> (2 * (out->level - 1)), 4));
             lost = !HnswEnter(&search, *out) || !search.Settle(0) || !HnswStepDown(search, out);
         }
         if (!lost) return true;

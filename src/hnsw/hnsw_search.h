@@ -30,8 +30,14 @@ struct HnswContext {
     Arena arena;           // over `memory`
     BufferAccessStrategy strategy;
     Snapshot snapshot;  // of a scan; null otherwise
+    uint32 descent_ef;  // size of the beam in the layers above the one that is searched
     SearchCounts counts;
 };
+
+// A narrow beam in the upper layers ends in the wrong cluster now and then, and no beam below leads out of it: on
+// 100,000 x 768 vectors in many clusters recall@10 at ef_search 40 was .895 with 4 places, .945 with 16, .980 with 32
+// (54, 77, 96 pages; ef_search 80 with 4 places: .951 with 94 pages).
+constexpr uint32 kMaxDescentEf = 32;
 
 // Reads the meta page and fills the context. `memory` must outlive it.
 void HnswOpen(HnswContext* ctx, Relation index, WriteMode mode, MemoryContext memory);
