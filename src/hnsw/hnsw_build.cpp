@@ -3,6 +3,7 @@
 #include "hnsw/hnsw_am.h"
 #include "hnsw/hnsw_bulk.h"
 #include "hnsw/hnsw_insert.h"
+#include "hnsw/hnsw_seeds.h"
 #include "pg/compute_run.h"
 #include "pg/race_point.h"
 
@@ -140,6 +141,7 @@ extern "C" IndexBuildResult* hnsw_build(Relation heap, Relation index, IndexInfo
     pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, static_cast<int64>(estimate));
     const double tuples = table_index_build_scan(heap, index, index_info, true, true, BuildRow, &state, nullptr);
     EndBulk(&state);
+    HnswPlantSeeds(&state.ctx);
 
     pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kHnswPhaseLog);
     if (RelationNeedsWAL(index))

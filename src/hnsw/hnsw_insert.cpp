@@ -2,6 +2,7 @@
 #include "hnsw/hnsw_insert.h"
 
 #include "hnsw/hnsw_am.h"
+#include "hnsw/hnsw_seeds.h"
 #include "hnsw/hnsw_tids.h"
 #include "pg/race_point.h"
 
@@ -36,9 +37,30 @@ bool JoinDuplicate(const Insertion& in, const LayerSearch& search) {
 
 enum class Found { kDuplicate, kNeighbours, kNothingLive };
 
+// Searches layer 0 from seeds for a vector that joins no other; false when they lead nowhere.
+bool SearchFromSeeds(Insertion* in, Found* found) {
+    HnswContext* ctx = in->ctx;
+    if (in->level > 0) return false;
+    ctx->meta = HnswReadMeta(ctx->index);
+    ++ctx->counts.pages;
+    LayerSearch search;
+    search.Init(ctx, in->value, 0, ctx->meta.ef_construction);
+    search.keep_payloads = true;
+    if (!HnswSettleFromSeeds(&search)) return false;
+    VECANN_RACE_POINT("hnsw-insert-before-join");
+    *found = Found::kDuplicate;
+    if (JoinDuplicate(*in, search)) return true;
+    HnswChooseFromSearch(&search, &in->edges[0]);
+    in->linked_levels = 1;
+    *found = Found::kNeighbours;
+    return in->edges[0].count > 0;
+}
+
 // Searches every layer and chooses neighbours in those that the new vector joins.
 Found SearchAndChoose(Insertion* in) {
     HnswContext* ctx = in->ctx;
+    Found found;
+    if (SearchFromSeeds(in, &found)) return found;
     for (int attempts = 0;;) {
         HnswCountAttempt(*ctx, &attempts);
         in->linked_levels = 0;

@@ -84,8 +84,11 @@ struct HnswMetaData {
     uint16 entry_level;
     uint32 entry;  // slot id in layer entry_level, or kInvalidId when the index is empty
     uint32 entry_generation;
+    BlockNumber seed_root;    // root of the seed tree (hnsw_seeds.h); 0: there is none
+    BlockNumber seed_blocks;  // blocks of the index when the tree was planted
+    uint32 seed_changes;      // nodes that vacuum has freed since
 };
-static_assert(sizeof(HnswMetaData) == 56);
+static_assert(sizeof(HnswMetaData) == 68);
 
 constexpr int kNodeList = 0;
 constexpr int kUpperList = 1;

@@ -4,6 +4,7 @@
 
 #include "hnsw/hnsw_am.h"
 #include "hnsw/hnsw_heap.h"
+#include "hnsw/hnsw_seeds.h"
 #include "hnsw/hnsw_tids.h"
 #include "pg/guc.h"
 #include "pg/race_point.h"
@@ -154,19 +155,30 @@ size_t MemoryLimit() {
     return static_cast<size_t>(static_cast<double>(work_mem) * 1024.0 * Settings().hnsw_scan_mem_multiplier);
 }
 
-// Settles a beam of ef_search in layer 0; false when the index is empty.
-bool StartBeam(IndexScanDesc desc, HnswScan* scan) {
+void InitBeam(IndexScanDesc desc, HnswScan* scan) {
+    scan->search.Init(&scan->ctx, &scan->query, 0, scan->ef);
+    // Killed means dead to every snapshot of the primary; one of a standby may still see the row.
+    scan->search.rule = desc->ignore_killed_tuples ? LiveRule::kWithRows : LiveRule::kNotDeleted;
+}
+
+// Enters layer 0 from above and settles the beam; false when the index is empty.
+bool SettleFromAbove(IndexScanDesc desc, HnswScan* scan) {
     for (int attempts = 0;;) {
         HnswCountAttempt(scan->ctx, &attempts);
         Entrance start;
         if (!HnswDescend(&scan->ctx, scan->query, 0, &start)) return false;
-        scan->search.Init(&scan->ctx, &scan->query, 0, scan->ef);
-        // Killed means dead to every snapshot of the primary; one of a standby may still see the row.
-        scan->search.rule = desc->ignore_killed_tuples ? LiveRule::kWithRows : LiveRule::kNotDeleted;
+        InitBeam(desc, scan);
         if (HnswEnter(&scan->search, start)) break;
     }
     // ef_search bounds the first beam; what comes after it is bounded by memory.
     scan->search.Settle(0);
+    return true;
+}
+
+// Settles a beam of ef_search in layer 0; false when the index is empty.
+bool StartBeam(IndexScanDesc desc, HnswScan* scan) {
+    InitBeam(desc, scan);
+    if (!HnswSettleFromSeeds(&scan->search) && !SettleFromAbove(desc, scan)) return false;
     TakeFound(scan);
     // The slot the search came in by was no candidate: one beam returns ef_search nodes.
     if (scan->mode == IterativeScan::kOff && scan->results.size > scan->ef) {

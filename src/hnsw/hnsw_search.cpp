@@ -13,7 +13,7 @@ constexpr int kMaxDescentRetries = 1000;
 // Slots that are likely to be read next: how many are asked for from memory ahead, and how much of each. The rest of a
 // slot comes in sequence, which the processor sees by itself.
 constexpr int kSlotsAhead = 2;
-constexpr size_t kBytesAhead = 1024;
+constexpr size_t kBytesAhead = 4096;
 
 // After a page that had to be read from the disk, so many expansions ask the disk for so many pages ahead.
 constexpr int kColdExpansions = 8;

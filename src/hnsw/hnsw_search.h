@@ -111,6 +111,10 @@ struct LayerSearch {
     void Init(HnswContext* context, const IndexedVector* prepared, int at_level, uint32 ef);
     // Expands the slot that the search starts from; false when there is no such slot in the layer any more.
     bool Start(uint32 id);
+    // A place to start from besides, not read yet; whatever is there by then.
+    void Offer(float distance, uint32 id) {
+        if (visited.Add(id)) beam.Offer(distance, id);
+    }
     // Expands until every slot in the pool is expanded or the arena holds more than `memory_limit` bytes (0: no limit);
     // false in the latter case. Cancellable.
     bool Settle(size_t memory_limit);

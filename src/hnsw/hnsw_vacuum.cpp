@@ -5,6 +5,7 @@
 #include "core/bit_set.h"
 #include "hnsw/hnsw_am.h"
 #include "hnsw/hnsw_insert.h"
+#include "hnsw/hnsw_seeds.h"
 #include "hnsw/hnsw_tids.h"
 #include "pg/race_point.h"
 
@@ -416,7 +417,7 @@ void ListStrayPages(VacuumState* state) {
         PageKind kind;
         {
             LockedPage page(ctx.index, block, BUFFER_LOCK_SHARE, ctx.strategy);
-            if (PageIsNew(page.page())) continue;
+            if (PageIsNew(page.page()) || page.Is(PageKind::kSeed)) continue;
             kind = page.Is(PageKind::kNode)    ? PageKind::kNode
                    : page.Is(PageKind::kUpper) ? PageKind::kUpper
                                                : PageKind::kTid;
@@ -463,6 +464,7 @@ extern "C" IndexBulkDeleteResult* hnsw_bulk_delete(IndexVacuumInfo* info, IndexB
         FreeSlots(&state, PageKind::kNode, &state.dead_nodes);
         VECANN_RACE_POINT("hnsw-vacuum-between-frees");
         FreeSlots(&state, PageKind::kUpper, &state.dead_uppers);
+        HnswCountFreed(state.ctx, state.dead_nodes.size);
     }
     ListStrayPages(&state);
 
@@ -483,6 +485,12 @@ extern "C" IndexBulkDeleteResult* hnsw_vacuum_cleanup(IndexVacuumInfo* info, Ind
         stats->num_index_tuples = info->num_heap_tuples;
         stats->estimated_count = true;
     }
+    MemoryContext memory = AllocSetContextCreate(CurrentMemoryContext, "hnsw vacuum", ALLOCSET_DEFAULT_SIZES);
+    HnswContext ctx;
+    HnswOpen(&ctx, info->index, WriteMode::kLogged, memory);
+    ctx.strategy = info->strategy;
+    HnswReplantSeeds(&ctx);
+    MemoryContextDelete(memory);
     stats->num_pages = RelationGetNumberOfBlocks(info->index);
     return stats;
 }

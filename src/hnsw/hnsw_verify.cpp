@@ -2,6 +2,7 @@
 // share, for a copy.
 #include "hnsw/hnsw_verify.h"
 
+#include "hnsw/hnsw_seeds.h"
 #include "hnsw/hnsw_verify_state.h"
 
 namespace vecann {
@@ -215,14 +216,19 @@ void SurveyPage(HnswVerifier* v, BlockNumber block, Page page) {
     if (PageIsNew(page) || !CheckPageFrame(v, block, page)) return;
     const PageOpaqueData* opaque = OpaqueOf(page);
     const PageKind kind = static_cast<PageKind>(opaque->kind);
-    if (kind != PageKind::kNode && kind != PageKind::kUpper && kind != PageKind::kTid) {
+    const bool seeds = kind == PageKind::kSeed && HnswSeedCapacity(v->meta) > 0;
+    if (kind != PageKind::kNode && kind != PageKind::kUpper && kind != PageKind::kTid && !seeds) {
         BlockProblem(v, block, "has page kind %u", opaque->kind);
         return;
     }
     brief->kind = opaque->kind;
     brief->flags = opaque->flags;
     brief->next = opaque->next;
-    CheckContentSize(v, block, page, HnswFreeList(v->meta, kind).content_bytes);
+    CheckContentSize(v, block, page, seeds ? HnswSeedBytes(v->meta) : HnswFreeList(v->meta, kind).content_bytes);
+    if (seeds) {
+        SurveySeeds(v, block, page);
+        return;
+    }
     if (kind == PageKind::kTid) {
         for (int i = 0; i < kSegmentsPerPage; ++i)
             SurveySegment(v, block, i, *SegmentAt(page, i));
@@ -311,6 +317,7 @@ void HnswVerify(Relation heap, Relation index, Snapshot snapshot, VerifyReport* 
     report->max_edges = v.meta.max_edges;
     Survey(&v);
     VerifyFreeLists(&v);
+    VerifySeeds(&v);
     VerifyEntryPoint(&v);
     VerifyGraph(&v);
     CountUnreachable(&v);

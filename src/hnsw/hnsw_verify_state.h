@@ -78,6 +78,10 @@ void VerifyGraph(HnswVerifier* v);
 void VerifyEntryPoint(HnswVerifier* v);
 void CountUnreachable(HnswVerifier* v);
 
+// hnsw_verify_seeds.cpp: the form of one page of seeds; then the tree, after the survey.
+void SurveySeeds(HnswVerifier* v, BlockNumber block, Page page);
+void VerifySeeds(HnswVerifier* v);
+
 // hnsw_verify_heap.cpp: every visible row is in the index, every row pointer points to a row.
 void VerifyHeapToIndex(HnswVerifier* v);
 void VerifyIndexToHeap(HnswVerifier* v);

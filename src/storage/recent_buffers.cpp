@@ -52,7 +52,7 @@ void PrefetchRecent(Relation rel, BlockNumber block, size_t offset, size_t bytes
     __builtin_prefetch(page);
     __builtin_prefetch(page + BLCKSZ - 1);
     for (size_t i = 0; i < bytes; i += kCacheLine)
-        __builtin_prefetch(page + offset + i);
+        __builtin_prefetch(page + offset + i, 0, 1);
 }
 
 }  // namespace vecann
