@@ -8,8 +8,10 @@ namespace {
 constexpr size_t kFixedSlotBytes = sizeof(SlotHeaderData) + kHnswInlineTids * sizeof(TidEntryData);
 
 // More dimensions of a residual than these add little to an estimate: after the rotation any of them is as good as any
-// other (README.md, "Layout").
+// other (README.md, "Layout"). Down to the lower number they are given up where that puts one more slot on a page.
 constexpr int kMaxCodeDimensions = 1024;
+constexpr int kMinCodeDimensions = 512;
+constexpr int kWordDimensions = 64;
 
 // One bit a dimension says enough where there are many of them; the fewer there are, the more bits it takes. A word of
 // a code holds 64 dimensions, so few dimensions have bits to spare.
@@ -17,7 +19,7 @@ constexpr int kFourBitDimensions = 32;
 constexpr int kTwoBitDimensions = 256;
 
 // Of the 2 m neighbours wished for, a page layout must leave room for this share.
-constexpr double kLeastDegree = 0.75;
+constexpr double kLeastDegree = 0.6875;
 
 // Fewer neighbours make no graph worth searching.
 constexpr int kLeastEdges = 8;
@@ -37,14 +39,33 @@ int EdgesThatFit(const HnswMetaData& meta, int slots) {
     return left < 0 ? -1 : left / static_cast<int>(EdgeBytes(meta));
 }
 
-// Sets max_edges, slots and slot_size: as many slots to a page as leave each enough of the 2 m edges wished for.
-void ChooseSlots(HnswMetaData* meta) {
-    const int wish = 2 * meta->m;
-    const int least = static_cast<int>(std::ceil(kLeastDegree * wish));
+void SetCodeDimensions(HnswMetaData* meta, int code_dim) {
+    meta->code_dim = static_cast<uint16>(code_dim);
+    meta->code_size = static_cast<uint16>(HnswCodeShape(*meta).bytes());
+}
+
+// The slots of a page that leave each enough of the 2 m edges wished for.
+int SlotsThatFit(const HnswMetaData& meta) {
+    const int least = static_cast<int>(std::ceil(kLeastDegree * 2 * meta.m));
     int slots = 1;
-    while (EdgesThatFit(*meta, slots + 1) >= least)
+    while (EdgesThatFit(meta, slots + 1) >= least)
         ++slots;
-    const int edges = Min(wish, EdgesThatFit(*meta, slots));
+    return slots;
+}
+
+// Sets max_edges, slots and slot_size: as many slots to a page as there can be, then codes of as many dimensions.
+void ChooseSlots(HnswMetaData* meta) {
+    const int full = meta->code_dim;
+    int slots = SlotsThatFit(*meta), code_dim = full;
+    for (int tried = (full - 1) / kWordDimensions * kWordDimensions; tried >= kMinCodeDimensions;
+         tried -= kWordDimensions) {
+        SetCodeDimensions(meta, tried);
+        if (SlotsThatFit(*meta) <= slots) continue;
+        slots = SlotsThatFit(*meta);
+        code_dim = tried;
+    }
+    SetCodeDimensions(meta, code_dim);
+    const int edges = Min(2 * meta->m, EdgesThatFit(*meta, slots));
     meta->max_edges = static_cast<uint16>(Max(edges, 0));
     meta->slots = static_cast<uint16>(slots);
     meta->slot_size = static_cast<uint16>(kFixedSlotBytes + meta->payload_size + meta->max_edges * EdgeBytes(*meta));
