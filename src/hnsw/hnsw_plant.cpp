@@ -54,7 +54,7 @@ struct Planter {
     Scored* scored;
     float* vector;    // scratch, dim floats; so are the three
     float* sides[2];  // the middles of both sides
-    ArenaVec<BlockNumber> old_pages;
+    ArenaVec<BlockNumber> old_pages;  // but the root's
     size_t old_used;
 };
 
@@ -142,19 +142,24 @@ void Partition(Planter* p, size_t begin, size_t end) {
     Partition(p, begin + split, end);
 }
 
-// Writes the contents of a seed page over an old one or a new one; returns its block.
-BlockNumber WriteSeedPage(Planter* p, const char* contents) {
+// A page to write to, pinned and locked: the old root for the new one, so that readers find one there at all times; any
+// other old page for another; else a new one.
+Buffer LockPageToWrite(Planter* p, bool root) {
     const HnswContext& ctx = *p->ctx;
-    const Buffer buffer = p->old_used < p->old_pages.size ? ReadBuffer(ctx.index, p->old_pages[p->old_used])
-                                                          : ExtendRelationLocked(ctx.index, MAIN_FORKNUM);
-    if (p->old_used < p->old_pages.size) {
-        LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-        ++p->old_used;
-    }
-    LockedPage page(ctx.index, buffer);
+    BlockNumber old = root ? ctx.meta.seed_root : 0;
+    if (old == 0 && p->old_used < p->old_pages.size) old = p->old_pages[p->old_used++];
+    if (old == 0) return ExtendRelationLocked(ctx.index, MAIN_FORKNUM);
+    const Buffer buffer = ReadBuffer(ctx.index, old);
+    LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+    return buffer;
+}
+
+BlockNumber WriteSeedPage(Planter* p, bool root, const char* contents) {
+    const HnswContext& ctx = *p->ctx;
+    LockedPage page(ctx.index, LockPageToWrite(p, root));
     HnswCheckIdRange(ctx.index, page.block(), ctx.meta.slots);
     PageTxn txn(ctx.index, ctx.mode);
-    const Page edit = txn.RegisterNew(buffer);
+    const Page edit = txn.RegisterNew(page.buffer());
     InitPage(edit, PageKind::kSeed, HnswSeedBytes(ctx.meta));
     memcpy(ContentsOf(edit), contents, HnswSeedBytes(ctx.meta));
     txn.Commit();
@@ -206,7 +211,7 @@ void PlantLevel(Planter* p, const Points& points, int level, Points* above) {
         vacuum_delay_point();
         FillPage(p, group, level, &middle, contents.data);
         memcpy(above->payloads + above->ids.size * ctx.meta.payload_size, middle.payload, ctx.meta.payload_size);
-        above->ids.Push(WriteSeedPage(p, contents.data));
+        above->ids.Push(WriteSeedPage(p, p->groups.size == 1, contents.data));
         above->generations.Push(0);
     }
 }
@@ -249,7 +254,7 @@ void TakeCensus(Planter* p, Census* census) {
         vacuum_delay_point();
         p->old_pages.Reserve(p->old_pages.size + 1);  // no allocation under the lock
         LockedPage page(ctx.index, block, BUFFER_LOCK_SHARE, ctx.strategy);
-        if (page.Is(PageKind::kSeed)) p->old_pages.Push(block);
+        if (page.Is(PageKind::kSeed) && block != ctx.meta.seed_root) p->old_pages.Push(block);
         if (!page.Is(PageKind::kNode)) continue;
         ForLiveNodes(ctx, page, [&](uint32 id, const SlotView& slot) {
             ++census->nodes;

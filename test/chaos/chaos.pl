@@ -157,6 +157,19 @@ sub start_server
 	return 0;
 }
 
+# Does the server notice the kill of one of its processes?
+sub saw_kill
+{
+	my ($log_end) = @_;
+	my $until = time() + 30;
+	while (time() < $until)
+	{
+		return 1 if read_file($log, $log_end) =~ /was terminated by signal 9/;
+		sleep 0.05;
+	}
+	return 0;
+}
+
 # Waits until a server that restarts by itself takes connections again.
 sub wait_for_restart
 {
@@ -197,6 +210,8 @@ sub kill_server
 		{
 			return;
 		}
+		# It may have been about to exit by itself: then there is nothing to recover from.
+		saw_kill($log_end) or return;
 		++$kills{'one process'};
 		wait_for_restart($log_end) or return 'failed';
 	}
