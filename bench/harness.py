@@ -59,6 +59,7 @@ def arguments():
     p.add_argument("--build-rounds", type=int, default=1)
     p.add_argument("--clients", type=numbers, help="default: 1, the number of cores, 16")
     p.add_argument("--peers", type=words(PEERS), default=PEERS, help=f"of {','.join(PEERS)}")
+    p.add_argument("--let-halt", action="store_true", help="timings with processors that halt when idle")
     p.add_argument("--threads", type=int, default=os.cpu_count(), help="of builds, and clients of inserts")
     p.add_argument("--inserts", type=int, help="rows of one insert run")
     p.add_argument("--synchronous-commit", default="off", help="of the inserts")
@@ -106,7 +107,7 @@ def environment(s, args):
            "load before": f"{args.load_before:.2f}",
            "server": s.sql("postgres", "SHOW server_version"),
            "timings": f"{args.rounds} rounds of {args.seconds} s, medians; pgbench -M prepared over a Unix socket, "
-                      f"enable_seqscan off; inserts with synchronous_commit {args.synchronous_commit}",
+                      f"processors {'may halt' if args.let_halt else 'kept from halting'}, enable_seqscan off; inserts with synchronous_commit {args.synchronous_commit}",
            "in process": f"{' '.join(in_process.FLAGS)}; builds with {args.threads} threads, searches with one; "
                          f"OPENBLAS_CORETYPE {os.environ.get('OPENBLAS_CORETYPE', 'unset')}"}
     for peer, package in packages.items():

@@ -14,6 +14,7 @@ import time
 import numpy
 
 import in_process
+import server
 import truth
 
 EXTENSIONS = {"vecann": "vecann", "pgvector": "vector"}
@@ -179,8 +180,9 @@ class DatasetRun:
         script = f"\\set n random(0, {len(self.data.queries) - 1})\n{self.query(':n')};\n"
         for number in range(self.settings.rounds):
             for clients in self.settings.clients:
-                for ef in self.settings.ef:
-                    self.qps_once(script, ef, clients, number)
+                with server.kept_awake(not self.settings.let_halt):
+                    for ef in self.settings.ef:
+                        self.qps_once(script, ef, clients, number)
                 say(f"round {number + 1} of {self.settings.rounds}, {clients} clients: done")
         for peer in self.out["peers"].values():
             for point in peer["sweep"].values():
