@@ -43,6 +43,8 @@ bool SearchFromSeeds(Insertion* in, Found* found) {
     if (in->level > 0) return false;
     ctx->meta = HnswReadMeta(ctx->index);
     ++ctx->counts.pages;
+    // A crash may have left nodes without an entry point: then the new one becomes it.
+    if (ctx->meta.entry == kInvalidId) return false;
     LayerSearch search;
     search.Init(ctx, in->value, 0, ctx->meta.ef_construction);
     search.keep_payloads = true;
