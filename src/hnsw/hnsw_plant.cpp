@@ -8,8 +8,8 @@ namespace vecann {
 
 namespace {
 
-// Each so manyth node is a seed. Of 100,000 x 768 vectors each 64th, 16th, 8th, 4th as a seed gave recall@10 at ef_search
-// 20 of .939, .978, .988, .987; each 8th costs 14 bytes a vector there.
+// Each so manyth node is a seed. Of 100,000 x 768 vectors each 64th, 16th, 8th, 4th as a seed gave recall@10 at
+// ef_search 20 of .939, .978, .988, .987; each 8th costs 14 bytes a vector there.
 constexpr uint64 kSeedRatio = 8;
 
 // Nodes with few links to them are seeds too, the fewest first, as long as they are no more than this share of all: a
@@ -52,8 +52,8 @@ struct Planter {
     ArenaVec<uint32> order;
     ArenaVec<Group> groups;
     Scored* scored;
-    float* vector;    // scratch, dim floats; so are the three
-    float* sides[2];  // the middles of both sides
+    float* vector;                    // scratch, dim floats; so are the three
+    float* sides[2];                  // the middles of both sides
     ArenaVec<BlockNumber> old_pages;  // but the root's
     size_t old_used;
 };

@@ -43,10 +43,10 @@ int ScorePage(HnswContext* ctx, const IndexedVector& query, BlockNumber block, i
     page.Check(PageKind::kSeed);
     const SeedView view = HnswSeedsAt(meta, ContentsOf(page.page()));
     if (view.header->level > kMaxSeedLevel || view.header->count > HnswSeedCapacity(meta))
-        ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
-                        errmsg("block %u of index \"%s\" has a broken header", block,
-                               RelationGetRelationName(ctx->index)),
-                        errhint("Please REINDEX it.")));
+        ereport(ERROR,
+                (errcode(ERRCODE_INDEX_CORRUPTED),
+                 errmsg("block %u of index \"%s\" has a broken header", block, RelationGetRelationName(ctx->index)),
+                 errhint("Please REINDEX it.")));
     // The tree is written in place: a page may have changed its level since its parent was read.
     if (level >= 0 && view.header->level != level) return -1;
     CodeBatch batch;
