@@ -9,11 +9,11 @@
 namespace vecann {
 
 // Grows with every incompatible change of any on-disk struct; 0.x releases refuse other versions with a REINDEX hint.
-constexpr uint16 kFormatVersion = 2;
+constexpr uint16 kFormatVersion = 3;
 constexpr uint16 kPageId = 0xFA01;
 constexpr BlockNumber kMetaBlock = 0;
 
-enum class PageKind : uint16 { kMeta = 1, kNode = 2, kUpper = 3, kTid = 4 };
+enum class PageKind : uint16 { kMeta = 1, kNode = 2, kUpper = 3, kTid = 4, kPart = 5 };
 
 constexpr uint16 kPageListed = 0x0001;  // the page is on the free list of its kind
 
