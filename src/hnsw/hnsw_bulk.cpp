@@ -59,8 +59,8 @@ const char* PayloadOfNode(const BulkWriter& w, uint64 node) {
     return w.payloads + node * w.bulk->ctx->form.payload_size;
 }
 
-// Each slot has its payload's parts for itself. They are numbered as they are written: those of the nodes, then those of
-// the upper slots.
+// Each slot has its payload's parts for itself. They are numbered as they are written: those of the nodes, then those
+// of the upper slots.
 uint64 PayloadNumber(const BulkWriter& w, const BulkLayer& layer, uint64 row) {
     if (layer.level == 0) return row;
     const BulkNode& node = w.bulk->nodes[layer.members[row]];
@@ -375,8 +375,7 @@ void WriteMoreRows(BulkWriter* w) {
 uint64 HnswBulkMemory(const HnswMetaData& meta, uint64 count, int threads) {
     const uint64 lists = meta.max_edges * sizeof(uint32) + sizeof(uint16);
     const uint64 payload = PayloadSize(static_cast<PayloadKind>(meta.payload), meta.dim);
-    const uint64 node =
-        meta.dim * sizeof(float) + payload + lists + 2 * sizeof(BulkNode) + 4 * sizeof(uint32);
+    const uint64 node = meta.dim * sizeof(float) + payload + lists + 2 * sizeof(BulkNode) + 4 * sizeof(uint32);
     const uint64 codes = count * meta.max_edges * (sizeof(CodedEdge) + meta.code_size);
     return count * node + GraphBuildMemory(static_cast<int64>(count), meta.dim, meta.max_edges, threads) +
            Min(codes, kChunkBytes);
@@ -441,8 +440,8 @@ void HnswBulkWrite(BulkBuild* bulk) {
     w.first_upper_block =
         kMetaBlock + 1 +
         static_cast<BlockNumber>((bulk->nodes.size + bulk->ctx->meta.slots - 1) / bulk->ctx->meta.slots);
-    w.first_part_block = w.first_upper_block + static_cast<BlockNumber>((w.upper_count + bulk->ctx->meta.slots - 1) /
-                                                                        bulk->ctx->meta.slots);
+    w.first_part_block = w.first_upper_block +
+                         static_cast<BlockNumber>((w.upper_count + bulk->ctx->meta.slots - 1) / bulk->ctx->meta.slots);
     BulkLayer layer;
     memset(static_cast<void*>(&layer), 0, sizeof(layer));
     layer.count = bulk->nodes.size;

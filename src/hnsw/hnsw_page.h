@@ -89,14 +89,14 @@ struct HnswMetaData {
     uint16 dim;
     uint16 m;
     uint16 ef_construction;
-    uint8 element;     // ElementKind
-    uint8 metric;      // Metric
-    uint8 payload;     // PayloadKind
-    uint8 code_bits;   // bits of a dimension in the codes of neighbours; 0: no codes
-    uint16 code_dim;   // dimensions that the codes cover
-    uint16 max_edges;  // R
-    uint16 slots;      // of a node or upper page
-    uint16 slot_size;  // bytes
+    uint8 element;        // ElementKind
+    uint8 metric;         // Metric
+    uint8 payload;        // PayloadKind
+    uint8 code_bits;      // bits of a dimension in the codes of neighbours; 0: no codes
+    uint16 code_dim;      // dimensions that the codes cover
+    uint16 max_edges;     // R
+    uint16 slots;         // of a node or upper page
+    uint16 slot_size;     // bytes
     uint16 payload_size;  // what of a payload stands in the slot
     uint16 code_size;
     uint16 entry_level;

@@ -5,7 +5,8 @@ namespace vecann {
 
 namespace {
 
-// Where the elements of a part begin in a whole payload, and how many bytes they take, with those that fill up the last.
+// Where the elements of a part begin in a whole payload, and how many bytes they take, with those that fill up the
+// last.
 size_t OffsetOfPart(const VectorForm& form, const HnswMetaData& meta, int number) {
     return sizeof(PayloadHeadData) + static_cast<size_t>(PartBegin(meta, number)) * PayloadElementSize(form.payload);
 }
@@ -19,23 +20,23 @@ void CheckSlotIsGone(HnswContext* ctx, const SlotParts& parts, int number) {
     ++ctx->counts.pages;
     const SlotView slot = HnswCheckedSlot(ctx->meta, ctx->index, page, parts.kind, parts.slot);
     if (slot.state() == SlotState::kFree || slot.header->generation != parts.generation) return;
-    ereport(ERROR,
-            (errcode(ERRCODE_INDEX_CORRUPTED),
-             errmsg("slot %d of block %u of index \"%s\" has lost part %d of its vector",
-                    SlotOfId(ctx->meta, parts.slot), page.block(), RelationGetRelationName(ctx->index), number),
-             errhint("Please REINDEX it.")));
+    ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
+                    errmsg("slot %d of block %u of index \"%s\" has lost part %d of its vector",
+                           SlotOfId(ctx->meta, parts.slot), page.block(), RelationGetRelationName(ctx->index), number),
+                    errhint("Please REINDEX it.")));
 }
 
 // Reads one part; false when it is not what the slot said.
-bool ReadPart(HnswContext* ctx, const PartRefData& ref, int number, const IndexedVector* query, float* distance,
+bool ReadPart(HnswContext* ctx, const SlotParts& parts, int number, const IndexedVector* query, float* distance,
               void* payload) {
     const HnswMetaData& meta = ctx->meta;
+    const PartRefData& ref = parts.refs[number];
     LockedPage page(ctx->index, BlockOfPart(meta, ref.id), BUFFER_LOCK_SHARE, ctx->strategy);
     ++ctx->counts.pages;
     page.Check(PageKind::kPart);
     CheckOldSnapshot(ctx->snapshot, ctx->index, page.page());
     PartHeaderData* part = PartAt(meta, page.page(), PlaceOfPart(meta, ref.id));
-    if (part->in_use == 0 || part->generation != ref.generation || part->number != number) return false;
+    if (!HnswIsPartOf(parts.head, ref, number, part)) return false;
     const PayloadHeadData* head = PayloadOfPart(part);
     if (query != nullptr)
         *distance += HnswDistance(ctx->form, query->vector + PartBegin(meta, number), head, PartDims(meta, number));
@@ -45,10 +46,18 @@ bool ReadPart(HnswContext* ctx, const PartRefData& ref, int number, const Indexe
 
 }  // namespace
 
+bool HnswIsPartOf(const PayloadHeadData& head, const PartRefData& ref, int number, PartHeaderData* part) {
+    // Bit by bit: a broken head may hold what equals nothing.
+    const void* of_part = PayloadOfPart(part);
+    const void* of_slot = &head;
+    return part->in_use != 0 && part->generation == ref.generation && part->number == number &&
+           memcmp(of_part, of_slot, sizeof(PayloadHeadData)) == 0;
+}
+
 bool HnswReadParts(HnswContext* ctx, const SlotParts& parts, const IndexedVector* query, float* distance,
                    void* payload) {
     for (int i = 0; i < ctx->meta.part_count; ++i) {
-        if (ReadPart(ctx, parts.refs[i], i, query, distance, payload)) continue;
+        if (ReadPart(ctx, parts, i, query, distance, payload)) continue;
         CheckSlotIsGone(ctx, parts, i);
         return false;
     }

@@ -13,6 +13,7 @@ struct SlotParts {
     uint32 slot;
     uint32 generation;  // of the slot
     PageKind kind;
+    PayloadHeadData head;
     PartRefData refs[kMaxParts];
 };
 
@@ -20,8 +21,12 @@ inline void HnswCopyParts(const HnswMetaData& meta, uint32 id, PageKind kind, co
     out->slot = id;
     out->generation = slot.header->generation;
     out->kind = kind;
-    memcpy(out->refs, slot.parts, meta.part_count * sizeof(PartRefData));
+    memcpy(static_cast<void*>(&out->head), slot.payload, sizeof(out->head));
+    memcpy(static_cast<void*>(out->refs), slot.parts, meta.part_count * sizeof(PartRefData));
 }
+
+// Does a part belong to a payload of this head, as part `number`?
+bool HnswIsPartOf(const PayloadHeadData& head, const PartRefData& ref, int number, PartHeaderData* part);
 
 // Reads the parts of a slot. With a query, adds their distances from it to *distance; with `payload`, completes it: the
 // caller has copied there what stands in the slot. False when the slot has been freed since. Raises

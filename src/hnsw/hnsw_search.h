@@ -53,9 +53,9 @@ struct ProbedSlot {
     uint8 level;
 };
 
-// Reads one slot under a share lock; a copy of the whole payload (form.payload_size bytes) goes to `payload` unless that
-// is null. False when the slot is free or its generation's low 8 bits differ from `generation` (kAnyGeneration: not
-// compared).
+// Reads one slot under a share lock; a copy of the whole payload (form.payload_size bytes) goes to `payload` unless
+// that is null. False when the slot is free or its generation's low 8 bits differ from `generation` (kAnyGeneration:
+// not compared).
 bool HnswProbe(HnswContext* ctx, uint32 id, PageKind kind, int generation, ProbedSlot* out, void* payload = nullptr);
 
 // A slot's edges with their codes, in memory of an arena.

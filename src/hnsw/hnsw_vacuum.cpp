@@ -22,7 +22,7 @@ struct VacuumState {
     ArenaVec<uint32> dead_nodes;
     ArenaVec<uint32> dead_uppers;
     ArenaVec<PartRefData> dead_parts;  // of slots that have been freed
-    uint32 best_entry;  // highest live slot seen in step 3, of those with edges if there are such
+    uint32 best_entry;                 // highest live slot seen in step 3, of those with edges if there are such
     uint32 best_generation;
     int best_level;
     bool best_has_edges;

@@ -1,22 +1,13 @@
 // The verifier's look at split payloads: every part that a slot refers to is its own, and the vector they make up.
 // Locks: one page at a time, share, for a copy.
 //
-// A part in use that no slot has is no problem: an insert or a vacuum that was cut short leaves it, and vacuum frees it.
+// A part that no slot has is no problem, but counted with the deleted slots: an insert or a vacuum that was cut short
+// leaves it, and the next vacuum frees it.
 #include "hnsw/hnsw_verify_state.h"
 
 namespace vecann {
 
 namespace {
-
-// Says what is wrong with a part that a slot refers to; null when nothing is.
-const char* WrongPart(const HnswVerifier& v, const SlotView& slot, int number, const PartHeaderData& part,
-                      const PayloadHeadData& head) {
-    if (part.in_use == 0) return "is free";
-    if (part.generation != slot.parts[number].generation) return "has another generation";
-    if (part.number != number) return "has another number";
-    if (memcmp(&head, slot.payload, sizeof(head)) != 0) return "belongs to another vector";
-    return nullptr;
-}
 
 void CheckPart(HnswVerifier* v, uint32 id, const SlotView& slot, int number) {
     const PartRefData& ref = slot.parts[number];
@@ -33,8 +24,11 @@ void CheckPart(HnswVerifier* v, uint32 id, const SlotView& slot, int number) {
     PGAlignedBlock copy;
     CopyIndexPage(*v, block, nullptr, &copy);
     PartHeaderData* part = PartAt(v->meta, PageOf(&copy), place);
-    const char* wrong = WrongPart(*v, slot, number, *part, *PayloadOfPart(part));
-    if (wrong != nullptr) SlotProblem(v, id, "its vector goes on in part %d of block %u, which %s", place, block, wrong);
+    const PayloadHeadData& head = *reinterpret_cast<const PayloadHeadData*>(slot.payload);
+    if (part->in_use != 0) --v->report->deleted_slots;
+    if (HnswIsPartOf(head, ref, number, part)) return;
+    SlotProblem(v, id, "its vector goes on in part %d of block %u, which is %s", place, block,
+                part->in_use == 0 ? "free" : "not its own");
 }
 
 }  // namespace
@@ -44,6 +38,8 @@ void SurveyPart(HnswVerifier* v, BlockNumber block, int place, const PartHeaderD
         if (part.number != 0) BlockProblem(v, block, "part %d is free but not empty", place);
         return;
     }
+    // Until a slot turns out to refer to it.
+    ++v->report->deleted_slots;
     if (part.in_use != 1) BlockProblem(v, block, "part %d has the in-use mark %u", place, part.in_use);
     if (part.number >= v->meta.part_count)
         BlockProblem(v, block, "part %d has number %u where %u are the most", place, part.number, v->meta.part_count);
@@ -58,7 +54,7 @@ bool WholePayload(HnswVerifier* v, const SlotView& slot, char* payload) {
         PGAlignedBlock copy;
         CopyIndexPage(*v, block, nullptr, &copy);
         PartHeaderData* part = PartAt(v->meta, PageOf(&copy), PlaceOfPart(v->meta, ref.id));
-        if (WrongPart(*v, slot, i, *part, *PayloadOfPart(part)) != nullptr) return false;
+        if (!HnswIsPartOf(*reinterpret_cast<const PayloadHeadData*>(slot.payload), ref, i, part)) return false;
         HnswCopyPart(v->form, v->meta, i, part, payload);
     }
     return true;

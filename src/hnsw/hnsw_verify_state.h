@@ -37,8 +37,8 @@ struct HnswVerifier {
     const OpClassDesc* desc;
     HnswMetaData meta;
     VectorForm form;
-    float* vector;   // scratch, dim floats
-    char* payload;   // scratch, two whole payloads
+    float* vector;  // scratch, dim floats
+    char* payload;  // scratch, two whole payloads
     Arena arena;
     BufferAccessStrategy strategy;  // for passes over all pages
     BlockNumber blocks;
@@ -78,8 +78,8 @@ SlotView CopySlot(const HnswVerifier& v, uint32 id, PageKind kind, PGAlignedBloc
 // The vector of a whole payload must hold numbers, and a unit vector must have norm 1.
 void CheckPayload(HnswVerifier* v, uint32 id, const void* payload);
 
-// hnsw_verify_parts.cpp: one part; the whole payload of a slot (false when a part is not what it should be); the parts of
-// all slots, and the payloads that they make up.
+// hnsw_verify_parts.cpp: one part; the whole payload of a slot (false when a part is not what it should be); the parts
+// of all slots, and the payloads that they make up.
 void SurveyPart(HnswVerifier* v, BlockNumber block, int place, const PartHeaderData& part);
 bool WholePayload(HnswVerifier* v, const SlotView& slot, char* payload);
 void VerifyParts(HnswVerifier* v);
