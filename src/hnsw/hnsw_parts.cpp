@@ -1,6 +1,8 @@
 // Parts of payloads; see hnsw_parts.h. Locks: one part page at a time, with no slot's page held.
 #include "hnsw/hnsw_parts.h"
 
+#include "pg/race_point.h"
+
 namespace vecann {
 
 namespace {
@@ -56,6 +58,7 @@ bool HnswIsPartOf(const PayloadHeadData& head, const PartRefData& ref, int numbe
 
 bool HnswReadParts(HnswContext* ctx, const SlotParts& parts, const IndexedVector* query, float* distance,
                    void* payload) {
+    if (ctx->meta.part_count > 0) VECANN_RACE_POINT("hnsw-before-parts");
     for (int i = 0; i < ctx->meta.part_count; ++i) {
         if (ReadPart(ctx, parts, i, query, distance, payload)) continue;
         CheckSlotIsGone(ctx, parts, i);

@@ -422,6 +422,7 @@ void FreeSlots(VacuumState* state, PageKind kind, ArenaVec<uint32>* ids) {
         while (to < ids->size && BlockOfId(state->ctx.meta, (*ids)[to]) == block)
             ++to;
         FreeOnPage(state, kind, block, ids->data + from, to - from);
+        if (!state->dead_parts.empty()) VECANN_RACE_POINT("hnsw-vacuum-before-parts");
         FreeDeadParts(state);
         from = to;
     }
