@@ -4,6 +4,7 @@
 
 #include "hnsw/hnsw_am.h"
 #include "hnsw/hnsw_insert.h"
+#include "hnsw/hnsw_parts.h"
 #include "hnsw/hnsw_tids.h"
 #include "pg/compute_run.h"
 
@@ -32,6 +33,7 @@ struct BulkWriter {
     char* payloads;  // of all nodes
     uint64 upper_count;
     BlockNumber first_upper_block;
+    BlockNumber first_part_block;
     char* upper_pages;  // images; uppers of all layers stand side by side
 };
 
@@ -51,6 +53,24 @@ uint32 IdInLayer(const BulkWriter& w, const BulkLayer& layer, uint64 row) {
     const uint64 node = layer.members != nullptr ? layer.members[row] : row;
     if (layer.level == 0) return IdOfNode(w, node);
     return IdOfUpper(w, w.bulk->nodes[node].first_upper + static_cast<uint64>(layer.level - 1));
+}
+
+const char* PayloadOfNode(const BulkWriter& w, uint64 node) {
+    return w.payloads + node * w.bulk->ctx->form.payload_size;
+}
+
+// Each slot has its payload's parts for itself. They are numbered as they are written: those of the nodes, then those
+// of the upper slots.
+uint64 PayloadNumber(const BulkWriter& w, const BulkLayer& layer, uint64 row) {
+    if (layer.level == 0) return row;
+    const BulkNode& node = w.bulk->nodes[layer.members[row]];
+    return w.bulk->nodes.size + node.first_upper + static_cast<uint64>(layer.level - 1);
+}
+
+PartRefData PartOfPayload(const BulkWriter& w, uint64 payload, int number) {
+    const HnswMetaData& meta = w.bulk->ctx->meta;
+    const uint64 place = payload * meta.part_count + static_cast<uint64>(number);
+    return {static_cast<uint32>(w.first_part_block * static_cast<uint64>(meta.parts) + place), 0};
 }
 
 void ReportCompute(int64 done, int64 total, void*) {
@@ -120,7 +140,7 @@ void BuildGraph(BulkWriter* w, BulkLayer* layer, uint32* entry) {
 void EncodePayloads(BulkWriter* w) {
     BulkBuild* bulk = w->bulk;
     const HnswContext& ctx = *bulk->ctx;
-    w->payloads = bulk->arena.Allocate<char>(bulk->nodes.size * ctx.meta.payload_size);
+    w->payloads = bulk->arena.Allocate<char>(bulk->nodes.size * ctx.form.payload_size);
     IndexedVector value;
     value.Init(&bulk->arena, ctx.form);
     for (uint64 i = 0; i < bulk->nodes.size; ++i) {
@@ -129,7 +149,7 @@ void EncodePayloads(BulkWriter* w) {
         memcpy(value.vector, vector, bulk->dim * sizeof(float));
         HnswMeasure(ctx.form, &value);
         HnswEncodePayload(ctx.form, &value);
-        memcpy(w->payloads + i * ctx.meta.payload_size, value.payload, ctx.meta.payload_size);
+        memcpy(w->payloads + i * ctx.form.payload_size, value.payload, ctx.form.payload_size);
         DecodePayload(ctx.form.payload, value.payload, ctx.form.dim, vector);
     }
 }
@@ -168,7 +188,9 @@ void FillSlot(const BulkWriter& w, const BulkLayer& layer, uint64 row, const Slo
         slot.tids[0].tid = n.tid;
         header->tid_count = 1;
     }
-    memcpy(slot.payload, w.payloads + node * meta.payload_size, meta.payload_size);
+    memcpy(slot.payload, PayloadOfNode(w, node), meta.payload_size);
+    for (int i = 0; i < meta.part_count; ++i)
+        slot.parts[i] = PartOfPayload(w, PayloadNumber(w, layer, row), i);
     const uint64 from = (row - layer.first) * meta.max_edges;
     for (int e = 0; e < header->edge_count; ++e) {
         CodedEdge* edge = &slot.edges[e];
@@ -180,21 +202,29 @@ void FillSlot(const BulkWriter& w, const BulkLayer& layer, uint64 row, const Slo
     memcpy(slot.codes, layer.codes + from * meta.code_size, static_cast<size_t>(header->edge_count) * meta.code_size);
 }
 
-// Adds a page to the index whose slots `fill(slot)` fills in, `used` of them; lists it when it has free ones.
+// Adds a page to the index that `fill(page)` fills in, `used` of its `room` places; lists it when it has free ones.
 template <class Fill>
-void WritePage(const HnswContext& ctx, PageKind kind, int used, Fill fill) {
+void AddPage(const HnswContext& ctx, PageKind kind, int used, int room, Fill fill) {
     const FreeListKind list = HnswFreeList(ctx.meta, kind);
     BlockNumber block;
     {
         LockedPage page(ctx.index, ExtendRelationLocked(ctx.index, MAIN_FORKNUM));
         block = page.block();
-        HnswCheckIdRange(ctx.index, block, ctx.meta.slots);
+        HnswCheckIdRange(ctx.index, block, room);
         InitPage(page.page(), kind, list.content_bytes);
-        for (int i = 0; i < used; ++i)
-            fill(i, SlotAt(ctx.meta, page.page(), i));
+        fill(page.page());
         MarkBufferDirty(page.buffer());
     }
-    if (used < ctx.meta.slots) ListPage(ctx.index, ctx.mode, list, block);
+    if (used < room) ListPage(ctx.index, ctx.mode, list, block);
+}
+
+// Adds a page of slots, `used` of which `fill(i, slot)` fills in.
+template <class Fill>
+void WritePage(const HnswContext& ctx, PageKind kind, int used, Fill fill) {
+    AddPage(ctx, kind, used, ctx.meta.slots, [&](Page page) {
+        for (int i = 0; i < used; ++i)
+            fill(i, SlotAt(ctx.meta, page, i));
+    });
 }
 
 void WriteNodes(BulkWriter* w, BulkLayer* layer) {
@@ -298,12 +328,44 @@ void WriteUppers(BulkWriter* w, int top, uint32* entry) {
     }
 }
 
+// The node of each payload, by its number.
+uint32* NodesOfPayloads(BulkWriter* w) {
+    const BulkBuild& bulk = *w->bulk;
+    uint32* nodes = w->bulk->arena.Allocate<uint32>(bulk.nodes.size + w->upper_count);
+    for (uint64 i = 0; i < bulk.nodes.size; ++i) {
+        nodes[i] = static_cast<uint32>(i);
+        for (int level = 0; level < bulk.nodes[i].level; ++level)
+            nodes[bulk.nodes.size + bulk.nodes[i].first_upper + static_cast<uint64>(level)] = static_cast<uint32>(i);
+    }
+    return nodes;
+}
+
+// Writes the parts of all payloads, one payload's side by side.
+void WriteParts(BulkWriter* w) {
+    const HnswContext& ctx = *w->bulk->ctx;
+    const HnswMetaData& meta = ctx.meta;
+    if (meta.part_count == 0) return;
+    const uint32* nodes = NodesOfPayloads(w);
+    const uint64 count = (w->bulk->nodes.size + w->upper_count) * meta.part_count, room = meta.parts;
+    for (uint64 from = 0; from < count; from += room) {
+        CHECK_FOR_INTERRUPTS();
+        const uint64 used = Min(room, count - from);
+        AddPage(ctx, PageKind::kPart, static_cast<int>(used), meta.parts, [&](Page page) {
+            for (uint64 i = 0; i < used; ++i) {
+                const uint64 at = from + i;
+                HnswFillPart(ctx.form, meta, PayloadOfNode(*w, nodes[at / meta.part_count]),
+                             static_cast<int>(at % meta.part_count), PartAt(meta, page, static_cast<int>(i)));
+            }
+        });
+    }
+}
+
 void WriteMoreRows(BulkWriter* w) {
     const HnswContext& ctx = *w->bulk->ctx;
     for (const BulkRow& row : w->bulk->more_rows) {
         CHECK_FOR_INTERRUPTS();
         ItemPointerData tid = row.tid;
-        if (!HnswAppendTid(ctx, IdOfNode(*w, row.node), 0, w->payloads + row.node * ctx.meta.payload_size, &tid))
+        if (!HnswAppendTid(ctx, IdOfNode(*w, row.node), 0, PayloadOfNode(*w, row.node), &tid))
             elog(ERROR, "a node of index \"%s\" has vanished during its build", RelationGetRelationName(ctx.index));
     }
 }
@@ -312,8 +374,8 @@ void WriteMoreRows(BulkWriter* w) {
 
 uint64 HnswBulkMemory(const HnswMetaData& meta, uint64 count, int threads) {
     const uint64 lists = meta.max_edges * sizeof(uint32) + sizeof(uint16);
-    const uint64 node =
-        meta.dim * sizeof(float) + meta.payload_size + lists + 2 * sizeof(BulkNode) + 4 * sizeof(uint32);
+    const uint64 payload = PayloadSize(static_cast<PayloadKind>(meta.payload), meta.dim);
+    const uint64 node = meta.dim * sizeof(float) + payload + lists + 2 * sizeof(BulkNode) + 4 * sizeof(uint32);
     const uint64 codes = count * meta.max_edges * (sizeof(CodedEdge) + meta.code_size);
     return count * node + GraphBuildMemory(static_cast<int64>(count), meta.dim, meta.max_edges, threads) +
            Min(codes, kChunkBytes);
@@ -378,6 +440,8 @@ void HnswBulkWrite(BulkBuild* bulk) {
     w.first_upper_block =
         kMetaBlock + 1 +
         static_cast<BlockNumber>((bulk->nodes.size + bulk->ctx->meta.slots - 1) / bulk->ctx->meta.slots);
+    w.first_part_block = w.first_upper_block +
+                         static_cast<BlockNumber>((w.upper_count + bulk->ctx->meta.slots - 1) / bulk->ctx->meta.slots);
     BulkLayer layer;
     memset(static_cast<void*>(&layer), 0, sizeof(layer));
     layer.count = bulk->nodes.size;
@@ -391,6 +455,7 @@ void HnswBulkWrite(BulkBuild* bulk) {
     WriteNodes(&w, &layer);
     entry = IdOfNode(w, entry);
     WriteUppers(&w, top, &entry);
+    WriteParts(&w);
     WriteMoreRows(&w);
     SetEntry(*bulk->ctx, entry, top);
 }

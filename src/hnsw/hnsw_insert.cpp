@@ -2,6 +2,7 @@
 #include "hnsw/hnsw_insert.h"
 
 #include "hnsw/hnsw_am.h"
+#include "hnsw/hnsw_parts.h"
 #include "hnsw/hnsw_seeds.h"
 #include "hnsw/hnsw_tids.h"
 #include "pg/race_point.h"
@@ -26,7 +27,7 @@ static_assert(std::is_trivially_destructible_v<Insertion>);
 // Adds the row to a live node of the same vector among those found. Equal vectors have equal payloads, whose hash tells
 // unequal ones apart that lost their difference.
 bool JoinDuplicate(const Insertion& in, const LayerSearch& search) {
-    const size_t size = in.ctx->meta.payload_size;
+    const size_t size = in.ctx->form.payload_size;
     for (const FoundSlot& slot : search.found) {
         if (!slot.live || memcmp(slot.payload, in.value->payload, size) != 0) continue;
         ItemPointerData tid = in.tid;
@@ -89,7 +90,9 @@ Found SearchAndChoose(Insertion* in) {
     }
 }
 
-void FillSlot(const HnswContext& ctx, const SlotView& slot, int level, const void* payload, const EdgeList* edges) {
+// `parts` refers to the written parts of the payload.
+void FillSlot(const HnswContext& ctx, const SlotView& slot, int level, const void* payload, const PartRefData* parts,
+              const EdgeList* edges) {
     const uint32 generation = slot.header->generation;
     memset(static_cast<void*>(slot.header), 0, sizeof(SlotHeaderData));
     slot.header->generation = generation;
@@ -105,15 +108,19 @@ void FillSlot(const HnswContext& ctx, const SlotView& slot, int level, const voi
     }
     memset(static_cast<void*>(slot.tids), 0, kHnswInlineTids * sizeof(TidEntryData));
     memcpy(slot.payload, payload, ctx.meta.payload_size);
+    memcpy(static_cast<void*>(slot.parts), parts, ctx.meta.part_count * sizeof(PartRefData));
 }
 
 const EdgeList* EdgesOfLevel(const Insertion& in, int level) {
     return level < in.linked_levels ? &in.edges[level] : nullptr;
 }
 
-// Writes the node: payload, TID and edges in one record.
+// Writes the node: payload, TID and edges in one record, after those of its parts.
 void PlaceNode(Insertion* in) {
     const HnswContext& ctx = *in->ctx;
+    PartRefData parts[kMaxParts];
+    HnswWriteParts(ctx, in->value->payload, parts);
+    if (ctx.meta.part_count > 0) VECANN_RACE_POINT("hnsw-insert-after-parts");
     for (;;) {
         const BlockNumber block = PageWithFreeSlot(ctx.index, ctx.mode, HnswFreeList(ctx.meta, PageKind::kNode));
         HnswCheckIdRange(ctx.index, block, ctx.meta.slots);
@@ -123,7 +130,7 @@ void PlaceNode(Insertion* in) {
         if (at < 0) continue;
         PageTxn txn(ctx.index, ctx.mode);
         const SlotView slot = SlotAt(ctx.meta, txn.Register(page.buffer()), at);
-        FillSlot(ctx, slot, 0, in->value->payload, EdgesOfLevel(*in, 0));
+        FillSlot(ctx, slot, 0, in->value->payload, parts, EdgesOfLevel(*in, 0));
         slot.tids[0].tid = in->tid;
         slot.tids[0].flags = 0;
         slot.header->tid_count = 1;
@@ -137,6 +144,8 @@ void PlaceNode(Insertion* in) {
 void PlaceUpper(Insertion* in, int level) {
     const HnswContext& ctx = *in->ctx;
     const LinkEnd& below = in->slots[level - 1];
+    PartRefData parts[kMaxParts];
+    HnswWriteParts(ctx, in->value->payload, parts);
     for (;;) {
         const BlockNumber block = PageWithFreeSlot(ctx.index, ctx.mode, HnswFreeList(ctx.meta, PageKind::kUpper));
         HnswCheckIdRange(ctx.index, block, ctx.meta.slots);
@@ -148,7 +157,7 @@ void PlaceUpper(Insertion* in, int level) {
         PageTxn txn(ctx.index, ctx.mode);
         const SlotView slot = SlotAt(ctx.meta, txn.Register(pair.a().buffer()), at);
         const SlotView under = SlotAt(ctx.meta, txn.Register(pair.b().buffer()), SlotOfId(ctx.meta, below.id));
-        FillSlot(ctx, slot, level, in->value->payload, EdgesOfLevel(*in, level));
+        FillSlot(ctx, slot, level, in->value->payload, parts, EdgesOfLevel(*in, level));
         slot.header->down = below.id;
         under.header->up = id;
         in->slots[level] = {id, slot.header->generation, in->value->vector};

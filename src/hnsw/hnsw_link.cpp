@@ -110,7 +110,7 @@ float* DecodedVector(HnswContext* ctx, const void* payload) {
 
 // The vector of a slot that is still of this generation; null otherwise.
 const float* VectorOf(HnswContext* ctx, int level, const LinkEnd& slot) {
-    char* payload = ctx->arena.Allocate<char>(ctx->meta.payload_size);
+    char* payload = ctx->arena.Allocate<char>(ctx->form.payload_size);
     ProbedSlot probed;
     if (!HnswProbe(ctx, slot.id, KindOfLevel(level), kAnyGeneration, &probed, payload)) return nullptr;
     return probed.generation == slot.generation ? DecodedVector(ctx, payload) : nullptr;
@@ -145,7 +145,7 @@ void CandidateSet::Init(HnswContext* context, const float* chooser, int level) {
     ctx = context;
     vector = chooser;
     kind = KindOfLevel(level);
-    payload = context->arena.Allocate<char>(context->meta.payload_size);
+    payload = context->arena.Allocate<char>(context->form.payload_size);
     items.Init(&context->arena, 64);
 }
 

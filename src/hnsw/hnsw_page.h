@@ -66,33 +66,58 @@ static_assert(sizeof(TidSegmentData) == 128);
 constexpr int kSegmentsPerPage = static_cast<int>(kPageRoom / sizeof(TidSegmentData));
 static_assert(kSegmentsPerPage == 63);
 
+// A payload that does not fit its slot goes on in so many parts at most: 16,000 dimensions in float32.
+constexpr int kMaxParts = 8;
+
+// Where a part of a slot's payload is, and the generation that it has there as long as it is the slot's.
+struct PartRefData {
+    uint32 id;  // block * parts + place
+    uint32 generation;
+};
+
+// A part of a payload: its dimensions follow as a payload of their own, with the head of the whole. Zeroed but for the
+// generation it is a free one.
+struct PartHeaderData {
+    uint32 generation;  // counts how often the part was freed
+    uint16 number;      // of the part in its payload
+    uint16 in_use;
+};
+static_assert(sizeof(PartRefData) == 8 && sizeof(PartHeaderData) == 8);
+
 struct HnswMetaData {
     MetaHeaderData header;
     uint16 dim;
     uint16 m;
     uint16 ef_construction;
-    uint8 element;     // ElementKind
-    uint8 metric;      // Metric
-    uint8 payload;     // PayloadKind
-    uint8 code_bits;   // bits of a dimension in the codes of neighbours; 0: no codes
-    uint16 code_dim;   // dimensions that the codes cover
-    uint16 max_edges;  // R
-    uint16 slots;      // of a node or upper page
-    uint16 slot_size;  // bytes
-    uint16 payload_size;
+    uint8 element;        // ElementKind
+    uint8 metric;         // Metric
+    uint8 payload;        // PayloadKind
+    uint8 code_bits;      // bits of a dimension in the codes of neighbours; 0: no codes
+    uint16 code_dim;      // dimensions that the codes cover
+    uint16 max_edges;     // R
+    uint16 slots;         // of a node or upper page
+    uint16 slot_size;     // bytes
+    uint16 payload_size;  // what of a payload stands in the slot
     uint16 code_size;
     uint16 entry_level;
     uint32 entry;  // slot id in layer entry_level, or kInvalidId when the index is empty
     uint32 entry_generation;
+    uint16 head_dim;    // dimensions in the slot; all of them when there are no parts
+    uint16 part_count;  // parts of a payload
+    uint16 part_dim;    // dimensions of a part; the last may have fewer
+    uint16 part_size;   // bytes
+    uint16 parts;       // of a page
+    uint16 reserved;
     BlockNumber seed_root;    // root of the seed tree (hnsw_seeds.h); 0: there is none
     BlockNumber seed_blocks;  // blocks of the index when the tree was planted
     uint32 seed_changes;      // nodes that vacuum has freed since
 };
-static_assert(sizeof(HnswMetaData) == 68);
+static_assert(sizeof(HnswMetaData) == 80);
 
 constexpr int kNodeList = 0;
 constexpr int kUpperList = 1;
 constexpr int kTidList = 2;
+constexpr int kPartList = 3;
 
 // ---- arithmetic ------------------------------------------------------------------
 
@@ -116,7 +141,8 @@ inline PageKind KindOfLevel(int level) {
 struct SlotView {
     SlotHeaderData* header;
     TidEntryData* tids;  // all zero in upper slots
-    char* payload;
+    PartRefData* parts;  // part_count of them
+    char* payload;       // of the first head_dim dimensions
     EdgeData* edges;
     char* codes;  // edges[i]'s at i * code_size
 
@@ -131,6 +157,8 @@ inline SlotView SlotAt(const HnswMetaData& meta, Page page, int slot) {
     at += sizeof(SlotHeaderData);
     view.tids = reinterpret_cast<TidEntryData*>(at);
     at += kHnswInlineTids * sizeof(TidEntryData);
+    view.parts = reinterpret_cast<PartRefData*>(at);
+    at += meta.part_count * sizeof(PartRefData);
     view.payload = at;
     at += meta.payload_size;
     view.edges = reinterpret_cast<EdgeData*>(at);
@@ -146,6 +174,26 @@ inline BlockNumber BlockOfSegment(uint32 segment) {
 }
 inline int SlotOfSegment(uint32 segment) {
     return static_cast<int>(segment % kSegmentsPerPage);
+}
+
+inline BlockNumber BlockOfPart(const HnswMetaData& meta, uint32 part) {
+    return part / meta.parts;
+}
+inline int PlaceOfPart(const HnswMetaData& meta, uint32 part) {
+    return static_cast<int>(part % meta.parts);
+}
+inline PartHeaderData* PartAt(const HnswMetaData& meta, Page page, int place) {
+    return reinterpret_cast<PartHeaderData*>(ContentsOf(page) + static_cast<size_t>(place) * meta.part_size);
+}
+inline PayloadHeadData* PayloadOfPart(PartHeaderData* part) {
+    return reinterpret_cast<PayloadHeadData*>(part + 1);
+}
+// The first dimension of part `number`, and how many it has.
+inline int PartBegin(const HnswMetaData& meta, int number) {
+    return meta.head_dim + number * meta.part_dim;
+}
+inline int PartDims(const HnswMetaData& meta, int number) {
+    return Min<int>(meta.part_dim, meta.dim - PartBegin(meta, number));
 }
 
 // The dimensions that the indexed column's type modifier gives. Raises ERRCODE_INVALID_PARAMETER_VALUE without one.
@@ -167,11 +215,8 @@ struct HnswShapeOptions {
     int code_bits;  // 1 .. 4, or 0: chosen
 };
 
-// Does a slot of at least kLeastEdges neighbours fit a page?
-bool HnswFitsPage(const OpClassDesc& desc, int dim, const HnswShapeOptions& options);
-
-// Chooses payload, codes, R and slots per page (README.md, "Layout"). Raises ERRCODE_PROGRAM_LIMIT_EXCEEDED when a slot
-// does not fit a page.
+// Chooses payload, codes, R, slots per page and parts (README.md, "Layout"). Raises ERRCODE_PROGRAM_LIMIT_EXCEEDED for
+// more dimensions than the operator class takes.
 HnswMetaData HnswMakeMeta(const OpClassDesc& desc, int dim, const HnswShapeOptions& options);
 
 // Writes the meta page of a fresh index as block 0 of `fork`; logged itself when the fork is INIT_FORKNUM.
@@ -198,7 +243,7 @@ inline bool IsSoundSlot(const HnswMetaData& meta, PageKind kind, const SlotHeade
 // the kind, has no such slot, or the slot's header cannot be followed.
 SlotView HnswCheckedSlot(const HnswMetaData& meta, Relation index, const LockedPage& page, PageKind kind, uint32 id);
 
-// The first free slot on a node, upper or tid page, -1 when there is none. The caller holds a content lock.
+// The first free slot on a node, upper, tid or part page, -1 when there is none. The caller holds a content lock.
 int HnswFindFreeSlot(const HnswMetaData& meta, Page page, PageKind kind);
 
 }  // namespace vecann

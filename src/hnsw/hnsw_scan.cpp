@@ -4,6 +4,7 @@
 
 #include "hnsw/hnsw_am.h"
 #include "hnsw/hnsw_heap.h"
+#include "hnsw/hnsw_parts.h"
 #include "hnsw/hnsw_seeds.h"
 #include "hnsw/hnsw_tids.h"
 #include "pg/guc.h"
@@ -284,6 +285,22 @@ bool NextFromDrain(HnswScan* scan, ScoredNode* out) {
     return false;
 }
 
+// Gives the nodes read by a sweep their bounds; those that are gone by now are dropped.
+void BoundSwept(HnswScan* scan) {
+    HnswContext* ctx = &scan->ctx;
+    size_t kept = 0;
+    for (ScoredNode& node : scan->swept) {
+        FoundSlot& slot = node.slot;
+        if (scan->ordered && ctx->meta.part_count > 0 &&
+            !HnswAddPartDistances(ctx, slot.id, PageKind::kNode, slot.generation, scan->query, &slot.distance))
+            continue;
+        node.bounds = {scan->unordered_value, scan->unordered_value};
+        if (scan->ordered) node.bounds = HnswBounds(ctx->form, scan->query, slot.distance, slot.error);
+        scan->swept[kept++] = node;
+    }
+    scan->swept.size = kept;
+}
+
 // Reads the nodes of one page that the beam has not seen, nearest first.
 void SweepPage(HnswScan* scan, BlockNumber block) {
     HnswContext* ctx = &scan->ctx;
@@ -301,11 +318,10 @@ void SweepPage(HnswScan* scan, BlockNumber block) {
             if (slot.state() != SlotState::kLive || (scan->ordered && scan->search.visited.Contains(id))) continue;
             ScoredNode node;
             HnswFill(*ctx, id, slot, scan->ordered ? &scan->query : nullptr, &node.slot);
-            node.bounds = {scan->unordered_value, scan->unordered_value};
-            if (scan->ordered) node.bounds = HnswBounds(ctx->form, scan->query, node.slot.distance, node.slot.error);
             scan->swept.Push(node);
         }
     }
+    BoundSwept(scan);
     std::sort(scan->swept.begin(), scan->swept.end(), NodeNearer);
 }
 

@@ -1,6 +1,7 @@
 // Reading the graph: probes, descent, beam search in one layer. Locks: one page at a time, share, for one slot's read.
 #include "hnsw/hnsw_search.h"
 
+#include "hnsw/hnsw_parts.h"
 #include "storage/recent_buffers.h"
 
 namespace vecann {
@@ -39,6 +40,16 @@ void CopyEdges(const HnswMetaData& meta, const SlotView& slot, EdgeCopy* out) {
     memcpy(out->codes, slot.codes, n * meta.code_size);
 }
 
+// Copies the payload of a locked slot; the lock is given back before its parts are read. False when it is gone by then.
+bool CopyPayload(HnswContext* ctx, uint32 id, PageKind kind, const SlotView& slot, LockedPage* page, void* payload) {
+    memcpy(payload, slot.payload, ctx->meta.payload_size);
+    if (ctx->meta.part_count == 0) return true;
+    SlotParts parts;
+    HnswCopyParts(ctx->meta, id, kind, slot, &parts);
+    page->Release();
+    return HnswReadParts(ctx, parts, nullptr, nullptr, payload);
+}
+
 }  // namespace
 
 void HnswOpen(HnswContext* ctx, Relation index, WriteMode mode, MemoryContext memory) {
@@ -74,8 +85,7 @@ bool HnswProbe(HnswContext* ctx, uint32 id, PageKind kind, int generation, Probe
     out->down = slot.header->down;
     out->state = slot.state();
     out->level = slot.header->level;
-    if (payload != nullptr) memcpy(payload, slot.payload, ctx->meta.payload_size);
-    return true;
+    return payload == nullptr || CopyPayload(ctx, id, kind, slot, &page, payload);
 }
 
 void EdgeCopy::Init(Arena* arena, const HnswMetaData& meta) {
@@ -89,8 +99,7 @@ bool HnswReadEdges(HnswContext* ctx, uint32 id, PageKind kind, uint32 generation
     const SlotView slot = CheckedSlot(ctx, page, kind, id);
     if (slot.state() == SlotState::kFree || slot.header->generation != generation) return false;
     CopyEdges(ctx->meta, slot, out);
-    if (payload != nullptr) memcpy(payload, slot.payload, ctx->meta.payload_size);
-    return true;
+    return payload == nullptr || CopyPayload(ctx, id, kind, slot, &page, payload);
 }
 
 // ---- one layer -------------------------------------------------------------------
@@ -152,7 +161,7 @@ void HnswFill(const HnswContext& ctx, uint32 id, const SlotView& slot, const Ind
 int LayerSearch::ReadSlot(uint32 id) {
     const HnswMetaData& meta = ctx->meta;
     found.Reserve(found.size + 1);  // no allocation under the lock
-    void* copy = keep_payloads ? ctx->arena.Allocate<char>(meta.payload_size) : nullptr;
+    void* copy = keep_payloads ? ctx->arena.Allocate<char>(ctx->form.payload_size) : nullptr;
     const int64 reads_before = pgBufferUsage.shared_blks_read;
     LockedPage page(ctx->index, BlockOfId(meta, id), BUFFER_LOCK_SHARE, ctx->strategy);
     if (unlikely(pgBufferUsage.shared_blks_read != reads_before)) cold_reads = kColdExpansions;
@@ -180,7 +189,30 @@ int LayerSearch::ReadSlot(uint32 id) {
         batch.base = out->distance;
         Kernels().score_edges(batch, estimates);
     }
-    return n;
+    if (likely(meta.part_count == 0)) return n;
+    SlotParts parts;
+    HnswCopyParts(meta, id, KindOfLevel(level), slot, &parts);
+    page.Release();
+    return AddParts(parts, n, copy) ? n : -1;
+}
+
+bool LayerSearch::AddParts(const SlotParts& parts, int count, void* copy) {
+    const HnswMetaData& meta = ctx->meta;
+    for (int i = 0; cold_reads > 0 && i < meta.part_count; ++i)
+        PrefetchBuffer(ctx->index, MAIN_FORKNUM, BlockOfPart(meta, parts.refs[i].id));
+    float rest = 0;
+    if (!HnswReadParts(ctx, parts, query, &rest, copy)) {
+        --found.size;
+        return false;
+    }
+    FoundSlot& slot = found[found.size - 1];
+    slot.distance += rest;
+    if (slot.distance != slot.distance) slot.distance = get_float4_infinity();
+    // Estimates are the node's own distance and something.
+    if (ctx->form.has_codes())
+        for (int i = 0; i < count; ++i)
+            estimates[i] += rest;
+    return true;
 }
 
 void LayerSearch::OfferNeighbours(int count) {
@@ -223,6 +255,7 @@ void LayerSearch::OfferProbed(int count) {
     for (int i = 0; i < count; ++i) {
         if (visited.Contains(ids[i])) continue;
         float distance;
+        SlotParts parts;
         {
             LockedPage page(ctx->index, BlockOfId(ctx->meta, ids[i]), BUFFER_LOCK_SHARE, ctx->strategy);
             const SlotView slot = CheckedSlot(ctx, page, KindOfLevel(level), ids[i]);
@@ -230,7 +263,9 @@ void LayerSearch::OfferProbed(int count) {
                 static_cast<uint8>(slot.header->generation & 0xFF) != generations[i])
                 continue;
             distance = HnswDistance(ctx->form, *query, slot.payload);
+            HnswCopyParts(ctx->meta, ids[i], KindOfLevel(level), slot, &parts);
         }
+        if (!HnswReadParts(ctx, parts, query, &distance, nullptr)) continue;
         ++ctx->counts.exact_distances;
         visited.Add(ids[i]);
         beam.Offer(distance, ids[i]);

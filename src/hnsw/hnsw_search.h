@@ -19,6 +19,8 @@ struct SearchCounts {
     uint64 exact_distances;  // distances to payloads
 };
 
+struct SlotParts;  // hnsw_parts.h
+
 // What a search, an insert and a vacuum share. `meta` is a copy, refreshed by each descent.
 struct HnswContext {
     Relation index;
@@ -51,8 +53,9 @@ struct ProbedSlot {
     uint8 level;
 };
 
-// Reads one slot under a share lock; a copy of the payload goes to `payload` unless that is null. False when the slot
-// is free or its generation's low 8 bits differ from `generation` (kAnyGeneration: not compared).
+// Reads one slot under a share lock; a copy of the whole payload (form.payload_size bytes) goes to `payload` unless
+// that is null. False when the slot is free or its generation's low 8 bits differ from `generation` (kAnyGeneration:
+// not compared).
 bool HnswProbe(HnswContext* ctx, uint32 id, PageKind kind, int generation, ProbedSlot* out, void* payload = nullptr);
 
 // A slot's edges with their codes, in memory of an arena.
@@ -89,7 +92,7 @@ struct FoundSlot {
     const void* payload;  // a copy, when the search keeps them
 };
 
-// Fills *out from a slot that the caller holds locked; the distance only with a query.
+// Fills *out from a slot that the caller holds locked; the distance only with a query, and without that of its parts.
 void HnswFill(const HnswContext& ctx, uint32 id, const SlotView& slot, const IndexedVector* query, FoundSlot* out);
 
 // A beam search in one layer: Start, then Settle; then `found` holds every slot expanded so far, in no order. Widen and
@@ -125,6 +128,9 @@ struct LayerSearch {
     int ReadSlot(uint32 id);
 
   private:
+    // Adds what the parts of the slot just found say to its distance and its neighbours' estimates; false when it is
+    // gone.
+    bool AddParts(const SlotParts& parts, int count, void* copy);
     void OfferNeighbours(int count);
     void OfferScored(int count);
     void OfferProbed(int count);

@@ -66,7 +66,7 @@ int ScorePage(HnswContext* ctx, const IndexedVector& query, BlockNumber block, i
 
 int HnswSeedCapacity(const HnswMetaData& meta) {
     const size_t taken = sizeof(SeedPageData) + meta.payload_size;
-    if (meta.code_bits == 0 || taken >= kPageRoom) return 0;
+    if (meta.code_bits == 0 || meta.part_count > 0 || taken >= kPageRoom) return 0;
     const int capacity = static_cast<int>((kPageRoom - taken) / (sizeof(EdgeData) + meta.code_size));
     return capacity >= kLeastCapacity ? capacity : 0;
 }

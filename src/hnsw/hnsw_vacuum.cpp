@@ -5,6 +5,7 @@
 #include "core/bit_set.h"
 #include "hnsw/hnsw_am.h"
 #include "hnsw/hnsw_insert.h"
+#include "hnsw/hnsw_parts.h"
 #include "hnsw/hnsw_seeds.h"
 #include "hnsw/hnsw_tids.h"
 #include "pg/race_point.h"
@@ -21,7 +22,8 @@ struct VacuumState {
     BitSet dead;  // node and upper ids to be freed
     ArenaVec<uint32> dead_nodes;
     ArenaVec<uint32> dead_uppers;
-    uint32 best_entry;  // highest live slot seen in step 3, of those with edges if there are such
+    ArenaVec<PartRefData> dead_parts;  // of slots that have been freed
+    uint32 best_entry;                 // highest live slot seen in step 3, of those with edges if there are such
     uint32 best_generation;
     int best_level;
     bool best_has_edges;
@@ -187,9 +189,9 @@ void ConsiderEntry(VacuumState* state, uint32 id, const SlotHeaderData& header) 
     state->best_has_edges = has_edges;
 }
 
-// Calls `visit(id, slot)` for every live slot of one page, under a share lock.
+// Calls `visit(id, slot)` for every slot of one page that is not free, under a share lock.
 template <class Visit>
-void ForLiveSlots(const HnswContext& ctx, BlockNumber block, Visit visit) {
+void ForSlots(const HnswContext& ctx, BlockNumber block, Visit visit) {
     LockedPage page(ctx.index, block, BUFFER_LOCK_SHARE, ctx.strategy);
     const bool node = page.Is(PageKind::kNode);
     if (!node && !page.Is(PageKind::kUpper)) return;
@@ -197,8 +199,15 @@ void ForLiveSlots(const HnswContext& ctx, BlockNumber block, Visit visit) {
     for (int i = 0; i < ctx.meta.slots; ++i) {
         const uint32 id = IdOf(ctx.meta, block, i);
         const SlotView slot = HnswCheckedSlot(ctx.meta, ctx.index, page, kind, id);
-        if (slot.state() == SlotState::kLive) visit(id, slot);
+        if (slot.state() != SlotState::kFree) visit(id, slot);
     }
+}
+
+template <class Visit>
+void ForLiveSlots(const HnswContext& ctx, BlockNumber block, Visit visit) {
+    ForSlots(ctx, block, [&](uint32 id, const SlotView& slot) {
+        if (slot.state() == SlotState::kLive) visit(id, slot);
+    });
 }
 
 // Finds the live slots of one page with edges into the set, and the best entry point so far.
@@ -263,7 +272,7 @@ void RepairSlot(VacuumState* state, const BrokenSlot& broken) {
     HnswContext* ctx = &state->ctx;
     const PageKind kind = KindOfLevel(broken.level);
     const int m = Min<int>(ctx->meta.m, ctx->meta.max_edges);
-    char* payload = ctx->arena.Allocate<char>(ctx->meta.payload_size);
+    char* payload = ctx->arena.Allocate<char>(ctx->form.payload_size);
     float* vector = ctx->arena.Allocate<float>(static_cast<size_t>(ctx->form.dim));
     EdgeCopy old;
     old.Init(&ctx->arena, ctx->meta);
@@ -326,7 +335,7 @@ void RelinkOrphan(VacuumState* state, uint32 id) {
         LockedPage page(ctx->index, BlockOfId(ctx->meta, id), BUFFER_LOCK_SHARE, ctx->strategy);
         kind = page.Is(PageKind::kNode) ? PageKind::kNode : PageKind::kUpper;
     }
-    char* payload = ctx->arena.Allocate<char>(ctx->meta.payload_size);
+    char* payload = ctx->arena.Allocate<char>(ctx->form.payload_size);
     ProbedSlot slot;
     if (!HnswProbe(ctx, id, kind, kAnyGeneration, &slot, payload)) return;
     if (slot.state != SlotState::kLive || slot.up != kInvalidId) return;
@@ -374,16 +383,20 @@ void ReplaceEntry(VacuumState* state) {
     txn.Commit();
 }
 
-// Frees all slots of the set on one page.
+// Frees all slots of the set on one page; their parts go to dead_parts.
 void FreeOnPage(VacuumState* state, PageKind kind, BlockNumber block, const uint32* ids, size_t n) {
     const HnswContext& ctx = state->ctx;
+    state->dead_parts.Reserve(n * ctx.meta.part_count);  // no allocation under the lock
     {
         LockedPage page(ctx.index, block, BUFFER_LOCK_EXCLUSIVE, ctx.strategy);
         page.Check(kind);
         PageTxn txn(ctx.index, WriteMode::kLogged);
         Page edit = txn.Register(page.buffer());
         for (size_t i = 0; i < n; ++i) {
-            SlotHeaderData* header = SlotAt(ctx.meta, edit, SlotOfId(ctx.meta, ids[i])).header;
+            const SlotView slot = SlotAt(ctx.meta, edit, SlotOfId(ctx.meta, ids[i]));
+            SlotHeaderData* header = slot.header;
+            for (int p = 0; p < ctx.meta.part_count; ++p)
+                state->dead_parts.Push(slot.parts[p]);
             if (static_cast<SlotState>(header->state) != SlotState::kDeleted)
                 elog(ERROR, "slot %u of index \"%s\" is not deleted", ids[i], RelationGetRelationName(ctx.index));
             const uint32 generation = header->generation + 1;
@@ -395,6 +408,12 @@ void FreeOnPage(VacuumState* state, PageKind kind, BlockNumber block, const uint
     ListPage(ctx.index, WriteMode::kLogged, HnswFreeList(ctx.meta, kind), block);
 }
 
+void FreeDeadParts(VacuumState* state) {
+    for (const PartRefData& part : state->dead_parts)
+        HnswFreePart(state->ctx, part);
+    state->dead_parts.Clear();
+}
+
 void FreeSlots(VacuumState* state, PageKind kind, ArenaVec<uint32>* ids) {
     std::sort(ids->begin(), ids->end());
     for (size_t from = 0; from < ids->size;) {
@@ -404,7 +423,62 @@ void FreeSlots(VacuumState* state, PageKind kind, ArenaVec<uint32>* ids) {
         while (to < ids->size && BlockOfId(state->ctx.meta, (*ids)[to]) == block)
             ++to;
         FreeOnPage(state, kind, block, ids->data + from, to - from);
+        if (!state->dead_parts.empty()) VECANN_RACE_POINT("hnsw-vacuum-before-parts");
+        FreeDeadParts(state);
         from = to;
+    }
+}
+
+// ---- lost parts ------------------------------------------------------------------
+
+// Calls `visit(part)` for every part in use on one page, under a share lock.
+template <class Visit>
+void ForParts(const HnswContext& ctx, BlockNumber block, Visit visit) {
+    LockedPage page(ctx.index, block, BUFFER_LOCK_SHARE, ctx.strategy);
+    if (!page.Is(PageKind::kPart)) return;
+    for (int i = 0; i < ctx.meta.parts; ++i) {
+        const PartHeaderData* part = PartAt(ctx.meta, page.page(), i);
+        if (part->in_use != 0) visit(PartRefData{block * ctx.meta.parts + static_cast<uint32>(i), part->generation});
+    }
+}
+
+// Finds the parts in use. False when the slots explain them all.
+bool CollectParts(const HnswContext& ctx, BitSet* parts) {
+    uint64 in_use = 0, wanted = 0;
+    const BlockNumber blocks = RelationGetNumberOfBlocks(ctx.index);
+    for (BlockNumber block = kMetaBlock + 1; block < blocks; ++block) {
+        vacuum_delay_point();
+        ForParts(ctx, block, [&](const PartRefData& part) { in_use += parts->Add(part.id); });
+        ForSlots(ctx, block, [&](uint32, const SlotView&) { wanted += ctx.meta.part_count; });
+    }
+    return in_use > wanted;
+}
+
+// Frees the parts that no slot has: an insert that ended before it wrote the slot left them, or a vacuum that ended
+// after it had freed it. What was in use before the barrier, and no slot refers to behind it, nobody will refer to: the
+// insert that wrote it has ended, and nobody but us frees a part for others to use.
+void FreeLostParts(VacuumState* state) {
+    const HnswContext& ctx = state->ctx;
+    if (ctx.meta.part_count == 0) return;
+    BitSet lost;
+    lost.Init(&state->long_arena, static_cast<uint64>(RelationGetNumberOfBlocks(ctx.index)) * ctx.meta.parts);
+    if (!CollectParts(ctx, &lost)) return;
+    HnswWaitForInserts(ctx.index);
+    const BlockNumber blocks = RelationGetNumberOfBlocks(ctx.index);
+    for (BlockNumber block = kMetaBlock + 1; block < blocks; ++block) {
+        vacuum_delay_point();
+        ForSlots(ctx, block, [&](uint32, const SlotView& slot) {
+            for (int i = 0; i < ctx.meta.part_count; ++i)
+                lost.Remove(slot.parts[i].id);
+        });
+    }
+    for (BlockNumber block = kMetaBlock + 1; block < blocks; ++block) {
+        vacuum_delay_point();
+        state->dead_parts.Reserve(ctx.meta.parts);  // no allocation under the lock
+        ForParts(ctx, block, [&](const PartRefData& part) {
+            if (lost.Has(part.id)) state->dead_parts.Push(part);
+        });
+        FreeDeadParts(state);
     }
 }
 
@@ -420,6 +494,7 @@ void ListStrayPages(VacuumState* state) {
             if (PageIsNew(page.page()) || page.Is(PageKind::kSeed)) continue;
             kind = page.Is(PageKind::kNode)    ? PageKind::kNode
                    : page.Is(PageKind::kUpper) ? PageKind::kUpper
+                   : page.Is(PageKind::kPart)  ? PageKind::kPart
                                                : PageKind::kTid;
             if ((OpaqueOf(page.page())->flags & kPageListed) != 0) continue;
             if (HnswFindFreeSlot(ctx.meta, page.page(), kind) < 0) continue;
@@ -439,6 +514,7 @@ void InitState(VacuumState* state, IndexVacuumInfo* info, IndexBulkDeleteCallbac
     state->dead.Init(&state->long_arena, HnswIdSpace(state->ctx));
     state->dead_nodes.Init(&state->long_arena);
     state->dead_uppers.Init(&state->long_arena);
+    state->dead_parts.Init(&state->long_arena);
     state->best_entry = kInvalidId;
     state->best_level = -1;
 }
@@ -466,6 +542,7 @@ extern "C" IndexBulkDeleteResult* hnsw_bulk_delete(IndexVacuumInfo* info, IndexB
         FreeSlots(&state, PageKind::kUpper, &state.dead_uppers);
         HnswCountFreed(state.ctx, state.dead_nodes.size);
     }
+    FreeLostParts(&state);
     ListStrayPages(&state);
 
     MemoryContextSwitchTo(old);

@@ -43,8 +43,10 @@ float NegativeInnerProduct(const void* a, const void* b, size_t dim) {
 VectorForm HnswVectorForm(const HnswMetaData& meta, const OpClassDesc* desc) {
     VectorForm form;
     form.dim = meta.dim;
+    form.head_dim = meta.head_dim;
     form.metric = static_cast<Metric>(meta.metric);
     form.payload = static_cast<PayloadKind>(meta.payload);
+    form.payload_size = PayloadSize(form.payload, form.dim);
     form.shape = HnswCodeShape(meta);
     form.rotation = MetricHasCodes(form.metric) ? RotationFor(meta.dim) : nullptr;
     form.desc = desc;
@@ -70,7 +72,7 @@ void IndexedVector::Init(Arena* arena, const VectorForm& form) {
     const size_t n = static_cast<size_t>(form.dim);
     vector = arena->Allocate<float>(n);
     scratch = arena->Allocate<float>(n);
-    payload = arena->Allocate<char>(PayloadSize(form.payload, form.dim));
+    payload = arena->Allocate<char>(form.payload_size);
     norm = 0;
     if (form.has_codes()) code.Init(arena, form.shape);
 }

@@ -17,6 +17,8 @@ using VectorDistance = float (*)(const void* a, const void* b, size_t n);
 // How the vectors of one index are compared. Plain data; `rotation` lives as long as the backend.
 struct VectorForm {
     int dim;
+    int head_dim;         // of these stand in the slot
+    size_t payload_size;  // of a whole payload
     Metric metric;
     PayloadKind payload;
     CodeShape shape;           // bits 0: no codes
@@ -58,12 +60,18 @@ void HnswEncodePayload(const VectorForm& form, IndexedVector* v);
 // Fills the query code of a vector.
 void HnswPrepareQuery(const VectorForm& form, IndexedVector* v);
 
-// The search distance of a query to a payload: smaller is nearer, never NaN.
-inline float HnswDistance(const VectorForm& form, const IndexedVector& query, const void* payload) {
-    const float value = form.compare(query.vector, payload, static_cast<size_t>(form.dim));
+// The search distance of n numbers of a query to a payload of as many: smaller is nearer, never NaN. Those of the parts
+// of a vector add up to that of the vector.
+inline float HnswDistance(const VectorForm& form, const float* query, const void* payload, int n) {
+    const float value = form.compare(query, payload, static_cast<size_t>(n));
     const float distance = MetricHasCodes(form.metric) && form.metric != Metric::kL2 ? 0.0F - value : value;
     // Overflow in both directions counts as farthest.
     return likely(distance == distance) ? distance : std::numeric_limits<float>::infinity();
+}
+
+// Of what stands in a slot.
+inline float HnswDistance(const VectorForm& form, const IndexedVector& query, const void* payload) {
+    return HnswDistance(form, query.vector, payload, form.head_dim);
 }
 
 // What a lower bound of the operator's result needs to know of a payload beside the distance.

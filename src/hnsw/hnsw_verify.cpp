@@ -35,6 +35,27 @@ SlotView CopySlot(const HnswVerifier& v, uint32 id, PageKind kind, PGAlignedBloc
     return SlotAt(v.meta, PageOf(copy), SlotOfId(v.meta, id));
 }
 
+void CheckPayload(HnswVerifier* v, uint32 id, const void* payload) {
+    DecodePayload(v->form.payload, payload, v->meta.dim, v->vector);
+    double norm = 0;
+    for (int i = 0; i < v->meta.dim; ++i) {
+        if (!std::isfinite(v->vector[i])) {
+            SlotProblem(v, id, "its vector holds NaN or infinity");
+            return;
+        }
+        norm += static_cast<double>(v->vector[i]) * static_cast<double>(v->vector[i]);
+    }
+    const double error = static_cast<double>(static_cast<const PayloadHeadData*>(payload)->error);
+    if (!(error >= 0)) {
+        SlotProblem(v, id, "its vector has the error %g", error);
+        return;
+    }
+    // Rounding, at 16,000 dimensions, is below the tolerance.
+    constexpr double kTolerance = 2e-3;
+    if (v->desc->unit_norm && !(std::fabs(std::sqrt(norm) - 1) <= kTolerance + error))
+        SlotProblem(v, id, "its vector has the squared norm %g where 1 is expected", norm);
+}
+
 namespace {
 
 // ---- pages ---------------------------------------------------------------------
@@ -66,7 +87,8 @@ void CheckContentSize(HnswVerifier* v, BlockNumber block, Page page, size_t expe
 bool SameSizes(const HnswMetaData& a, const HnswMetaData& b) {
     return a.slots == b.slots && a.slot_size == b.slot_size && a.max_edges == b.max_edges &&
            a.code_bits == b.code_bits && a.code_dim == b.code_dim && a.payload_size == b.payload_size &&
-           a.code_size == b.code_size;
+           a.code_size == b.code_size && a.head_dim == b.head_dim && a.part_count == b.part_count &&
+           a.part_dim == b.part_dim && a.part_size == b.part_size && a.parts == b.parts;
 }
 
 // Reads the meta page into v->meta. False when the rest of the index cannot be understood.
@@ -106,7 +128,7 @@ bool VerifyMeta(HnswVerifier* v) {
     if (meta.ef_construction < kHnswMinEfConstruction || meta.ef_construction > kHnswMaxEfConstruction)
         BlockProblem(v, kMetaBlock, "ef_construction is %u", meta.ef_construction);
     const HnswShapeOptions shape = {meta.m, meta.ef_construction, meta.payload, meta.code_bits};
-    if (!HnswFitsPage(*v->desc, meta.dim, shape) || !SameSizes(meta, HnswMakeMeta(*v->desc, meta.dim, shape))) {
+    if (!SameSizes(meta, HnswMakeMeta(*v->desc, meta.dim, shape))) {
         BlockProblem(v, kMetaBlock, "slot sizes do not follow from %u dimensions and m = %u", meta.dim, meta.m);
         return false;
     }
@@ -146,28 +168,6 @@ bool CheckSlotHeader(HnswVerifier* v, uint32 id, PageKind kind, const SlotHeader
     return v->report->problem_count == before;
 }
 
-// The vector of a payload must hold numbers, and a unit vector must have norm 1.
-void CheckPayload(HnswVerifier* v, uint32 id, const SlotView& slot) {
-    DecodePayload(v->form.payload, slot.payload, v->meta.dim, v->vector);
-    double norm = 0;
-    for (int i = 0; i < v->meta.dim; ++i) {
-        if (!std::isfinite(v->vector[i])) {
-            SlotProblem(v, id, "its vector holds NaN or infinity");
-            return;
-        }
-        norm += static_cast<double>(v->vector[i]) * static_cast<double>(v->vector[i]);
-    }
-    const double error = static_cast<double>(reinterpret_cast<const PayloadHeadData*>(slot.payload)->error);
-    if (!(error >= 0)) {
-        SlotProblem(v, id, "its vector has the error %g", error);
-        return;
-    }
-    // Rounding, at 16,000 dimensions, is below the tolerance.
-    constexpr double kTolerance = 2e-3;
-    if (v->desc->unit_norm && !(std::fabs(std::sqrt(norm) - 1) <= kTolerance + error))
-        SlotProblem(v, id, "its vector has the squared norm %g where 1 is expected", norm);
-}
-
 // The factors of codes must be numbers, or the search could not order its neighbours.
 void CheckFactors(HnswVerifier* v, uint32 id, const SlotView& slot) {
     for (int i = 0; i < slot.header->edge_count; ++i)
@@ -190,7 +190,7 @@ void SurveySlot(HnswVerifier* v, uint32 id, PageKind kind, const SlotView& slot)
     brief.level = Min<uint8>(header.level, kHnswMaxLevel + 1);
     v->slot[id] = brief;
     if (brief.broken) return;
-    CheckPayload(v, id, slot);
+    if (v->meta.part_count == 0) CheckPayload(v, id, slot.payload);
     CheckFactors(v, id, slot);
     if (slot.state() == SlotState::kDeleted)
         ++v->report->deleted_slots;
@@ -217,7 +217,9 @@ void SurveyPage(HnswVerifier* v, BlockNumber block, Page page) {
     const PageOpaqueData* opaque = OpaqueOf(page);
     const PageKind kind = static_cast<PageKind>(opaque->kind);
     const bool seeds = kind == PageKind::kSeed && HnswSeedCapacity(v->meta) > 0;
-    if (kind != PageKind::kNode && kind != PageKind::kUpper && kind != PageKind::kTid && !seeds) {
+    const bool known = kind == PageKind::kNode || kind == PageKind::kUpper || kind == PageKind::kTid || seeds ||
+                       (kind == PageKind::kPart && v->meta.part_count > 0);
+    if (!known) {
         BlockProblem(v, block, "has page kind %u", opaque->kind);
         return;
     }
@@ -232,6 +234,11 @@ void SurveyPage(HnswVerifier* v, BlockNumber block, Page page) {
     if (kind == PageKind::kTid) {
         for (int i = 0; i < kSegmentsPerPage; ++i)
             SurveySegment(v, block, i, *SegmentAt(page, i));
+        return;
+    }
+    if (kind == PageKind::kPart) {
+        for (int i = 0; i < v->meta.parts; ++i)
+            SurveyPart(v, block, i, *PartAt(v->meta, page, i));
         return;
     }
     for (int i = 0; i < v->meta.slots; ++i)
@@ -287,8 +294,11 @@ void VerifyFreeLists(HnswVerifier* v) {
     WalkFreeList(v, PageKind::kNode, heads[kNodeList], &on_list);
     WalkFreeList(v, PageKind::kUpper, heads[kUpperList], &on_list);
     WalkFreeList(v, PageKind::kTid, heads[kTidList], &on_list);
-    for (int i = kTidList + 1; i < kFreeListSlots; ++i)
-        if (heads[i] != InvalidBlockNumber) BlockProblem(v, kMetaBlock, "free list %d is not in use but has a head", i);
+    static_assert(kPartList == kFreeListSlots - 1);
+    if (v->meta.part_count > 0)
+        WalkFreeList(v, PageKind::kPart, heads[kPartList], &on_list);
+    else if (heads[kPartList] != InvalidBlockNumber)
+        BlockProblem(v, kMetaBlock, "free list %d is not in use but has a head", kPartList);
     for (BlockNumber block = kMetaBlock + 1; block < v->blocks; ++block) {
         const BlockBrief& brief = v->block[block];
         if (brief.kind == 0 || on_list.Has(block)) continue;
@@ -314,11 +324,13 @@ void HnswVerify(Relation heap, Relation index, Snapshot snapshot, VerifyReport* 
     if (!VerifyMeta(&v)) return;
     v.form = HnswVectorForm(v.meta, v.desc);
     v.vector = v.arena.Allocate<float>(v.meta.dim);
+    v.payload = v.arena.Allocate<char>(2 * v.form.payload_size);
     report->max_edges = v.meta.max_edges;
     Survey(&v);
     VerifyFreeLists(&v);
     VerifySeeds(&v);
     VerifyEntryPoint(&v);
+    VerifyParts(&v);
     VerifyGraph(&v);
     CountUnreachable(&v);
     VerifyHeapToIndex(&v);

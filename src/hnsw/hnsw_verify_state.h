@@ -6,7 +6,7 @@
 
 #include "core/bit_set.h"
 #include "core/tid_map.h"
-#include "hnsw/hnsw_search.h"
+#include "hnsw/hnsw_parts.h"
 #include "storage/verify_report.h"
 
 namespace vecann {
@@ -38,6 +38,7 @@ struct HnswVerifier {
     HnswMetaData meta;
     VectorForm form;
     float* vector;  // scratch, dim floats
+    char* payload;  // scratch, two whole payloads
     Arena arena;
     BufferAccessStrategy strategy;  // for passes over all pages
     BlockNumber blocks;
@@ -45,6 +46,7 @@ struct HnswVerifier {
     ArenaVec<SlotBrief> slot;  // by id
     BitSet reached;            // by id
     BitSet linked_segments;    // by segment id
+    BitSet linked_parts;       // by part id
     uint64 tid_estimate;
     TidMap rows;         // every row pointer of the index; its value is the node
     int64 visible_rows;  // rows of the table that were found in the index
@@ -72,6 +74,15 @@ inline SlotState StateOf(const HnswVerifier& v, uint32 id) {
 
 // Copies the page of a slot that exists and returns the view of the slot on the copy.
 SlotView CopySlot(const HnswVerifier& v, uint32 id, PageKind kind, PGAlignedBlock* copy);
+
+// The vector of a whole payload must hold numbers, and a unit vector must have norm 1.
+void CheckPayload(HnswVerifier* v, uint32 id, const void* payload);
+
+// hnsw_verify_parts.cpp: one part; the whole payload of a slot (false when a part is not what it should be); the parts
+// of all slots, and the payloads that they make up.
+void SurveyPart(HnswVerifier* v, BlockNumber block, int place, const PartHeaderData& part);
+bool WholePayload(HnswVerifier* v, const SlotView& slot, char* payload);
+void VerifyParts(HnswVerifier* v);
 
 // hnsw_verify_graph.cpp: edges, towers, row pointers and their chains (fills v->rows); then what a search reaches.
 void VerifyGraph(HnswVerifier* v);

@@ -13,18 +13,6 @@ constexpr double kFloatMax = 3.4028234663852886e38;
 constexpr double kHalfMax = 65504;
 constexpr int kTopLevel = 255;
 
-size_t ElementSize(PayloadKind kind) {
-    switch (kind) {
-        case PayloadKind::kFloat32:
-            return sizeof(float);
-        case PayloadKind::kFloat16:
-            return sizeof(Half);
-        case PayloadKind::kSq8:
-            return sizeof(uint8_t);
-    }
-    return sizeof(float);
-}
-
 struct Span {
     float low, high;
 };
@@ -131,8 +119,20 @@ float RoundUp(double x) {
 
 }  // namespace
 
+size_t PayloadElementSize(PayloadKind kind) {
+    switch (kind) {
+        case PayloadKind::kFloat32:
+            return sizeof(float);
+        case PayloadKind::kFloat16:
+            return sizeof(Half);
+        case PayloadKind::kSq8:
+            return sizeof(uint8_t);
+    }
+    return sizeof(float);
+}
+
 size_t PayloadSize(PayloadKind kind, int dim) {
-    return (sizeof(PayloadHeadData) + ElementSize(kind) * static_cast<size_t>(dim) + 7) / 8 * 8;
+    return (sizeof(PayloadHeadData) + PayloadElementSize(kind) * static_cast<size_t>(dim) + 7) / 8 * 8;
 }
 
 void EncodePayload(PayloadKind kind, const float* v, int dim, uint32_t hash, void* out) {

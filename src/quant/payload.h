@@ -14,6 +14,8 @@ namespace vecann {
 
 // Bytes of a payload: head and elements, rounded up to a multiple of 8.
 size_t PayloadSize(PayloadKind kind, int dim);
+// Bytes of one element.
+size_t PayloadElementSize(PayloadKind kind);
 // Writes all bytes of the payload; `out` needs the alignment of a float.
 void EncodePayload(PayloadKind kind, const float* v, int dim, uint32_t hash, void* out);
 void DecodePayload(PayloadKind kind, const void* payload, int dim, float* out);

@@ -20,6 +20,7 @@ max_wal_size = 1GB
 synchronous_commit = off
 CONF
 add_schema($node, rows => 600);
+add_wide($node);
 
 my %writers = (
 	'insert@6' => q{
@@ -40,13 +41,18 @@ my %writers = (
 		DELETE FROM plain WHERE id % 31 = :n;
 		DELETE FROM dups WHERE id % 31 = :n;
 	},
+	'wide@3' => q{
+		\set n random(0, 30)
+		INSERT INTO wide (v) SELECT random_vector(4000);
+		DELETE FROM wide WHERE id % 31 = :n;
+	},
 	'rollback@1' => q{
 		BEGIN;
 		INSERT INTO plain (v) SELECT random_vector(8) FROM generate_series(1, 5);
 		DELETE FROM dups WHERE id % 2 = 0;
 		ROLLBACK;
 	});
-my $vacuum = q{VACUUM (INDEX_CLEANUP ON) plain; VACUUM (INDEX_CLEANUP ON) dups; CHECKPOINT;};
+my $vacuum = q{VACUUM (INDEX_CLEANUP ON) plain; VACUUM (INDEX_CLEANUP ON) dups; VACUUM (INDEX_CLEANUP ON) wide; CHECKPOINT;};
 
 # A server process that runs such a command, for kill -9.
 sub process_of
@@ -66,8 +72,12 @@ sub check
 	my ($label) = @_;
 	verify_all($node, $label);
 	scan_ok($node, $label);
+	is($node->safe_psql('postgres', q{SELECT scan_check('wide', 'v', '<->', random_vector(4000), NULL) >= 0}),
+		't', "$label: a full scan of wide returns each row once");
 	$node->safe_psql('postgres', $vacuum);
 	verify_all($node, "$label, vacuumed");
+	is($node->safe_psql('postgres', q{SELECT deleted_slots FROM vecann_verify('wide_l2')}),
+		'0', "$label: no part of a vector is left behind");
 	recall_ok($node, 'plain', '<->', 0.8, $label);
 	return;
 }

@@ -19,6 +19,7 @@ max_wal_size = 1GB
 wal_keep_size = 8GB
 CONF
 add_schema($primary, rows => 600);
+add_wide($primary);
 $primary->safe_psql('postgres', q{
 	CREATE UNLOGGED TABLE fleeting (id bigserial, v vector(8));
 	CREATE INDEX fleeting_l2 ON fleeting USING hnsw (v vector_l2_ops);
@@ -64,6 +65,13 @@ for my $n (1 .. 6)
 	}
 }
 
+for my $id (3, 5)
+{
+	my $scan = "FROM scan_ids('wide', 'v', '<->', (SELECT v FROM wide WHERE id = $id),";
+	push @searches, "SELECT 'wide', string_agg(id::text, ',') $scan 10) id;";
+	push @full, "SELECT 'wide', string_agg(id::text, ',' ORDER BY id) $scan NULL) id;";
+}
+
 sub same_answers
 {
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
@@ -81,7 +89,7 @@ sub same_answers
 # Vacuums until no dead row is left; a standby's feedback may hold them for a second.
 sub vacuum_all
 {
-	for my $table ('plain', 'dups')
+	for my $table ('plain', 'dups', 'wide')
 	{
 		for (1 .. 100)
 		{
@@ -134,6 +142,11 @@ my %writers = (
 		DELETE FROM plain WHERE id % 31 = :n;
 		DELETE FROM dups WHERE id % 31 = :n;
 	},
+	'wide@2' => q{
+		\set n random(0, 30)
+		INSERT INTO wide (v) SELECT random_vector(4000);
+		DELETE FROM wide WHERE id > 5 AND id % 31 = :n;
+	},
 	'scan@1' => q{
 		SELECT count(*) FROM scan_ids('plain', 'v', '<->', random_vector(8), 20);
 		SELECT count(*) FROM scan_ids('dups', 'v', '<=>', common_vector(8, 40), 20);
@@ -141,6 +154,7 @@ my %writers = (
 my %vacuum = (vacuum => q{
 	VACUUM (INDEX_CLEANUP ON) plain;
 	VACUUM (INDEX_CLEANUP ON) dups;
+	VACUUM (INDEX_CLEANUP ON) wide;
 	\sleep 50 ms
 });
 my %readers = (
@@ -149,6 +163,7 @@ my %readers = (
 		SELECT scan_check('plain', 'v', '<->', common_vector(8, 40), NULL);
 		SELECT scan_check('dups', 'v', '<->', common_vector(8, 40), NULL);
 		SELECT scan_check('dups', 'v', '<=>', common_vector(8, 40), NULL);
+		SELECT scan_check('wide', 'v', '<->', random_vector(4000), NULL);
 		COMMIT;
 	},
 	'top@4' => q{
@@ -156,6 +171,7 @@ my %readers = (
 		SELECT scan_check('plain', 'v', '<->', random_vector(8), 30);
 		SELECT scan_check('plain', 'v', '<#>', random_vector(8), 300);
 		SELECT scan_check('dups', 'v', '<->', common_vector(8, 40), 200);
+		SELECT scan_check('wide', 'v', '<->', random_vector(4000), 5);
 		COMMIT;
 	});
 for my $round (1 .. 2)

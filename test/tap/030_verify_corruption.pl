@@ -9,18 +9,18 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-# ---- the layout, as src/storage/page.h and src/hnsw/hnsw_page.h have it, for 4 dimensions and m = 4 -------------
+# ---- the layout, as src/storage/page.h and src/hnsw/hnsw_page.h have it, for m = 4 -----------------------------
 
 use constant {
 	PAGE => 8192,
 	CONTENTS => 24,
 	SPECIAL => 8192 - 16,
-	DIM => 4,
 	M => 4,
 	KIND_META => 1,
 	KIND_NODE => 2,
 	KIND_UPPER => 3,
 	KIND_TID => 4,
+	KIND_PART => 5,
 	INVALID => 0xFFFFFFFF,
 	LISTED => 1,
 	LIVE => 1,
@@ -28,22 +28,28 @@ use constant {
 	TIDS => 32,
 	PAYLOAD => 48,
 	EDGE => 16,
+	PART_REF => 8,
+	PART_NUMBER => 8 + 16 + 4 * 7,    # an element of a part
 };
 my $room = PAGE - CONTENTS - 16;
 # The forms of index that are damaged: operator class, its operator, payload and its bytes after a head of 16, bytes of a
-# code: four bits a dimension, 64 dimensions to a word; none under L1.
+# code: four bits a dimension, 64 dimensions to a word; none under L1. Vectors have 4 dimensions, or as many as it takes
+# to split them; then the sizes are those that the meta page says.
 my %forms = (
 	l2 => { ops => 'vector_l2_ops', op => '<->', payload => 'float32', elements => 16, code => 32 },
 	cosine => { ops => 'vector_cosine_ops', op => '<=>', payload => 'float32', elements => 16, code => 32 },
 	l1 => { ops => 'vector_l1_ops', op => '<+>', payload => 'float32', elements => 16, code => 0 },
 	float16 => { ops => 'vector_l2_ops', op => '<->', payload => 'float16', elements => 8, code => 32 },
-	sq8 => { ops => 'vector_l2_ops', op => '<->', payload => 'sq8', elements => 8, code => 32 });
+	sq8 => { ops => 'vector_l2_ops', op => '<->', payload => 'sq8', elements => 8, code => 32 },
+	parts => { ops => 'vector_l2_ops', op => '<->', payload => 'float32', dim => 4000 });
 # of the file that is being changed
-my ($slots, $slot_size, $edges);
+my ($slots, $slot_size, $edges, $parts);
 # As many slots to a page as leave each 6 of the 8 edges wished for.
 sub use_form
 {
 	my ($form) = @_;
+	$parts = exists $forms{$form}{dim};
+	return if $parts;
 	$edges = PAYLOAD + 16 + $forms{$form}{elements};
 	my $edge_bytes = EDGE + $forms{$form}{code};
 	$slots = int($room / ($edges + 6 * $edge_bytes));
@@ -100,10 +106,25 @@ my %meta_field = (
 	entry_level => [ 46, 'v' ],
 	entry => [ 48, 'V' ],
 	entry_generation => [ 52, 'V' ],
-	seed_root => [ 56, 'V' ]);
+	head_dim => [ 56, 'v' ],
+	part_count => [ 58, 'v' ],
+	part_dim => [ 60, 'v' ],
+	part_size => [ 62, 'v' ],
+	parts => [ 64, 'v' ],
+	part_head => [ 20, 'V' ],
+	seed_root => [ 68, 'V' ]);
 my %seed_field = (
 	level => [ 0, 'v' ],
 	count => [ 2, 'v' ]);
+my %ref_field = (
+	id => [ 0, 'V' ],
+	generation => [ 4, 'V' ]);
+my %part_field = (
+	generation => [ 0, 'V' ],
+	number => [ 4, 'v' ],
+	in_use => [ 6, 'v' ],
+	hash => [ 12, 'V' ],
+	element => [ PART_NUMBER, 'f<' ]);
 my %page_field = (
 	lower => [ 12, 'v' ],
 	next => [ SPECIAL, 'V' ],
@@ -150,6 +171,19 @@ sub segment
 	return field(int($segment / 63) * PAGE + CONTENTS + ($segment % 63) * 128, $segment_field{$name}, $value);
 }
 
+# What a slot says of a part, and the part of an id.
+sub ref_of
+{
+	my ($id, $i, $name, $value) = @_;
+	return field(at($id) + PAYLOAD + PART_REF * $i, $ref_field{$name}, $value);
+}
+sub part
+{
+	my ($id, $name, $value) = @_;
+	my $at = int($id / meta('parts')) * PAGE + CONTENTS + ($id % meta('parts')) * meta('part_size');
+	return field($at, $part_field{$name}, $value);
+}
+
 # Live slots on pages of a kind for which the test holds, in order.
 sub live
 {
@@ -185,6 +219,8 @@ sub put_row_flags { my ($id, $flags) = @_; substr($$f, tid_at($id) + 6, 2) = pac
 # The lowest live slot of layer 1 and the first segment of the first chain.
 sub low { return upper(sub { slot($_[0], 'level') == 1 }); }
 sub first_segment { return slot(chained(), 'tid_chain'); }
+# The second part of some node.
+sub some_part { return ref_of(plain(), 1, 'id'); }
 
 # The tower of a node, from above it.
 sub tower
@@ -393,6 +429,52 @@ my @damages = (
 	[ 'chain in a circle', sub { segment(first_segment(), 'next', first_segment()) },
 		qr/is linked twice/, 'fails' ],
 	[ 'chain cut off', sub { slot(chained(), 'tid_chain', INVALID) }, qr/is in use but in no chain/, 'any' ],
+	# parts of vectors
+	[ 'no damage, parts', sub { }, undef, 'works', 'parts' ],
+	[ 'dimensions in the slot', sub { meta('head_dim', 16) }, qr/slot sizes do not follow/, 'fails', 'parts' ],
+	[ 'no parts', sub { meta('part_count', 0) }, qr/slot sizes do not follow/, 'fails', 'parts' ],
+	[ 'too many parts', sub { meta('part_count', 9) }, qr/slot sizes do not follow/, 'fails', 'parts' ],
+	[ 'dimensions of a part', sub { meta('part_dim', 0) }, qr/slot sizes do not follow/, 'fails', 'parts' ],
+	[ 'size of a part', sub { meta('part_size', 8) }, qr/slot sizes do not follow/, 'fails', 'parts' ],
+	[ 'no parts on a page', sub { meta('parts', 0) }, qr/slot sizes do not follow/, 'fails', 'parts' ],
+	[ 'more parts on a page', sub { meta('parts', 2) }, qr/slot sizes do not follow/, 'fails', 'parts' ],
+	[ 'parts where there are none', sub { meta('part_count', 1) }, qr/slot sizes do not follow/, 'fails' ],
+	[ 'list of parts where there are none', sub { meta('part_head', node_block()) }, qr/free list 3 is not in use/,
+		'works' ],
+	[ 'list of parts to another kind', sub { meta('part_head', node_block()) }, qr/free list leads to block/, 'works',
+		'parts' ],
+	[ 'page of parts of no kind', sub { page(int(some_part() / meta('parts')), 'kind', 77) },
+		qr/goes on in part 0 of block \d+, which is no page of parts/, 'fails', 'parts' ],
+	[ 'page of parts where there are none', sub { page((blocks(KIND_TID))[0], 'kind', KIND_PART) },
+		qr/has page kind 5/, 'fails' ],
+	[ 'part out of the file', sub { ref_of(plain(), 0, 'id', INVALID - 7) }, qr/which is no page of parts/, 'fails',
+		'parts' ],
+	[ 'part on a page of nodes', sub { ref_of(plain(), 0, 'id', meta('parts')) }, qr/block 1, which is no page of parts/,
+		'fails', 'parts' ],
+	[ 'part of another slot', sub {
+			my ($a, $b) = live(KIND_NODE);
+			ref_of($a, 1, $_, ref_of($b, 1, $_)) for qw(id generation);
+		}, qr/which is (linked twice|not its own)/, 'fails', 'parts' ],
+	[ 'parts in the wrong order', sub {
+			my $n = plain();
+			my @ids = map { ref_of($n, $_, 'id') } 0, 1;
+			ref_of($n, $_, 'id', $ids[ 1 - $_ ]) for 0, 1;
+		}, qr/which is not its own/, 'fails', 'parts' ],
+	[ 'part freed', sub { part(some_part(), 'in_use', 0) }, qr/which is free/, 'fails', 'parts' ],
+	[ 'part of another generation', sub { part(some_part(), 'generation', 5) }, qr/which is not its own/, 'fails', 'parts' ],
+	[ 'part expected in another generation', sub { ref_of(plain(), 0, 'generation', 5) }, qr/which is not its own/, 'fails',
+		'parts' ],
+	[ 'part of another number', sub { part(some_part(), 'number', 0) }, qr/which is not its own/, 'fails', 'parts' ],
+	[ 'part of a number that cannot be', sub { part(some_part(), 'number', 99) },
+		qr/part 0 has number 99 where 2 are the most/, 'fails', 'parts' ],
+	[ 'part of another vector', sub { part(some_part(), 'hash', 5) }, qr/which is not its own/, 'fails', 'parts' ],
+	[ 'mark of a part', sub { part(some_part(), 'in_use', 7) }, qr/has the in-use mark 7/, 'works', 'parts' ],
+	[ 'NaN in a part', sub { part(some_part(), 'element', 'nan') }, qr/holds NaN or infinity/, 'any', 'parts' ],
+	[ 'another number in a part', sub { part(some_part(), 'element', 300) }, qr/which holds another vector/, 'order',
+		'parts' ],
+	[ 'part above', sub { part(ref_of(upper(), 0, 'id'), 'in_use', 0) }, qr/which is free/, 'any', 'parts' ],
+	[ 'another number in a part above', sub { part(ref_of(upper(), 0, 'id'), 'element', 300) },
+		qr/its vector differs from that of/, 'works', 'parts' ],
 );
 
 # ---- what is no damage ------------------------------------------------------------
@@ -466,11 +548,20 @@ my @remains = (
 			page($b, 'flags', 0);
 		} ],
 	[ 'page not initialised', sub { $$f .= "\0" x (2 * PAGE) } ],
+	[ 'parts that no slot has', sub { $$f .= substr $$f, PAGE * (blocks(KIND_PART))[$_], PAGE for 0, 1 }, 'parts' ],
+	[ 'node freed, parts not yet', sub {
+			clear_edges($_) for live(KIND_NODE), live(KIND_UPPER);
+			free_slot_of(node(sub { slot($_[0], 'up') == INVALID && slot($_[0], 'tid_chain') == INVALID
+				&& $_[0] != meta('entry') }));
+		}, 'parts' ],
 );
+
+my %form_of;
+sub dim_of { my ($table) = @_; return $forms{ $form_of{$table} }{dim} // 4; }
+sub rows_of { my ($table) = @_; return dim_of($table) == 4 ? 960 : 160; }
 
 # ---- the server -------------------------------------------------------------------
 
-my $rows = 900;
 my $node = PostgreSQL::Test::Cluster->new('corruption');
 $node->init;
 $node->append_conf('postgresql.conf', "autovacuum = off\nfsync = off\nrestart_after_crash = off\nlog_statement = none");
@@ -484,12 +575,19 @@ my @tables = (
 my $sql = 'CREATE EXTENSION vecann; SELECT setseed(0.3);';
 for my $i (0 .. $#tables)
 {
-	my $form = $forms{ ($i < @damages ? $damages[$i][4] : undef) // 'l2' };
+	my $name =
+	    $i < @damages ? $damages[$i][4]
+	  : $tables[$i] =~ /remains_(\d+)/ ? $remains[$1][2]
+	  : $tables[$i] =~ /fuzz_\d*[13]$/ ? 'parts'
+	  :   undef;
+	my $form = $forms{ $form_of{ $tables[$i] } = $name // 'l2' };
+	my $dim = dim_of($tables[$i]);
+	my $rows = rows_of($tables[$i]) - 60;
 	$sql .= qq{
-		CREATE TABLE $tables[$i] (id int, v vector(4));
-		INSERT INTO $tables[$i] SELECT i, (SELECT array_agg(random())::vector FROM generate_series(1, 4 + 0 * i))
+		CREATE TABLE $tables[$i] (id int, v vector($dim));
+		INSERT INTO $tables[$i] SELECT i, (SELECT array_agg(random())::vector FROM generate_series(1, $dim + 0 * i))
 			FROM generate_series(1, $rows) i;
-		INSERT INTO $tables[$i] SELECT 10000 + i, '[0.5,0.5,0.5,0.5]' FROM generate_series(1, 60) i;
+		INSERT INTO $tables[$i] SELECT 10000 + i, array_fill(0.5, ARRAY[$dim])::vector FROM generate_series(1, 60) i;
 		CREATE INDEX $tables[$i]_v ON $tables[$i] USING hnsw (v $form->{ops})
 			WITH (m = 4, ef_construction = 16, payload = $form->{payload});
 	};
@@ -502,18 +600,18 @@ $sql .= q{
 	CREATE INDEX wide_v ON wide USING hnsw (v vector_l2_ops) WITH (payload = sq8);
 };
 $node->safe_psql('postgres', $sql);
-# Damages that raise a tower want a free slot on a page of upper slots; how many of those there are is random.
+# Damages that raise a tower want a free slot on a page of upper slots, those of parts above such a slot; how many of
+# those there are is random.
 for my $i (0 .. $#damages)
 {
-	use_form($damages[$i][4] // 'l2');
+	use_form($form_of{ $tables[$i] });
 	for (1 .. 100)
 	{
 		my $uppers = $node->safe_psql('postgres', "SELECT upper_slots FROM vecann_verify('$tables[$i]_v')");
-		last if $uppers % $slots != 0;
+		last if $parts ? $uppers > 0 : $uppers % $slots != 0;
 		$node->safe_psql('postgres', "REINDEX INDEX $tables[$i]_v");
 	}
 }
-my $all = $rows + 60;
 my $wide = $node->safe_psql('postgres', "SELECT pg_relation_filepath('wide_v')");
 my @paths = map { $node->safe_psql('postgres', "SELECT pg_relation_filepath('${_}_v')") } @tables;
 $node->stop;
@@ -526,6 +624,9 @@ sub change_file
 	local $/ = undef;
 	my $content = <$handle>;
 	$f = \$content;
+	($slots, $slot_size, $edges) =
+	  (meta('slots'), meta('slot_size'), PAYLOAD + PART_REF * meta('part_count') + meta('payload_size'))
+	  if $parts;
 	$change->();
 	seek $handle, 0, 0;
 	print $handle $content;
@@ -536,12 +637,17 @@ sub change_file
 
 for my $i (0 .. $#damages)
 {
-	use_form($damages[$i][4] // 'l2');
+	use_form($form_of{ $tables[$i] });
 	change_file($paths[$i], $damages[$i][1]);
 }
 use_form('l2');
 change_file($wide, sub { meta('payload', 0) });
-change_file($paths[ @damages + $fuzzed + $_ ], $remains[$_][1]) for 0 .. $#remains;
+for my $i (0 .. $#remains)
+{
+	use_form($form_of{"remains_$i"});
+	change_file($paths[ @damages + $fuzzed + $i ], $remains[$i][1]);
+}
+use_form('l2');
 srand 20;
 my %done;
 for my $i (0 .. $fuzzed - 1)
@@ -552,7 +658,7 @@ for my $i (0 .. $fuzzed - 1)
 			{
 				# The page header stays whole: the server itself checks that, and the index never sees the page.
 				my $block = int(rand(length($$f) / PAGE));
-				my $meta = $block == 0 ? 56 : $room;
+				my $meta = $block == 0 ? 68 : $room;
 				my $at = $block * PAGE + (rand() < 0.2 ? SPECIAL + int(rand 12) : CONTENTS + int(rand $meta));
 				substr($$f, $at, 1) = chr(rand() < 0.5 ? int(rand 256) : 255);
 				$done{$i} .= sprintf ' %d+%d', $block, $at % PAGE;
@@ -575,8 +681,9 @@ sub try_sql
 sub scan
 {
 	my ($table, $op) = @_;
+	my $query = '[' . join(',', (0.1, 0.9, 0.2, 0.7) x (dim_of($table) / 4)) . ']';
 	return try_sql("SET enable_seqscan = off;\nSET enable_sort = off;\nSELECT count(*) FROM "
-		  . "(SELECT id FROM $table ORDER BY v $op '[0.1,0.9,0.2,0.7]') s;");
+		  . "(SELECT id FROM $table ORDER BY v $op '$query') s;");
 }
 
 # Inserts, deletes and vacuums after the damage: an error is welcome, a crash or an endless loop is not.
@@ -584,9 +691,10 @@ sub work_on
 {
 	my ($table) = @_;
 	my %states;
+	my $rest = dim_of($table) - 1;
 	for my $statement (
-		"INSERT INTO $table SELECT i, ARRAY[i * 0.01, 0.5, 0.5, 0.2]::vector FROM generate_series(1, 30) i",
-		"INSERT INTO $table SELECT i, '[0.5,0.5,0.5,0.5]' FROM generate_series(1, 40) i",
+		"INSERT INTO $table SELECT i, (i * 0.01 || array_fill(0.5, ARRAY[$rest]))::vector FROM generate_series(1, 30) i",
+		"INSERT INTO $table SELECT i, (0.5 || array_fill(0.5, ARRAY[$rest]))::vector FROM generate_series(1, 40) i",
 		"DELETE FROM $table WHERE id % 3 = 0",
 		"VACUUM (INDEX_CLEANUP ON) $table")
 	{
@@ -599,7 +707,7 @@ sub work_on
 
 for my $i (0 .. $#damages)
 {
-	my ($name, undef, $expected, $scan, $form) = @{ $damages[$i] };
+	my ($name, undef, $expected, $scan) = @{ $damages[$i] };
 	my ($problems, $state) = try_sql("SELECT problems FROM vecann_verify('$tables[$i]_v');");
 	if (defined $expected)
 	{
@@ -610,14 +718,14 @@ for my $i (0 .. $#damages)
 		is($problems, '{}', "$name: nothing found");
 	}
 	is($state, '', "$name: the verifier itself does not fail");
-	(my $count, $state) = scan($tables[$i], $forms{ $form // 'l2' }{op});
+	(my $count, $state) = scan($tables[$i], $forms{ $form_of{ $tables[$i] } }{op});
 	if ($scan eq 'fails')
 	{
 		is($state, 'XX002', "$name: the scan fails");
 	}
 	elsif ($scan eq 'works')
 	{
-		is("$state$count", $all, "$name: the scan works");
+		is("$state$count", rows_of($tables[$i]), "$name: the scan works");
 	}
 	else
 	{
@@ -636,10 +744,11 @@ for my $i (0 .. $#remains)
 	my $table = "remains_$i";
 	my ($problems, $state) = try_sql("SELECT problems FROM vecann_verify('${table}_v');");
 	is("$problems$state", '{}', "left behind, $name: no problem");
+	my $rest = dim_of($table) - 1;
 	(my $count, $state) = scan($table, '<->');
 	is("$count$state", '0', "left behind, $name: the scan works");
 	$node->safe_psql('postgres',
-		"INSERT INTO $table SELECT i, ARRAY[i, 1, 2, 3]::vector FROM generate_series(1, 30) i");
+		"INSERT INTO $table SELECT i, (i || array_fill(2, ARRAY[$rest]))::vector FROM generate_series(1, 30) i");
 	is((scan($table, '<->'))[0], '30', "left behind, $name: inserts work");
 	$node->safe_psql('postgres', "VACUUM $table");
 	is( $node->safe_psql(
@@ -648,6 +757,7 @@ for my $i (0 .. $#remains)
 }
 
 # Row pointers that a scan has found dead.
+$form_of{killed} = 'l2';
 $node->safe_psql(
 	'postgres', q{
 	CREATE TABLE killed (id int, v vector(4));

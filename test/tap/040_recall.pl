@@ -163,15 +163,20 @@ measure_generated(
 	classes => \@classes,
 	ef_search => 40,
 	floors => \%floors);
-measure_generated(
-	dim => 4096,
-	storage => 'external',
-	built => 1400,
-	inserted => 100,
-	payloads => ['sq8'],
-	classes => [ 'l2', 'cosine' ],
-	ef_search => 100,
-	floors => \%floors);
+# one page a node, then in parts
+for my $wide ([ 4096, 'sq8' ], [ 2000, 'float32' ], [ 8000, 'float16' ], [ 16000, 'sq8', 'float32' ])
+{
+	my ($dim, @payloads) = @$wide;
+	measure_generated(
+		dim => $dim,
+		storage => 'external',
+		built => 1400,
+		inserted => 100,
+		payloads => \@payloads,
+		classes => [ 'l2', 'cosine' ],
+		ef_search => 100,
+		floors => \%floors);
+}
 
 # ---- real data ------------------------------------------------------------------------
 

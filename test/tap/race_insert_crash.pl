@@ -1,6 +1,6 @@
 # An insert or a build held at each of its race points, and there ended by an immediate stop or a cancel; inserts into an
 # empty index, into one with rows, into one whose rows are all deleted. The index has no problem then and takes rows;
-# what the insert left behind goes with the next vacuum.
+# what the insert left behind goes with the next vacuum: parts of a long vector, too.
 use strict;
 use warnings FATAL => 'all';
 
@@ -27,9 +27,10 @@ sub end_at
 	my $pid = $session->query_safe('SELECT pg_backend_pid()');
 	$session->query_until(qr/started/, "\\echo started\n$command;\n");
 	wait_for_point($node, $point);
-	if ($end eq 'immediate')
+	if ($end eq 'immediate' || $end eq 'flushed')
 	{
-		crash($node, $end);
+		$node->safe_psql('postgres', 'CHECKPOINT') if $end eq 'flushed';
+		crash($node, 'immediate');
 	}
 	else
 	{
@@ -71,6 +72,28 @@ for my $point (map { "hnsw-insert-before-$_" } qw(place back-edges entry))
 			is($node->safe_psql('postgres', q{SELECT heap_tids = (SELECT count(*) FROM t) AND deleted_slots = 0
 				FROM vecann_verify('t_v')}), 't', "$label: nothing of it is left");
 		}
+	}
+}
+
+# ---- vectors in parts ----
+
+add_wide($node);
+for my $state ('INSERT INTO wide (v) SELECT random_vector(4000) FROM generate_series(1, 20)', 'DELETE FROM wide')
+{
+	for my $end (qw(flushed immediate cancel))
+	{
+		my $label = "$end between parts and slot, after " . lc substr $state, 0, 6;
+		$node->safe_psql('postgres', $state);
+		end_at('hnsw-insert-after-parts', $end, 'INSERT INTO wide (v) SELECT random_vector(4000)');
+		verify_ok($node, 'wide_l2', $label);
+		cmp_ok($node->safe_psql('postgres', q{SELECT deleted_slots FROM vecann_verify('wide_l2')}),
+			'>', 0, "$label: parts are left") if $end ne 'immediate';
+		$node->safe_psql('postgres', 'INSERT INTO wide (v) SELECT random_vector(4000) FROM generate_series(1, 3)');
+		verify_ok($node, 'wide_l2', "$label, more rows");
+		$node->safe_psql('postgres', 'VACUUM (INDEX_CLEANUP ON) wide');
+		verify_ok($node, 'wide_l2', "$label, vacuumed");
+		is($node->safe_psql('postgres', q{SELECT heap_tids = (SELECT count(*) FROM wide) AND deleted_slots = 0
+			FROM vecann_verify('wide_l2')}), 't', "$label: nothing of it is left");
 	}
 }
 

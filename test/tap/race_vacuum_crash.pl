@@ -89,5 +89,42 @@ for my $point (@points)
 	}
 }
 check('at the end');
+
+# ---- vectors in parts: the slots of a page are free, their parts not yet ----
+
+add_wide($node);
+for my $end (qw(flushed immediate cancel))
+{
+	my $label = "$end between slots and their parts";
+	my $point = 'hnsw-vacuum-before-parts';
+	$node->safe_psql('postgres', 'DELETE FROM wide WHERE id % 2 = 0');
+	my $size = $node->safe_psql('postgres', "SELECT pg_relation_size('wide_l2')");
+	my $holder = hold_point($node, $point);
+	my $vacuum = background_session($node, "vecann.race_points = '$point'");
+	my $pid = $vacuum->query_safe('SELECT pg_backend_pid()');
+	$vacuum->query_until(qr/started/, "\\echo started\nVACUUM (INDEX_CLEANUP ON) wide;\n");
+	wait_for_point($node, $point);
+	if ($end eq 'cancel')
+	{
+		$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
+		wait_until($node, "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid AND state = 'active'");
+		release_point($holder, $point);
+	}
+	else
+	{
+		$node->safe_psql('postgres', 'CHECKPOINT') if $end eq 'flushed';
+		crash($node, 'immediate');
+	}
+	end_sessions($holder, $vacuum);
+	verify_ok($node, 'wide_l2', $label);
+	$node->safe_psql('postgres', 'INSERT INTO wide (v) SELECT random_vector(4000) FROM generate_series(1, 5)');
+	verify_ok($node, 'wide_l2', "$label, more rows");
+	$node->safe_psql('postgres', 'DELETE FROM wide WHERE id % 2 = 0; VACUUM (INDEX_CLEANUP ON) wide');
+	is($node->safe_psql('postgres', q{SELECT problems, deleted_slots FROM vecann_verify('wide_l2')}), '{}|0',
+		"$label: the next vacuum frees them");
+	$node->safe_psql('postgres', 'INSERT INTO wide (v) SELECT random_vector(4000) FROM generate_series(1, 30)');
+	is($node->safe_psql('postgres', q{SELECT scan_check('wide', 'v', '<->', random_vector(4000), NULL) =
+		(SELECT count(*) FROM wide)}), 't', "$label: a full scan agrees with the heap");
+}
 $node->stop;
 done_testing();

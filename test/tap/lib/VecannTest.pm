@@ -13,7 +13,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(
-	new_server start_again crash add_schema verify_ok verify_all scan_ok recall_ok start_load stop_load
+	new_server start_again crash add_schema add_wide verify_ok verify_all scan_ok recall_ok start_load stop_load
 	background_session end_sessions hold_point release_point wait_for_point wait_until has_race_points problems
 );
 
@@ -172,6 +172,21 @@ sub add_schema
 		CREATE INDEX plain_ip ON plain USING hnsw (v vector_ip_ops) WITH ($with);
 		CREATE INDEX dups_l2 ON dups USING hnsw (v vector_l2_ops) WITH ($with);
 		CREATE INDEX dups_cosine ON dups USING hnsw (v vector_cosine_ops) WITH ($with);
+	});
+	return;
+}
+
+# A table of vectors that take two pages of parts each: wide (id, v), index wide_l2.
+sub add_wide
+{
+	my ($node, %params) = @_;
+	my $rows = $params{rows} // 60;
+	$node->safe_psql(
+		'postgres', qq{
+		CREATE TABLE wide (id bigserial PRIMARY KEY, v vector(4000));
+		ALTER TABLE wide ALTER v SET STORAGE external;
+		INSERT INTO wide (v) SELECT random_vector(4000) FROM generate_series(1, $rows);
+		CREATE INDEX wide_l2 ON wide USING hnsw (v vector_l2_ops) WITH (m = 4, ef_construction = 16, payload = float32);
 	});
 	return;
 }
