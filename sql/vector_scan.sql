@@ -11,6 +11,7 @@ CREATE INDEX vs_cosine ON vs USING hnsw (v vector_cosine_ops) WITH (m = 20);
 ANALYZE vs;
 SET hnsw.ef_search = 400;
 SET enable_seqscan = off;
+SET jit = off;
 SET max_parallel_workers_per_gather = 0;
 \set query '\'[.1,.2,.3,.1,.2,.3]\''
 
@@ -67,7 +68,7 @@ CREATE FUNCTION pg_temp.explain_analyze(query text) RETURNS SETOF text LANGUAGE 
 DECLARE line text;
 BEGIN
     FOR line IN EXECUTE 'EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, BUFFERS OFF) ' || query LOOP
-        IF line ~ 'Nodes|Pages|Codes|Exact' THEN line := regexp_replace(line, '[1-9]\d*', 'N'); END IF;
+        IF line ~ 'Nodes|Pages|Codes|Exact|Fetches' THEN line := regexp_replace(line, '[1-9]\d*', 'N'); END IF;
         RETURN NEXT line;
     END LOOP;
 END $$;
@@ -243,11 +244,13 @@ EXECUTE near('[1,1,1,1,1,1]', 7, 3);
 DEALLOCATE ALL;
 RESET plan_cache_mode;
 
+SET jit = on;
 SET jit_above_cost = 0;
 SET jit_inline_above_cost = 0;
 SET jit_optimize_above_cost = 0;
 SELECT s.* FROM pg_temp.same('SELECT id, v <-> ''[1,1,1,1,1,1]'', t, ctid FROM vs AS t
     WHERE cat < 3 AND v <-> ''[1,1,1,1,1,1]'' < 3 ORDER BY v <-> ''[1,1,1,1,1,1]'' LIMIT 20') AS s;
+SET jit = off;
 RESET jit_above_cost;
 RESET jit_inline_above_cost;
 RESET jit_optimize_above_cost;

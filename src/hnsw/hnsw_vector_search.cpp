@@ -31,13 +31,14 @@ void Start(VectorSearch* base, const SearchQuery& query) {
     search->counts = search->walk.ctx.counts;
 }
 
-double Settled(const HnswVectorSearch& search) {
+SearchCandidate Candidate(const HnswVectorSearch& search) {
     const HnswWalk& walk = search.walk;
+    const ItemPointerData& tid = search.last.tid;
+    // Late rows come in no order: none waits.
+    if (!walk.recheck && !walk.apart) return {tid, get_float8_infinity(), get_float8_infinity()};
     // The rows of a node may differ in the last bit of their distances, under cosine: they wait for each other.
     const bool last_row = search.next_row == walk.rows.size;
-    if (walk.recheck || (walk.apart && !last_row)) return walk.bounds.lower;
-    // Late rows come in no order: none waits.
-    return walk.apart ? walk.bounds.upper : get_float8_infinity();
+    return {tid, walk.bounds.lower, walk.apart && last_row ? walk.bounds.upper : walk.bounds.lower};
 }
 
 bool Next(VectorSearch* base, SearchCandidate* candidate) {
@@ -56,7 +57,7 @@ bool Next(VectorSearch* base, SearchCandidate* candidate) {
     search->last = walk->entry;
     search->last.tid = row.tid;
     search->last.in_line = row.in_line;
-    *candidate = {row.tid, Settled(*search)};
+    *candidate = Candidate(*search);
     return true;
 }
 

@@ -48,9 +48,11 @@ struct VectorScanState {
     ExprState* late_quals;
 
     bool started;
-    bool through;    // no more candidates
-    double settled;  // see SearchCandidate
+    bool through;  // no more candidates
+    SearchCandidate candidate;
+    bool row_due;    // the candidate's row has not been read
     int64 returned;  // rows that went out or were filtered
+    uint64 fetches;  // of rows of the table, in all searches
     MemoryContext pending_memory;
     Arena arena;                   // over it
     ArenaVec<PendingRow> pending;  // a heap, nearest on top
@@ -264,8 +266,8 @@ void StartSearch(VectorScanState* state) {
     state->methods->start(state->search, {estate->es_snapshot, !TransactionStartedDuringRecovery(),
                                           query->caseValue_isNull, query->caseValue_datum});
     MemoryContextSwitchTo(old);
-    state->settled = -get_float8_infinity();
-    state->through = false;
+    state->candidate.settled = -get_float8_infinity();
+    state->through = state->row_due = false;
     state->returned = 0;
     state->started = true;
 }
@@ -273,15 +275,17 @@ void StartSearch(VectorScanState* state) {
 // Fetches the version of a row that the snapshot sees into the table's slot.
 bool FetchRow(VectorScanState* state, ItemPointerData tid, bool* all_dead) {
     bool call_again = false;
+    ++state->fetches;
     return table_index_fetch_tuple(state->fetch, &tid, EStateOf(state)->es_snapshot, state->table_slot, &call_again,
                                    all_dead);
 }
 
-// Reads the row of a candidate; true when it is visible and passes the quals. The scan's tuple is it then.
-bool TakeRow(VectorScanState* state, const SearchCandidate& candidate) {
+// Reads the row of the candidate; true when it is visible and passes the quals. The scan's tuple is it then.
+bool TakeRow(VectorScanState* state) {
+    state->row_due = false;
     pgstat_count_index_tuples(state->index, 1);
     bool all_dead = false;
-    if (!FetchRow(state, candidate.tid, &all_dead)) {
+    if (!FetchRow(state, state->candidate.tid, &all_dead)) {
         if (all_dead) state->methods->kill(state->search);
         return false;
     }
@@ -326,28 +330,34 @@ void PopPending(VectorScanState* state) {
     to->tts_tableOid = RelationGetRelid(state->css.ss.ss_currentRelation);
 }
 
-// Makes the next row the scan's tuple: the nearest one known, when nothing that is still to come may be nearer.
+// Up to what distance may pending rows go out?
+double Settled(const VectorScanState& state) {
+    if (state.through) return get_float8_infinity();
+    return state.row_due ? state.candidate.nearest : state.candidate.settled;
+}
+
+// Makes the next row the scan's tuple: the nearest one known, when nothing that is still to come may be nearer. A
+// candidate's row is read as late as can be: mostly not at all when the query wants no more rows.
 bool NextRow(VectorScanState* state) {
     for (;;) {
         CHECK_FOR_INTERRUPTS();
         if (state->search->max_rows >= 0 && state->returned >= state->search->max_rows) return false;
-        if (!state->pending.empty() && (state->through || FloorOf(state->pending[0]) <= state->settled)) {
+        if (!state->pending.empty() && FloorOf(state->pending[0]) <= Settled(*state)) {
             PopPending(state);
             break;
         }
         if (state->through) return false;
-        SearchCandidate candidate;
-        if (!state->methods->next(state->search, &candidate)) {
-            state->through = true;
+        if (!state->row_due) {
+            state->row_due = state->methods->next(state->search, &state->candidate);
+            state->through = !state->row_due;
             continue;
         }
-        state->settled = candidate.settled;
-        if (!TakeRow(state, candidate)) continue;
+        if (!TakeRow(state)) continue;
         const TupleTableSlot* slot = ScanSlot(state);
         const bool is_null = slot->tts_isnull[state->distance_at];
         const PendingRow row = {is_null ? 0 : DatumGetFloat8(slot->tts_values[state->distance_at]), is_null,
-                                candidate.tid, slot->tts_tid, nullptr};
-        if (state->pending.empty() && FloorOf(row) <= state->settled) break;
+                                state->candidate.tid, slot->tts_tid, nullptr};
+        if (state->pending.empty() && FloorOf(row) <= state->candidate.settled) break;
         PushPending(state, row);
     }
     ++state->returned;
@@ -428,6 +438,7 @@ void ExplainVectorScan(CustomScanState* node, List* ancestors, ExplainState* es)
     ExplainPropertyInteger("Pages", nullptr, static_cast<int64>(counts.pages), es);
     ExplainPropertyInteger("Codes Scored", nullptr, static_cast<int64>(counts.codes), es);
     ExplainPropertyInteger("Exact Distances", nullptr, static_cast<int64>(counts.exact_distances), es);
+    ExplainPropertyInteger("Heap Fetches", nullptr, static_cast<int64>(state->fetches), es);
 }
 
 constexpr CustomExecMethods ExecMethods() {

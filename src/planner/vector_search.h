@@ -26,6 +26,8 @@ struct SearchQuery {
 
 struct SearchCandidate {
     ItemPointerData tid;
+    // Earlier rows at most as far as this may go out: neither this one nor what is still to come is nearer.
+    double nearest;
     // Rows at most as far as this, this one included, may go out: nothing that is still to come is nearer.
     double settled;
 };
