@@ -349,6 +349,11 @@ SELECT s.* FROM unnest(ARRAY[
     'SELECT id, v FROM vs_any WHERE kind = 0 ORDER BY v::vector(2) <-> ''[33.1,1]'' LIMIT 30',
     'SELECT id, v, kind FROM vs_any WHERE kind = 1 AND id > 20 ORDER BY ''[33.1,1,2]'' <-> v::vector(3) LIMIT 30'
     ]) WITH ORDINALITY AS a(q, n), pg_temp.same(q) AS s ORDER BY n;
+-- the indexed expression has a CASE of its own
+CREATE INDEX vs_any_case ON vs_any USING hnsw ((CASE id % 3 WHEN 0 THEN ARRAY[id, 0] ELSE ARRAY[0, id] END::vector(2))
+    vector_l2_ops);
+SELECT s.* FROM pg_temp.same('SELECT id FROM vs_any
+    ORDER BY CASE id % 3 WHEN 0 THEN ARRAY[id, 0] ELSE ARRAY[0, id] END::vector(2) <-> ''[20.3,1]'' LIMIT 30') AS s;
 CREATE MATERIALIZED VIEW vs_copy AS SELECT id, v FROM vs;
 CREATE INDEX ON vs_copy USING hnsw (v vector_l2_ops);
 SELECT s.* FROM pg_temp.same('SELECT * FROM vs_copy ORDER BY v <-> ''[1,1,1,1,1,1]'' LIMIT 20') AS s;

@@ -95,8 +95,8 @@ bool RowFarther(const PendingRow& a, const PendingRow& b) {
 
 // ---- set-up ------------------------------------------------------------------
 
-// Projects a row of the table to the scan's tuple. What nothing in the plan refers to stays NULL, and the distance is
-// left to ComputeDistance.
+// Projects a row of the table to the scan's tuple. What nothing in the plan refers to stays NULL; the distance is
+// filled in later.
 void InitColumns(VectorScanState* state) {
     const CustomScan* plan = PlanOf(state);
     Bitmapset* used = nullptr;
@@ -105,7 +105,7 @@ void InitColumns(VectorScanState* state) {
     List* tlist = NIL;
     ListCell* cell;
     foreach (cell, plan->custom_scan_tlist) {
-        TargetEntry* entry = static_cast<TargetEntry*>(copyObjectImpl(lfirst(cell)));
+        TargetEntry* entry = flatCopyTargetEntry(lfirst_node(TargetEntry, cell));
         Node* node = reinterpret_cast<Node*>(entry->expr);
         if (entry->resno - 1 == state->distance_at ||
             !bms_is_member(entry->resno - FirstLowInvalidHeapAttributeNumber, used))
@@ -120,7 +120,9 @@ void InitColumns(VectorScanState* state) {
 // The operator as the query has it, but for the query's side: its value is computed once, and comes as a case value.
 void InitDistance(VectorScanState* state) {
     const CustomScan* plan = PlanOf(state);
-    OpExpr* distance = static_cast<OpExpr*>(copyObjectImpl(DistanceOf(plan)));
+    OpExpr* distance = makeNode(OpExpr);
+    *distance = *DistanceOf(plan);
+    distance->args = list_copy(distance->args);
     ListCell* argument = list_nth_cell(distance->args, QueryArgOf(plan));
     Node* query = static_cast<Node*>(lfirst(argument));
     get_typlenbyval(exprType(query), &state->query_length, &state->query_by_value);
