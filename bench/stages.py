@@ -154,7 +154,7 @@ class DatasetRun:
 
     def require_index_scan(self, db):
         plan = self.server.sql(db, f"EXPLAIN (COSTS OFF) {self.query(0)}", self.options(40))
-        if not re.search(r"Index Scan using items_v", plan):
+        if not re.search(r"(Index Scan using|Index:) items_v", plan):
             raise SystemExit(f"{db} does not use its index:\n{plan}")
 
     def recall(self):

@@ -20,7 +20,8 @@ SELECT file, cells[1] AS name, cells[2] AS value, cells[3] AS range
 FROM doc WHERE cells[1] ~ '^(hnsw|vecann)\.[a-z_]+$';
 CREATE TEMP VIEW actual AS
 SELECT name, boot_val AS value,
-       CASE vartype WHEN 'enum' THEN array_to_string(enumvals, ', ') ELSE min_val || ' to ' || max_val END AS range
+       CASE vartype WHEN 'enum' THEN array_to_string(enumvals, ', ') WHEN 'bool' THEN 'on, off'
+           ELSE min_val || ' to ' || max_val END AS range
 FROM pg_settings WHERE name ~ '^(hnsw|vecann)\.' AND name <> 'vecann.race_points';
 SELECT * FROM actual ORDER BY name;
 -- both files name all settings; those for developers are in README.md only

@@ -56,7 +56,6 @@ SELECT pg_temp.each('INSERT INTO $t SELECT 100 * n + id, v FROM $t, generate_ser
 SELECT pg_temp.each('CREATE INDEX $t_v ON $t USING hnsw (v $class) $with')
 \gexec
 SELECT * FROM pg_temp.check();
-EXPLAIN (COSTS OFF) SELECT id FROM parts_l2 ORDER BY v <-> (SELECT v FROM parts_source WHERE i = 1);
 
 -- inserted, duplicates too
 SELECT pg_temp.each('INSERT INTO $t SELECT i, subvector(v, 1, $dim) FROM parts_source WHERE i BETWEEN 21 AND 36')

@@ -51,6 +51,7 @@ INSERT INTO hnsw_small SELECT i, ARRAY[i * 37 % 101 - 50, i * 53 % 103 - 51, i *
     FROM generate_series(41, 60) AS i;
 
 SET enable_seqscan = off;
+SET hnsw.ef_search = 60;
 EXPLAIN (COSTS OFF) SELECT id FROM hnsw_small ORDER BY v <-> '[1,2,3]' LIMIT 5;
 EXPLAIN (COSTS OFF) SELECT id FROM hnsw_small ORDER BY v <#> '[1,2,3]' LIMIT 5;
 EXPLAIN (COSTS OFF) SELECT id FROM hnsw_small ORDER BY v <=> '[1,2,3]' LIMIT 5;
@@ -59,7 +60,6 @@ SELECT id, v, v <#> '[1,2,3]' AS distance FROM hnsw_small ORDER BY v <#> '[1,2,3
 SELECT id, v, round((v <=> '[1,2,3]')::numeric, 6) AS distance FROM hnsw_small ORDER BY v <=> '[1,2,3]' LIMIT 3;
 RESET enable_seqscan;
 
-SET hnsw.ef_search = 60;
 SELECT op, count(*) AS queries,
        bool_and(pg_temp.distances('hnsw_small', op, v, true) = pg_temp.distances('hnsw_small', op, v, false)) AS exact
     FROM hnsw_small, unnest('{<->,<#>,<=>}'::text[]) AS op GROUP BY op ORDER BY op;

@@ -3,6 +3,7 @@
 
 #include "hnsw/hnsw_am.h"
 #include "pg/guc.h"
+#include "planner/vector_path.h"
 
 extern "C" {
 PG_MODULE_MAGIC;
@@ -12,5 +13,7 @@ PGDLLEXPORT void _PG_init(void);
 void _PG_init(void) {
     vecann::InitSettings();
     vecann::HnswInitOptions();
+    vecann::HnswRegisterSearch();
+    vecann::InitVectorPaths();
 }
 }

@@ -24,6 +24,9 @@ struct HnswOptionsData {
 // Defines the options; called once from _PG_init.
 void HnswInitOptions();
 
+// Makes searches known to the custom scan; called once from _PG_init.
+void HnswRegisterSearch();
+
 // The options of an index. m and ef_construction have their defaults filled in; payload is -1 and code_bits 0 where the
 // index chooses.
 HnswShapeOptions HnswOptions(Relation index);

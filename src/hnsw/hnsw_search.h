@@ -8,16 +8,9 @@
 #include "core/visited_set.h"
 #include "hnsw/hnsw_vector.h"
 #include "pg/memory.h"
+#include "planner/vector_search.h"
 
 namespace vecann {
-
-// What a search did; kept for the session's last scan.
-struct SearchCounts {
-    uint64 expanded;         // slots read whole: one page each
-    uint64 pages;            // pages touched, of every kind
-    uint64 codes;            // neighbours scored by their codes
-    uint64 exact_distances;  // distances to payloads
-};
 
 struct SlotParts;  // hnsw_parts.h
 

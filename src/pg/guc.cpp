@@ -7,7 +7,7 @@ namespace vecann {
 
 namespace {
 
-SettingsData settings = {kDefaultEfSearch, static_cast<int>(IterativeScan::kRelaxedOrder), -1, 1.0, -1, nullptr};
+SettingsData settings = {kDefaultEfSearch, static_cast<int>(IterativeScan::kRelaxedOrder), -1, 1.0, true, -1, nullptr};
 
 const config_enum_entry kIterativeScanOptions[] = {
     {"off", static_cast<int>(IterativeScan::kOff), false},
@@ -56,6 +56,9 @@ void InitSettings() {
                              "A scan that needs more stops following the graph and goes on page by page.",
                              &settings.hnsw_scan_mem_multiplier, 1.0, 1.0, 1000.0, PGC_USERSET, 0, nullptr, nullptr,
                              nullptr);
+    DefineCustomBoolVariable("vecann.enable_custom_scan", "Lets the planner use the custom scan node of vecann.",
+                             "Without it, queries in the order of a distance use plain index scans.",
+                             &settings.enable_custom_scan, true, PGC_USERSET, GUC_EXPLAIN, nullptr, nullptr, nullptr);
     DefineCustomEnumVariable("vecann.simd_level", "Instruction set of the distance kernels (for developers).", nullptr,
                              &settings.simd_level, -1, kSimdLevelOptions, PGC_SUSET, GUC_NOT_IN_SAMPLE, CheckSimdLevel,
                              AssignSimdLevel, nullptr);

@@ -17,6 +17,7 @@ struct SettingsData {
     int hnsw_iterative_scan;  // IterativeScan
     int hnsw_max_scan_tuples;
     double hnsw_scan_mem_multiplier;
+    bool enable_custom_scan;
     int simd_level;     // -1: the best one
     char* race_points;  // only with VECANN_RACE_POINTS
 };

@@ -29,7 +29,7 @@ sub compare
 	my $near_enough = 'd <= tenth + abs(tenth) * 1e-6 + 1e-9';
 	my $plan = $node->safe_psql('postgres', "SET enable_seqscan = off;
 		EXPLAIN (COSTS off) SELECT * FROM $query q, LATERAL ($nearest) b");
-	like($plan, qr/Index Scan using ${table}_\w+ on $table b\n.*Order By: /, "$set{name}: by the index");
+	like($plan, qr/Custom Scan \(VectorScan\) on $table b\n\s*Index: ${table}_\w+\n\s*Order By: /, "$set{name}: by the index");
 	my $result = $node->safe_psql('postgres', "
 		SET enable_indexscan = off;
 		SET client_min_messages = warning;

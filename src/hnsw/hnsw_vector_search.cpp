@@ -1,0 +1,83 @@
+// The custom scan's way into an hnsw index: a walk, handed out row by row. See planner/vector_search.h.
+#include "hnsw/hnsw_am.h"
+#include "hnsw/hnsw_walk.h"
+
+namespace vecann {
+
+namespace {
+
+struct HnswVectorSearch : VectorSearch {
+    HnswWalk walk;
+    size_t next_row;  // of the node that the walk took last
+    RowEntry last;    // handed out last
+};
+static_assert(std::is_trivially_destructible_v<HnswVectorSearch>);
+
+VectorSearch* Open(Relation index) {
+    HnswVectorSearch* search = PallocZeroed<HnswVectorSearch>();
+    search->index = index;
+    HnswWalkInit(&search->walk);
+    return search;
+}
+
+void Start(VectorSearch* base, const SearchQuery& query) {
+    HnswVectorSearch* search = static_cast<HnswVectorSearch*>(base);
+    HnswWalkReset(&search->walk, search->index);
+    search->max_rows = Settings().hnsw_max_scan_tuples;
+    search->next_row = 0;
+    MemoryContext old = MemoryContextSwitchTo(search->walk.memory);
+    HnswWalkStart(&search->walk, query);
+    MemoryContextSwitchTo(old);
+    search->counts = search->walk.ctx.counts;
+}
+
+SearchCandidate Candidate(const HnswVectorSearch& search) {
+    const HnswWalk& walk = search.walk;
+    const ItemPointerData& tid = search.last.tid;
+    // Late rows come in no order: none waits.
+    if (!walk.recheck && !walk.apart) return {tid, get_float8_infinity(), get_float8_infinity()};
+    // The rows of a node may differ in the last bit of their distances, under cosine: they wait for each other.
+    const bool last_row = search.next_row == walk.rows.size;
+    return {tid, walk.bounds.lower, walk.apart && last_row ? walk.bounds.upper : walk.bounds.lower};
+}
+
+bool Next(VectorSearch* base, SearchCandidate* candidate) {
+    HnswVectorSearch* search = static_cast<HnswVectorSearch*>(base);
+    HnswWalk* walk = &search->walk;
+    if (search->next_row == walk->rows.size) {
+        MemoryContext old = MemoryContextSwitchTo(walk->memory);
+        const bool more = HnswWalkNext(walk);
+        MemoryContextSwitchTo(old);
+        search->counts = walk->ctx.counts;
+        search->next_row = 0;
+        if (!more) walk->rows.Clear();
+        if (!more) return false;
+    }
+    const NodeRow& row = walk->rows[search->next_row++];
+    search->last = walk->entry;
+    search->last.tid = row.tid;
+    search->last.in_line = row.in_line;
+    *candidate = Candidate(*search);
+    return true;
+}
+
+void Kill(VectorSearch* base) {
+    HnswVectorSearch* search = static_cast<HnswVectorSearch*>(base);
+    HnswWalkKill(&search->walk, search->last);
+}
+
+void Close(VectorSearch* base) {
+    HnswVectorSearch* search = static_cast<HnswVectorSearch*>(base);
+    HnswWalkEnd(&search->walk);
+    pfree(search);
+}
+
+constexpr VectorSearchMethods kMethods = {&hnsw_cost_estimate, &Open, &Start, &Next, &Kill, &Close};
+
+}  // namespace
+
+void HnswRegisterSearch() {
+    RegisterVectorSearch(&kMethods);
+}
+
+}  // namespace vecann

@@ -1,0 +1,152 @@
+// Paths and plans of the custom scan. See README.md.
+#include "planner/vector_path.h"
+
+#include "pg/guc.h"
+#include "planner/vector_scan.h"
+#include "planner/vector_search.h"
+
+namespace vecann {
+
+namespace {
+
+set_rel_pathlist_hook_type previous_hook;
+
+// Of what an index scan costs beyond its first row, the custom scan saves at least this: it reads a row and computes
+// its distance once.
+constexpr double kSaved = 0.05;
+
+// What a path keeps for its plan, as the members of custom_private.
+struct VectorPathParts {
+    IndexPath* index_path;
+    List* columns;  // Vars of the table that are needed above the scan
+};
+
+VectorPathParts PartsOf(const CustomPath* path) {
+    return {linitial_node(IndexPath, path->custom_private), static_cast<List*>(lsecond(path->custom_private))};
+}
+
+// The operator of an index path's order.
+struct DistanceCall {
+    OpExpr* expression;  // as the query has it; null when it cannot be found
+    int query_arg;       // which of its arguments is the query
+};
+
+// An index path keeps the expression with the indexed column on the left.
+DistanceCall FindDistance(const IndexPath* path) {
+    const PathKey* key = linitial_node(PathKey, path->path.pathkeys);
+    OpExpr* by_index = linitial_node(OpExpr, path->indexorderbys);
+    const Oid commutator = get_commutator(by_index->opno);
+    ListCell* cell;
+    foreach (cell, key->pk_eclass->ec_members) {
+        OpExpr* candidate = reinterpret_cast<OpExpr*>(lfirst_node(EquivalenceMember, cell)->em_expr);
+        if (equal(candidate, by_index)) return {candidate, 1};
+        if (IsA(candidate, OpExpr) && candidate->opno == commutator && list_length(candidate->args) == 2 &&
+            equal(linitial(candidate->args), lsecond(by_index->args)) &&
+            equal(lsecond(candidate->args), linitial(by_index->args)))
+            return {candidate, 0};
+    }
+    return {nullptr, 0};
+}
+
+// Can the custom scan do what this path does?
+bool IsVectorPath(const Path* path) {
+    if (!IsA(path, IndexPath) || path->pathtype != T_IndexScan) return false;
+    const IndexPath* index_path = reinterpret_cast<const IndexPath*>(path);
+    const IndexOptInfo* index = index_path->indexinfo;
+    if (index_path->indexclauses != NIL || list_length(index_path->indexorderbys) != 1 || index->hypothetical)
+        return false;
+    if (FindVectorSearch(reinterpret_cast<amcostestimate_function>(index->amcostestimate)) == nullptr) return false;
+    return list_length(path->pathkeys) == 1 && FindDistance(index_path).expression != nullptr;
+}
+
+// Adds the Vars of `node` that are columns of `relation` and not in the list yet.
+List* AddColumns(List* columns, Node* node, Index relation) {
+    ListCell* cell;
+    foreach (cell, pull_var_clause(node, PVC_RECURSE_AGGREGATES | PVC_RECURSE_WINDOWFUNCS | PVC_RECURSE_PLACEHOLDERS)) {
+        const Var* var = lfirst_node(Var, cell);
+        if (static_cast<Index>(var->varno) != relation || var->varlevelsup != 0) continue;
+        bool known = false;
+        ListCell* other;
+        foreach (other, columns)
+            known = known || lfirst_node(Var, other)->varattno == var->varattno;
+        if (!known) columns = lappend(columns, const_cast<Var*>(var));
+    }
+    return columns;
+}
+
+// What follows from the predicate of a partial index need not be tested.
+List* WithoutImplied(List* clauses, const RelOptInfo* rel, const IndexOptInfo* index) {
+    List* rest = NIL;
+    ListCell* cell;
+    foreach (cell, clauses)
+        if (!list_member_ptr(rel->baserestrictinfo, lfirst(cell)) ||
+            list_member_ptr(index->indrestrictinfo, lfirst(cell)))
+            rest = lappend(rest, lfirst(cell));
+    return rest;
+}
+
+// The scan's tuple: the columns that anything in the plan needs, then the distance. The server replaces what it finds
+// of these in the plan's expressions by references to the tuple, so the distance is not computed again.
+Plan* PlanVectorScan(PlannerInfo*, RelOptInfo* rel, CustomPath* path, List* tlist, List* clauses, List*) {
+    const VectorPathParts parts = PartsOf(path);
+    const IndexOptInfo* index = parts.index_path->indexinfo;
+    const DistanceCall distance = FindDistance(parts.index_path);
+    CustomScan* scan = makeNode(CustomScan);
+    scan->scan.scanrelid = rel->relid;
+    scan->scan.plan.targetlist = tlist;
+    scan->scan.plan.qual = extract_actual_clauses(WithoutImplied(clauses, rel, index), false);
+    scan->flags = path->flags;
+    scan->methods = &kVectorScanMethods;
+
+    List* columns = AddColumns(list_copy(parts.columns), reinterpret_cast<Node*>(scan->scan.plan.qual), rel->relid);
+    columns = AddColumns(columns, reinterpret_cast<Node*>(tlist), rel->relid);
+    columns = lappend(columns, distance.expression);
+    ListCell* cell;
+    foreach (cell, columns) {
+        const AttrNumber resno = static_cast<AttrNumber>(list_length(scan->custom_scan_tlist) + 1);
+        Expr* expression = static_cast<Expr*>(copyObjectImpl(lfirst(cell)));
+        scan->custom_scan_tlist = lappend(scan->custom_scan_tlist, makeTargetEntry(expression, resno, nullptr, false));
+    }
+    // The distance's parameters are known to the server through here.
+    scan->custom_exprs = lappend(NIL, copyObjectImpl(list_nth(distance.expression->args, distance.query_arg)));
+    scan->custom_private = lappend(NIL, lappend_oid(NIL, index->indexoid));
+    scan->custom_private = lappend(scan->custom_private, lappend_int(NIL, distance.query_arg));
+    return &scan->scan.plan;
+}
+
+const CustomPathMethods kPathMethods = {kVectorScanName, &PlanVectorScan, nullptr};
+
+Path* MakeVectorPath(RelOptInfo* rel, IndexPath* index_path) {
+    CustomPath* path = makeNode(CustomPath);
+    path->path = index_path->path;
+    path->path.type = T_CustomPath;
+    path->path.pathtype = T_CustomScan;
+    path->path.total_cost -= (path->path.total_cost - path->path.startup_cost) * kSaved;
+    path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
+    List* columns = AddColumns(NIL, reinterpret_cast<Node*>(rel->reltarget->exprs), rel->relid);
+    path->custom_private = lappend(lappend(NIL, index_path), columns);
+    path->methods = &kPathMethods;
+    return &path->path;
+}
+
+// Beside each index scan in the order of a distance, offers the custom scan that does the same.
+void AddVectorPaths(PlannerInfo* root, RelOptInfo* rel, Index rti, RangeTblEntry* rte) {
+    if (previous_hook != nullptr) previous_hook(root, rel, rti, rte);
+    if (!Settings().enable_custom_scan || rte->rtekind != RTE_RELATION) return;
+    // add_path changes the list.
+    ListCell* cell;
+    foreach (cell, list_copy(rel->pathlist)) {
+        Path* path = static_cast<Path*>(lfirst(cell));
+        if (IsVectorPath(path)) add_path(rel, MakeVectorPath(rel, reinterpret_cast<IndexPath*>(path)));
+    }
+}
+
+}  // namespace
+
+void InitVectorPaths() {
+    RegisterCustomScanMethods(&kVectorScanMethods);
+    previous_hook = set_rel_pathlist_hook;
+    set_rel_pathlist_hook = &AddVectorPaths;
+}
+
+}  // namespace vecann

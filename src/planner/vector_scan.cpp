@@ -1,0 +1,469 @@
+// The custom scan node: rows in the order of a distance, each fetched once, its distance computed once. See README.md.
+//
+// Between calls it holds the pin on one page of the table, as an index scan does.
+#include "planner/vector_scan.h"
+
+#include <algorithm>
+
+#include "pg/memory.h"
+#include "planner/vector_search.h"
+
+namespace vecann {
+
+namespace {
+
+// A row that waits for its turn. One without a tuple, for want of memory, is fetched again.
+struct PendingRow {
+    double distance;
+    bool distance_null;
+    ItemPointerData tid;    // as the index has it
+    ItemPointerData place;  // of the version that the snapshot sees
+    MinimalTuple tuple;     // of the scan tuple's form
+};
+
+struct VectorScanState {
+    CustomScanState css;  // first
+    Relation index;
+    const VectorSearchMethods* methods;
+    VectorSearch* search;  // opened by the first row
+    SearchCounts counts;   // of searches that are over
+
+    // from a row of the table to the scan's tuple
+    IndexFetchTableData* fetch;
+    TupleTableSlot* table_slot;
+    ExprContext* row_context;  // its scan tuple is the row of the table, its case value the query
+    ProjectionInfo* columns;   // all but the distance
+    ExprState* distance;
+    int distance_at;  // the distance's place in the scan's tuple, from 0
+
+    ExprState* query;
+    int16 query_length;  // typlen
+    bool query_by_value;
+    bool query_ready;
+    MemoryContext query_memory;
+
+    // The leading quals that do not refer to the distance are tested before it is computed. The order of quals is kept:
+    // it protects the rows behind a security barrier.
+    ExprState* early_quals;
+    ExprState* late_quals;
+
+    bool started;
+    bool through;  // no more candidates
+    SearchCandidate candidate;
+    bool row_due;    // the candidate's row has not been read
+    int64 returned;  // rows that went out or were filtered
+    uint64 fetches;  // of rows of the table, in all searches
+    MemoryContext pending_memory;
+    Arena arena;                   // over it
+    ArenaVec<PendingRow> pending;  // a heap, nearest on top
+    size_t pending_bytes;          // of their tuples
+    TupleTableSlot* pending_slot;
+};
+static_assert(std::is_trivially_destructible_v<VectorScanState>);
+
+VectorScanState* StateOf(CustomScanState* node) {
+    return reinterpret_cast<VectorScanState*>(node);
+}
+const CustomScan* PlanOf(const VectorScanState* state) {
+    return reinterpret_cast<const CustomScan*>(state->css.ss.ps.plan);
+}
+TupleTableSlot* ScanSlot(VectorScanState* state) {
+    return state->css.ss.ss_ScanTupleSlot;
+}
+EState* EStateOf(VectorScanState* state) {
+    return state->css.ss.ps.state;
+}
+
+Oid IndexOf(const CustomScan* plan) {
+    return linitial_oid(static_cast<List*>(linitial(plan->custom_private)));
+}
+int QueryArgOf(const CustomScan* plan) {
+    return linitial_int(static_cast<List*>(lsecond(plan->custom_private)));
+}
+OpExpr* DistanceOf(const CustomScan* plan) {
+    return castNode(OpExpr, llast_node(TargetEntry, plan->custom_scan_tlist)->expr);
+}
+
+// NULL is farther than all, NaN than all numbers.
+double FloorOf(const PendingRow& row) {
+    return row.distance_null ? get_float8_infinity() : OrderKey(row.distance);
+}
+bool RowFarther(const PendingRow& a, const PendingRow& b) {
+    if (a.distance_null != b.distance_null) return a.distance_null;
+    return OrderedBehind(a.distance, a.tid, b.distance, b.tid);
+}
+
+// ---- set-up ------------------------------------------------------------------
+
+// Projects a row of the table to the scan's tuple. What nothing in the plan refers to stays NULL; the distance is
+// filled in later.
+void InitColumns(VectorScanState* state) {
+    const CustomScan* plan = PlanOf(state);
+    Bitmapset* used = nullptr;
+    pull_varattnos(reinterpret_cast<Node*>(plan->scan.plan.targetlist), static_cast<Index>(INDEX_VAR), &used);
+    pull_varattnos(reinterpret_cast<Node*>(plan->scan.plan.qual), static_cast<Index>(INDEX_VAR), &used);
+    List* tlist = NIL;
+    ListCell* cell;
+    foreach (cell, plan->custom_scan_tlist) {
+        TargetEntry* entry = flatCopyTargetEntry(lfirst_node(TargetEntry, cell));
+        Node* node = reinterpret_cast<Node*>(entry->expr);
+        if (entry->resno - 1 == state->distance_at ||
+            !bms_is_member(entry->resno - FirstLowInvalidHeapAttributeNumber, used))
+            entry->expr = reinterpret_cast<Expr*>(makeNullConst(exprType(node), exprTypmod(node), exprCollation(node)));
+        tlist = lappend(tlist, entry);
+    }
+    // Without a parent, which would have the row read as a tuple of the scan.
+    state->columns = ExecBuildProjectionInfo(tlist, state->row_context, ScanSlot(state), nullptr,
+                                             RelationGetDescr(state->css.ss.ss_currentRelation));
+}
+
+// The operator as the query has it, but for the query's side: its value is computed once, and comes as a case value.
+void InitDistance(VectorScanState* state) {
+    const CustomScan* plan = PlanOf(state);
+    OpExpr* distance = makeNode(OpExpr);
+    *distance = *DistanceOf(plan);
+    distance->args = list_copy(distance->args);
+    ListCell* argument = list_nth_cell(distance->args, QueryArgOf(plan));
+    Node* query = static_cast<Node*>(lfirst(argument));
+    get_typlenbyval(exprType(query), &state->query_length, &state->query_by_value);
+    CaseTestExpr* value = makeNode(CaseTestExpr);
+    value->typeId = exprType(query);
+    value->typeMod = exprTypmod(query);
+    value->collation = exprCollation(query);
+    lfirst(argument) = value;
+    state->distance = ExecInitExpr(reinterpret_cast<Expr*>(distance), nullptr);
+    state->query = ExecInitExpr(linitial_node(Expr, plan->custom_exprs), &state->css.ss.ps);
+}
+
+void InitQuals(VectorScanState* state) {
+    PlanState* ps = &state->css.ss.ps;
+    List *early = NIL, *late = NIL;
+    ListCell* cell;
+    foreach (cell, ps->plan->qual) {
+        Node* qual = static_cast<Node*>(lfirst(cell));
+        Bitmapset* used = nullptr;
+        pull_varattnos(qual, static_cast<Index>(INDEX_VAR), &used);
+        const bool needs_distance = bms_is_member(state->distance_at + 1 - FirstLowInvalidHeapAttributeNumber, used);
+        if (late != NIL || needs_distance)
+            late = lappend(late, qual);
+        else
+            early = lappend(early, qual);
+    }
+    // The server has compiled all of them together.
+    if (late == NIL) {
+        state->early_quals = ps->qual;
+    } else if (early == NIL) {
+        state->late_quals = ps->qual;
+    } else {
+        state->early_quals = ExecInitQual(early, ps);
+        state->late_quals = ExecInitQual(late, ps);
+    }
+}
+
+void BeginVectorScan(CustomScanState* node, EState* estate, int eflags) {
+    VectorScanState* state = StateOf(node);
+    const CustomScan* plan = PlanOf(state);
+    Relation table = node->ss.ss_currentRelation;
+    state->distance_at = list_length(plan->custom_scan_tlist) - 1;
+    state->row_context = CreateExprContext(estate);
+    InitColumns(state);
+    InitDistance(state);
+    InitQuals(state);
+    state->table_slot = table_slot_create(table, &estate->es_tupleTable);
+    state->pending_slot = ExecInitExtraTupleSlot(estate, ScanSlot(state)->tts_tupleDescriptor, &TTSOpsMinimalTuple);
+    if ((eflags & EXEC_FLAG_EXPLAIN_ONLY) != 0) return;
+    state->query_memory = AllocSetContextCreate(estate->es_query_cxt, "vector scan query", ALLOCSET_SMALL_SIZES);
+    state->pending_memory = AllocSetContextCreate(estate->es_query_cxt, "vector scan rows", ALLOCSET_DEFAULT_SIZES);
+    state->arena = MakeArena(state->pending_memory);
+    state->pending.Init(&state->arena);
+    state->index = index_open(IndexOf(plan), exec_rt_fetch(plan->scan.scanrelid, estate)->rellockmode);
+    state->methods = FindVectorSearch(state->index->rd_indam->amcostestimate);
+    if (state->methods == nullptr)
+        elog(ERROR, "index \"%s\" has no vector search", RelationGetRelationName(state->index));
+}
+
+// ---- one row -------------------------------------------------------------------
+
+// Computes the value of the query for the distances to come.
+void PrepareQuery(VectorScanState* state) {
+    if (state->query_ready) return;
+    ExprContext* context = state->css.ss.ps.ps_ExprContext;
+    MemoryContextReset(state->query_memory);
+    bool is_null;
+    Datum value = ExecEvalExprSwitchContext(state->query, context, &is_null);
+    if (!is_null) {
+        MemoryContext old = MemoryContextSwitchTo(state->query_memory);
+        value = state->query_length == -1 ? PointerGetDatum(PG_DETOAST_DATUM_COPY(value))
+                                          : datumCopy(value, state->query_by_value, state->query_length);
+        MemoryContextSwitchTo(old);
+    }
+    state->row_context->caseValue_datum = value;
+    state->row_context->caseValue_isNull = is_null;
+    ResetExprContext(context);
+    state->query_ready = true;
+}
+
+// Sets the scan's tuple to the columns of a row of the table, which must stay where it is.
+void FillColumns(VectorScanState* state, TupleTableSlot* row) {
+    ResetExprContext(state->row_context);
+    state->row_context->ecxt_scantuple = row;
+    TupleTableSlot* slot = ExecProject(state->columns);
+    // for UPDATE and DELETE ... WHERE CURRENT OF
+    slot->tts_tid = row->tts_tid;
+    slot->tts_tableOid = row->tts_tableOid;
+}
+
+void SetDistance(VectorScanState* state, Datum value, bool is_null) {
+    ScanSlot(state)->tts_values[state->distance_at] = value;
+    ScanSlot(state)->tts_isnull[state->distance_at] = is_null;
+}
+
+// Makes the scan's tuple of a row of the table; false when it does not pass the quals.
+bool FillAndTest(VectorScanState* state, TupleTableSlot* row) {
+    ExprContext* context = state->css.ss.ps.ps_ExprContext;
+    ResetExprContext(context);
+    FillColumns(state, row);
+    context->ecxt_scantuple = ScanSlot(state);
+    bool passes = ExecQual(state->early_quals, context);
+    if (passes) {
+        bool is_null;
+        const Datum distance = ExecEvalExprSwitchContext(state->distance, state->row_context, &is_null);
+        SetDistance(state, distance, is_null);
+        passes = ExecQual(state->late_quals, context);
+    }
+    if (!passes) InstrCountFiltered1(state, 1);
+    return passes;
+}
+
+// What goes up for the scan's tuple.
+TupleTableSlot* Project(VectorScanState* state) {
+    ScanState* ss = &state->css.ss;
+    if (ss->ps.ps_ProjInfo == nullptr) return ScanSlot(state);
+    ss->ps.ps_ExprContext->ecxt_scantuple = ScanSlot(state);
+    return ExecProject(ss->ps.ps_ProjInfo);
+}
+
+// ---- rows in order -----------------------------------------------------------------
+
+void AddCounts(SearchCounts* sum, const SearchCounts& counts) {
+    sum->expanded += counts.expanded;
+    sum->pages += counts.pages;
+    sum->codes += counts.codes;
+    sum->exact_distances += counts.exact_distances;
+}
+
+void StartSearch(VectorScanState* state) {
+    EState* estate = EStateOf(state);
+    PrepareQuery(state);
+    MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
+    if (state->search == nullptr) {
+        state->fetch = table_index_fetch_begin(state->css.ss.ss_currentRelation);
+        state->search = state->methods->open(state->index);
+        // As an index scan does for an access method without finer predicate locks.
+        if (!state->index->rd_indam->ampredlocks) PredicateLockRelation(state->index, estate->es_snapshot);
+    }
+    AddCounts(&state->counts, state->search->counts);
+    const ExprContext* query = state->row_context;
+    // Entries killed on the primary may be visible to a snapshot of a standby.
+    state->methods->start(state->search, {estate->es_snapshot, !TransactionStartedDuringRecovery(),
+                                          query->caseValue_isNull, query->caseValue_datum});
+    MemoryContextSwitchTo(old);
+    state->candidate.settled = -get_float8_infinity();
+    state->through = state->row_due = false;
+    state->returned = 0;
+    state->started = true;
+}
+
+// Fetches the version of a row that the snapshot sees into the table's slot.
+bool FetchRow(VectorScanState* state, ItemPointerData tid, bool* all_dead) {
+    bool call_again = false;
+    ++state->fetches;
+    return table_index_fetch_tuple(state->fetch, &tid, EStateOf(state)->es_snapshot, state->table_slot, &call_again,
+                                   all_dead);
+}
+
+// Reads the row of the candidate; true when it is visible and passes the quals. The scan's tuple is it then.
+bool TakeRow(VectorScanState* state) {
+    state->row_due = false;
+    pgstat_count_index_tuples(state->index, 1);
+    bool all_dead = false;
+    if (!FetchRow(state, state->candidate.tid, &all_dead)) {
+        if (all_dead) state->methods->kill(state->search);
+        return false;
+    }
+    pgstat_count_heap_fetch(state->index);
+    if (FillAndTest(state, state->table_slot)) return true;
+    ++state->returned;
+    return false;
+}
+
+void PushPending(VectorScanState* state, PendingRow row) {
+    if (state->pending_bytes < static_cast<size_t>(work_mem) * 1024) {
+        MemoryContext old = MemoryContextSwitchTo(state->pending_memory);
+        row.tuple = ExecCopySlotMinimalTuple(ScanSlot(state));
+        MemoryContextSwitchTo(old);
+        state->pending_bytes += row.tuple->t_len;
+    }
+    state->pending.Push(row);
+    std::push_heap(state->pending.begin(), state->pending.end(), RowFarther);
+}
+
+// Makes the nearest pending row the scan's tuple.
+void PopPending(VectorScanState* state) {
+    std::pop_heap(state->pending.begin(), state->pending.end(), RowFarther);
+    const PendingRow row = state->pending[--state->pending.size];
+    if (row.tuple == nullptr) {
+        bool all_dead;
+        if (!FetchRow(state, row.tid, &all_dead)) elog(ERROR, "a row has vanished from the snapshot of the scan");
+        FillColumns(state, state->table_slot);
+        SetDistance(state, Float8GetDatum(row.distance), row.distance_null);
+        return;
+    }
+    state->pending_bytes -= row.tuple->t_len;
+    TupleTableSlot *from = state->pending_slot, *to = ScanSlot(state);
+    ExecStoreMinimalTuple(row.tuple, from, true);
+    slot_getallattrs(from);
+    ExecClearTuple(to);
+    const size_t n = static_cast<size_t>(to->tts_tupleDescriptor->natts);
+    memcpy(to->tts_values, from->tts_values, n * sizeof(Datum));
+    memcpy(to->tts_isnull, from->tts_isnull, n * sizeof(bool));
+    ExecStoreVirtualTuple(to);
+    to->tts_tid = row.place;
+    to->tts_tableOid = RelationGetRelid(state->css.ss.ss_currentRelation);
+}
+
+// Up to what distance may pending rows go out?
+double Settled(const VectorScanState& state) {
+    if (state.through) return get_float8_infinity();
+    return state.row_due ? state.candidate.nearest : state.candidate.settled;
+}
+
+// Makes the next row the scan's tuple: the nearest one known, when nothing that is still to come may be nearer. A
+// candidate's row is read as late as can be: mostly not at all when the query wants no more rows.
+bool NextRow(VectorScanState* state) {
+    for (;;) {
+        CHECK_FOR_INTERRUPTS();
+        if (state->search->max_rows >= 0 && state->returned >= state->search->max_rows) return false;
+        if (!state->pending.empty() && FloorOf(state->pending[0]) <= Settled(*state)) {
+            PopPending(state);
+            break;
+        }
+        if (state->through) return false;
+        if (!state->row_due) {
+            state->row_due = state->methods->next(state->search, &state->candidate);
+            state->through = !state->row_due;
+            continue;
+        }
+        if (!TakeRow(state)) continue;
+        const TupleTableSlot* slot = ScanSlot(state);
+        const bool is_null = slot->tts_isnull[state->distance_at];
+        const PendingRow row = {is_null ? 0 : DatumGetFloat8(slot->tts_values[state->distance_at]), is_null,
+                                state->candidate.tid, slot->tts_tid, nullptr};
+        if (state->pending.empty() && FloorOf(row) <= state->candidate.settled) break;
+        PushPending(state, row);
+    }
+    ++state->returned;
+    return true;
+}
+
+// Instead of scanning, takes the row that a concurrent update has left for a second test of the quals (EvalPlanQual).
+// False when there is no such row for this table. As with index scans, the order is not tested again.
+bool TakeTestRow(VectorScanState* state, bool* passes) {
+    EPQState* epq = EStateOf(state)->es_epq_active;
+    if (epq == nullptr) return false;
+    const Index table = PlanOf(state)->scan.scanrelid;
+    const Index at = table - 1;
+    *passes = false;
+    if (epq->relsubs_done[at]) return true;
+    TupleTableSlot* row = epq->relsubs_slot[at];
+    if (row == nullptr) {
+        if (epq->relsubs_rowmark[at] == nullptr) return false;
+        row = state->table_slot;
+        if (!EvalPlanQualFetchRowMark(epq, table, row)) ExecClearTuple(row);
+    }
+    epq->relsubs_done[at] = true;
+    if (TupIsNull(row)) return true;
+    PrepareQuery(state);
+    *passes = FillAndTest(state, row);
+    return true;
+}
+
+TupleTableSlot* ExecVectorScan(CustomScanState* node) {
+    VectorScanState* state = StateOf(node);
+    ResetExprContext(node->ss.ps.ps_ExprContext);
+    bool more;
+    if (!TakeTestRow(state, &more)) {
+        if (!state->started) StartSearch(state);
+        more = NextRow(state);
+    }
+    if (more) return Project(state);
+    ExecClearTuple(ScanSlot(state));
+    return ExecClearTuple(node->ss.ps.ps_ResultTupleSlot);
+}
+
+// ---- the rest ------------------------------------------------------------------------
+
+void ReScanVectorScan(CustomScanState* node) {
+    VectorScanState* state = StateOf(node);
+    ExecScanReScan(&node->ss);
+    ExecClearTuple(state->table_slot);
+    ExecClearTuple(state->pending_slot);
+    if (state->fetch != nullptr) table_index_fetch_reset(state->fetch);
+    if (state->pending_memory != nullptr) MemoryContextReset(state->pending_memory);
+    state->arena = MakeArena(state->pending_memory);
+    state->pending.Init(&state->arena);
+    state->pending_bytes = 0;
+    state->started = state->query_ready = false;
+}
+
+void EndVectorScan(CustomScanState* node) {
+    VectorScanState* state = StateOf(node);
+    ExecClearTuple(state->table_slot);
+    ExecClearTuple(state->pending_slot);
+    if (state->search != nullptr) state->methods->close(state->search);
+    if (state->fetch != nullptr) table_index_fetch_end(state->fetch);
+    if (state->index != nullptr) index_close(state->index, NoLock);
+}
+
+void ExplainVectorScan(CustomScanState* node, List* ancestors, ExplainState* es) {
+    VectorScanState* state = StateOf(node);
+    const CustomScan* plan = PlanOf(state);
+    List* context = set_deparse_context_plan(es->deparse_cxt, node->ss.ps.plan, ancestors);
+    char* name = get_rel_name(IndexOf(plan));
+    ExplainPropertyText("Index", name != nullptr ? quote_identifier(name) : "?", es);
+    ExplainPropertyText("Order By",
+                        deparse_expression(reinterpret_cast<Node*>(DistanceOf(plan)), context, es->verbose, false), es);
+    if (!es->analyze) return;
+    SearchCounts counts = state->counts;
+    if (state->search != nullptr) AddCounts(&counts, state->search->counts);
+    ExplainPropertyInteger("Nodes Expanded", nullptr, static_cast<int64>(counts.expanded), es);
+    ExplainPropertyInteger("Pages", nullptr, static_cast<int64>(counts.pages), es);
+    ExplainPropertyInteger("Codes Scored", nullptr, static_cast<int64>(counts.codes), es);
+    ExplainPropertyInteger("Exact Distances", nullptr, static_cast<int64>(counts.exact_distances), es);
+    ExplainPropertyInteger("Heap Fetches", nullptr, static_cast<int64>(state->fetches), es);
+}
+
+constexpr CustomExecMethods ExecMethods() {
+    CustomExecMethods methods = {};
+    methods.CustomName = kVectorScanName;
+    methods.BeginCustomScan = &BeginVectorScan;
+    methods.ExecCustomScan = &ExecVectorScan;
+    methods.EndCustomScan = &EndVectorScan;
+    methods.ReScanCustomScan = &ReScanVectorScan;
+    methods.ExplainCustomScan = &ExplainVectorScan;
+    return methods;
+}
+constexpr CustomExecMethods kExecMethods = ExecMethods();
+
+Node* CreateVectorScan(CustomScan*) {
+    VectorScanState* state = PallocZeroed<VectorScanState>();
+    NodeSetTag(state, T_CustomScanState);
+    state->css.methods = &kExecMethods;
+    return reinterpret_cast<Node*>(state);
+}
+
+}  // namespace
+
+const CustomScanMethods kVectorScanMethods = {kVectorScanName, &CreateVectorScan};
+
+}  // namespace vecann

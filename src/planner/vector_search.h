@@ -1,0 +1,72 @@
+// Vector searches as the planner and the custom scan see them: what an access method offers beside its amgettuple.
+//
+// A search hands out candidates in the order of what the index knows of their distances; who asks reads the rows,
+// computes the distances, and puts the rows in their final order. A search holds no lock or pin between calls.
+#pragma once
+
+#include "pg/pg.h"
+
+namespace vecann {
+
+// What a search did.
+struct SearchCounts {
+    uint64 expanded;         // nodes read whole
+    uint64 pages;            // pages touched, of every kind
+    uint64 codes;            // neighbours scored by their codes
+    uint64 exact_distances;  // distances to vectors in the index
+};
+
+// What a search is for. A null query orders nothing: all rows come.
+struct SearchQuery {
+    Snapshot snapshot;
+    bool ignore_killed;  // entries known to be dead need not come; false for snapshots of a standby
+    bool is_null;
+    Datum value;  // lives as long as the search of it
+};
+
+struct SearchCandidate {
+    ItemPointerData tid;
+    // Earlier rows at most as far as this may go out: neither this one nor what is still to come is nearer.
+    double nearest;
+    // Rows at most as far as this, this one included, may go out: nothing that is still to come is nearer.
+    double settled;
+};
+
+// Access methods put their own state behind it.
+struct VectorSearch {
+    Relation index;
+    int64 max_rows;  // to be returned by this search, before filters; -1: no limit; set by `start`
+    SearchCounts counts;
+};
+
+struct VectorSearchMethods {
+    amcostestimate_function access_method;  // whose it is
+    // A search in the current memory context.
+    VectorSearch* (*open)(Relation index);
+    // Begins; once more when it has begun before.
+    void (*start)(VectorSearch* search, const SearchQuery& query);
+    // The next candidate; false at the end. Brings the counts up to date.
+    bool (*next)(VectorSearch* search, SearchCandidate* candidate);
+    // The row of the candidate handed out last is dead to every snapshot.
+    void (*kill)(VectorSearch* search);
+    void (*close)(VectorSearch* search);
+};
+
+// To be called once for each access method, from _PG_init; `methods` lives as long as the backend.
+void RegisterVectorSearch(const VectorSearchMethods* methods);
+
+// The methods of the access method with this cost estimate; null when it is none of ours.
+const VectorSearchMethods* FindVectorSearch(amcostestimate_function access_method);
+
+// What a distance is compared by with bounds: NaN is as far as infinity.
+inline double OrderKey(double distance) {
+    return std::isnan(distance) ? get_float8_infinity() : distance;
+}
+
+// Does row a come behind row b? By distance, NaN last; equal distances come in the order of the table.
+inline bool OrderedBehind(double a, const ItemPointerData& a_tid, double b, const ItemPointerData& b_tid) {
+    if (!float8_eq(a, b)) return float8_gt(a, b);
+    return ItemPointerCompare(const_cast<ItemPointer>(&a_tid), const_cast<ItemPointer>(&b_tid)) > 0;
+}
+
+}  // namespace vecann
