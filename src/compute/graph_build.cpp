@@ -27,11 +27,11 @@ struct Recipe {
     int links;          // of each point in a leaf, to the nearest
     int product_links;  // and to those of the largest inner product
     float margin;       // of the robust prune of a node's own links
+    // And of those that, with the links back, are too many. The nearest must not take all the places: many points of
+    // sparse regions have a link to a node of a dense one, and only its links back lead there.
+    float crowded_margin;
 };
-constexpr Recipe kByDistance = {5, 5, 0, 1.2f}, kByProduct = {8, 5, 4, 1.3f};
-// Of a node that has too many with the links back: the nearest must not take all the places. Many points of sparse
-// regions have a link to a node of a dense one, and only its links back lead there.
-constexpr float kCrowdedMargin = 1.0f;
+constexpr Recipe kByDistance = {5, 5, 0, 1.2f, 1.0f}, kByProduct = {8, 5, 4, 1.3f, 1.1f};
 // One point of so many is also linked with its nearest among these, which are those of other clusters before long.
 constexpr uint32_t kSampleStride = 8;
 constexpr int kSampleLinks = 12;
@@ -408,7 +408,7 @@ void GraphBuild::Choose(uint32_t node) {
     edges.insert(edges.end(), back_links_.get() + back_begins_[node], back_links_.get() + back_begins_[node + 1]);
     size_t size = Distinct(&edges, kMaxPruneCandidates);
     if (size > graph_.max_degree) {
-        RobustPrune(space_, {kCrowdedMargin, graph_.max_degree}, edges.data(), size);
+        RobustPrune(space_, {recipe_.crowded_margin, graph_.max_degree}, edges.data(), size);
         size = graph_.max_degree;
         std::sort(edges.begin(), edges.begin() + static_cast<int64_t>(size));
     }
