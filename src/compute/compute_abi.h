@@ -84,16 +84,15 @@ struct GraphEncodeTask {
     char* codes;       // out: count x max_degree codes of shape.bytes()
 };
 
-// What a graph build takes at most, beside the vectors and the lists: links from ten leaves of a point (sixteen
-// for the inner product), links back, and
-// the rows and products of a block for each thread. Vectors whose squares leave the range of float are copied, which
-// comes on top.
+// What a graph build takes at most, beside the vectors and the lists: links from ten leaves of a point (sixteen for the
+// inner product) and from as many of each eighth point, links back, and the rows and products of a block for each
+// thread. Vectors whose squares leave the range of float are copied, which comes on top.
 inline uint64_t GraphBuildMemory(int64_t count, int32_t dim, int32_t max_degree, int threads = 1,
                                  Metric metric = Metric::kL2) {
     const uint64_t points = count > 0 ? static_cast<uint64_t>(count) : 0;
     const uint64_t rows = points < 1024 ? points : 1024;
     const uint64_t block = rows * (static_cast<uint64_t>(dim) * sizeof(float) + 2048) + 65536;
-    const uint64_t links = metric == Metric::kInnerProduct ? 1280 : 480;
+    const uint64_t links = metric == Metric::kInnerProduct ? 1536 : 600;
     const uint64_t per_point = links + 8 * static_cast<uint64_t>(max_degree);
     return points * per_point + block * (1 + static_cast<uint64_t>(threads)) + rows * 4096;
 }

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdio>
 #include <memory>
+#include <numeric>
 #include <stdexcept>
 
 #include "compute/graph_carve.h"
@@ -25,17 +26,25 @@ struct Recipe {
     int fanout;         // leaves of a point, about half of them
     int links;          // of each point in a leaf, to the nearest
     int product_links;  // and to those of the largest inner product
-    float margin;       // of the robust prune
+    float margin;       // of the robust prune of a node's own links
+    // And of those that, with the links back, are too many. The nearest must not take all the places: many points of
+    // sparse regions have a link to a node of a dense one, and only its links back lead there.
+    float crowded_margin;
 };
-constexpr Recipe kByDistance = {5, 5, 0, 1.2f}, kByProduct = {8, 5, 4, 1.3f};
+constexpr Recipe kByDistance = {5, 5, 0, 1.2f, 1.0f}, kByProduct = {8, 5, 4, 1.3f, 1.1f};
+// One point of so many is also linked with its nearest among these, which are those of other clusters before long.
+constexpr uint32_t kSampleStride = 8;
+constexpr int kSampleLinks = 12;
+// A random point so many times farther (squared) than all links lies beyond a gap.
+constexpr float kGap = 16;
 constexpr int kLoneLeafFactor = 12;  // so many times the links where all points are in one leaf
 constexpr int32_t kMaxDegree = 1024;
 constexpr uint32_t kEntrySample = 16384;
 constexpr int64_t kNodeSlice = 256;
 constexpr GraphEdge kNoLink = {UINT64_MAX};
 // Estimated shares of the time, of kProgressTotal.
-constexpr int64_t kCarveWeight = 150000, kLeafWeight = 420000, kListWeight = 280000, kScatterWeight = 50000,
-                  kChooseWeight = 90000;
+constexpr int64_t kCarveWeight = 130000, kLeafWeight = 370000, kSampleCarveWeight = 20000, kSampleLeafWeight = 80000,
+                  kListWeight = 260000, kScatterWeight = 50000, kChooseWeight = 90000;
 
 // Tells ids that were seen from those that were not, over and over.
 class SeenIds {
@@ -65,6 +74,14 @@ struct Scratch {
     SeenIds seen;
 };
 
+// A carving, and the links of each point in each of its leaves.
+struct LinkedSet {
+    LeafSet leaves;
+    int near, product;
+
+    int links() const { return near + product; }
+};
+
 template <class T>
 std::unique_ptr<T[]> Uninitialised(int64_t n) {
     return std::unique_ptr<T[]>(new T[static_cast<size_t>(n)]);
@@ -90,11 +107,12 @@ class GraphBuild {
     void Prepare(const GraphBuildTask& task);
     void AugmentForInnerProduct();
     uint32_t ChooseEntry() const;
+    void CarveSets();
     void PlaceLinks();
-    int LeafLinks() const { return near_links_ + product_links_; }
-    void LinkLeaf(int64_t leaf);
+    void LinkSet(const LinkedSet& set, int64_t weight);
+    void LinkLeaf(const LinkedSet& set, int64_t leaf);
     void PrepareProductLinks(const uint32_t* ids, int size);
-    int ProductLinks(const float* row, const uint32_t* ids, int i, int size, NearKey* out);
+    int ProductLinks(const float* row, const uint32_t* ids, int i, int size, int links, NearKey* out);
     void ListLinks(uint32_t node);
     void FarLinks(uint32_t node, const std::vector<GraphEdge>& near, std::vector<GraphEdge>* far) const;
     void ScatterBackLinks();
@@ -102,6 +120,7 @@ class GraphBuild {
     size_t Distinct(std::vector<GraphEdge>* edges, size_t most);
     template <class F>
     void ForNodes(int64_t weight, F body);
+    Rng RandomOf(uint32_t node) const { return Rng(seed_ ^ (node + 1) * 0xd1342543de82ef95ULL); }
     Scratch& Mine() { return scratch_[static_cast<size_t>(omp_get_thread_num())]; }
 
     ComputeJob* job_;
@@ -116,20 +135,19 @@ class GraphBuild {
     std::vector<Scratch> scratch_;
     GraphSpace space_ = {};
     std::unique_ptr<float[]> copy_, extra_;
-    LeafSet leaves_;
-    int near_links_ = 0, product_links_ = 0;  // of each point in a leaf
-    std::unique_ptr<uint32_t[]> order_;       // the nodes, near ones near each other
-    std::unique_ptr<uint64_t[]> begins_;      // where each node's links begin
-    std::unique_ptr<uint32_t[]> sizes_;       // how many are there
+    std::vector<LinkedSet> sets_;         // all points, and the sample
+    std::unique_ptr<uint32_t[]> order_;   // the nodes, near ones near each other
+    std::unique_ptr<uint64_t[]> begins_;  // where each node's links begin
+    std::unique_ptr<uint32_t[]> sizes_;   // how many are there
     std::unique_ptr<GraphEdge[]> links_;
     std::unique_ptr<uint64_t[]> back_begins_;
     std::unique_ptr<uint32_t[]> back_sizes_;
     std::unique_ptr<GraphEdge[]> back_links_;  // links by their target: the source and the distance
 };
 
-// Adds one to a counter that other threads add to as well; returns what it was.
-uint32_t CountUp(uint32_t* counter) {
-    return std::atomic_ref<uint32_t>(*counter).fetch_add(1, std::memory_order_relaxed);
+// Adds to a counter that other threads add to as well; returns what it was.
+uint32_t CountUp(uint32_t* counter, uint32_t by = 1) {
+    return std::atomic_ref<uint32_t>(*counter).fetch_add(by, std::memory_order_relaxed);
 }
 
 // Refuses before anything large is allocated.
@@ -201,17 +219,41 @@ uint32_t GraphBuild::ChooseEntry() const {
     return best.id();
 }
 
-// Lays out each node's links, LeafLinks() for each leaf it is in, and the order in which the nodes are visited.
+// Carves all points, and where they are more than a leaf, the sample.
+void GraphBuild::CarveSets() {
+    std::vector<uint32_t> all(count_);
+    std::iota(all.begin(), all.end(), 0u);
+    sets_.push_back({Carve(job_, space_, {std::move(all), seed_, recipe_.fanout, kCarveWeight}, &progress_),
+                     recipe_.links, recipe_.product_links});
+    if (sets_[0].leaves.count() == 1) {
+        sets_[0].near *= kLoneLeafFactor;
+        sets_[0].product *= kLoneLeafFactor;
+        return;
+    }
+    std::vector<uint32_t> sample;
+    for (uint32_t i = 0; i < count_; ++i) {
+        if (i % kEntrySample == 0) CheckCancel(job_);
+        if ((RandomOf(i).Next() >> 32) % kSampleStride == 0) sample.push_back(i);
+    }
+    if (sample.empty()) return;
+    sets_.push_back({Carve(job_, space_, {std::move(sample), seed_, recipe_.fanout, kSampleCarveWeight}, &progress_),
+                     kSampleLinks, recipe_.product_links});
+}
+
+// Lays out each node's links, of each set those of all leaves it is in, and the order in which the nodes are visited.
 void GraphBuild::PlaceLinks() {
     order_ = Uninitialised<uint32_t>(count_);
     sizes_ = std::make_unique<uint32_t[]>(count_);
     begins_ = Uninitialised<uint64_t>(int64_t{count_} + 1);
     uint32_t listed = 0;
-    for (const uint32_t id : leaves_.members)
-        if (sizes_[id]++ == 0) order_[listed++] = id;
+    for (const LinkedSet& set : sets_)
+        for (const uint32_t id : set.leaves.members) {
+            if (sizes_[id] == 0) order_[listed++] = id;
+            sizes_[id] += static_cast<uint32_t>(set.links());
+        }
     begins_[0] = 0;
     for (uint32_t i = 0; i < count_; ++i) {
-        begins_[i + 1] = begins_[i] + sizes_[i] * static_cast<uint64_t>(LeafLinks());
+        begins_[i + 1] = begins_[i] + sizes_[i];
         sizes_[i] = 0;
     }
     links_ = Uninitialised<GraphEdge>(static_cast<int64_t>(begins_[count_]));
@@ -222,29 +264,36 @@ int TieStart(int member) {
     return member / kRowPad * kRowPad;
 }
 
+void GraphBuild::LinkSet(const LinkedSet& set, int64_t weight) {
+    progress_.Begin(weight, set.leaves.count());
+    ForSlices(job_, set.leaves.count(), 1, [&](int64_t begin, int64_t) {
+        LinkLeaf(set, begin);
+        progress_.Add(1);
+    });
+}
+
 // Links each point of the leaf with others.
-void GraphBuild::LinkLeaf(int64_t leaf) {
+void GraphBuild::LinkLeaf(const LinkedSet& set, int64_t leaf) {
     Scratch& scratch = Mine();
-    const int64_t begin = leaves_.begins[static_cast<size_t>(leaf)],
-                  end = leaves_.begins[static_cast<size_t>(leaf) + 1];
-    const uint32_t* ids = leaves_.members.data() + begin;
+    const int64_t begin = set.leaves.begins[static_cast<size_t>(leaf)],
+                  end = set.leaves.begins[static_cast<size_t>(leaf) + 1];
+    const uint32_t* ids = set.leaves.members.data() + begin;
     const int size = static_cast<int>(end - begin);
     const int64_t stride = PaddedRow(size);
     MeanOfSome(space_, ids, size, &scratch.mean);
     scratch.block.Gather(space_, ids, size, scratch.mean.data());
     scratch.products.resize(static_cast<size_t>(kLeafPoints) * kLeafPoints);
-    scratch.near.resize(static_cast<size_t>(LeafLinks()));
+    scratch.near.resize(static_cast<size_t>(set.links()));
     const float* norms = scratch.block.norms.data();
     ProductsOfAll(scratch.block.rows.data(), size, Width(space_), scratch.products.data());
-    if (product_links_ > 0) PrepareProductLinks(ids, size);
+    if (set.product > 0) PrepareProductLinks(ids, size);
     for (int i = 0; i < size; ++i) {
         float* row = scratch.products.data() + i * stride;
         row[i] = -HUGE_VALF;
-        int found = kernels_.nearest_of_row(row, norms, size, TieStart(i), near_links_, scratch.near.data());
-        if (product_links_ > 0) found += ProductLinks(row, ids, i, size, scratch.near.data() + found);
-        const uint32_t place = CountUp(&sizes_[ids[i]]);
-        GraphEdge* to = links_.get() + begins_[ids[i]] + place * static_cast<uint64_t>(LeafLinks());
-        for (int n = 0; n < LeafLinks(); ++n) {
+        int found = kernels_.nearest_of_row(row, norms, size, TieStart(i), set.near, scratch.near.data());
+        if (set.product > 0) found += ProductLinks(row, ids, i, size, set.product, scratch.near.data() + found);
+        GraphEdge* to = links_.get() + begins_[ids[i]] + CountUp(&sizes_[ids[i]], static_cast<uint32_t>(set.links()));
+        for (int n = 0; n < set.links(); ++n) {
             const NearKey near = scratch.near[static_cast<size_t>(n)];
             // rounding may leave a little less than nothing
             to[n] = n < found ? GraphEdge::Of(std::max(near.key + norms[i], 0.0f), ids[near.index]) : kNoLink;
@@ -266,13 +315,13 @@ void GraphBuild::PrepareProductLinks(const uint32_t* ids, int size) {
 
 // The members with the largest inner product with member i, keyed like the nearest. `row` has products of rows with
 // the extra coordinate.
-int GraphBuild::ProductLinks(const float* row, const uint32_t* ids, int i, int size, NearKey* out) {
+int GraphBuild::ProductLinks(const float* row, const uint32_t* ids, int i, int size, int links, NearKey* out) {
     Scratch& scratch = Mine();
     const float centre = scratch.mean.back(), extra = space_.extra[ids[i]] - centre;
     for (int j = 0; j < size; ++j)
         scratch.product_row[static_cast<size_t>(j)] = row[j] - extra * (space_.extra[ids[j]] - centre);
     const int found = kernels_.nearest_of_row(scratch.product_row.data(), scratch.product_norms.data(), size,
-                                              TieStart(i), product_links_, out);
+                                              TieStart(i), links, out);
     for (int n = 0; n < found; ++n)
         out[n].key = scratch.block.norms[static_cast<size_t>(out[n].index)] - 2 * row[out[n].index];
     return found;
@@ -289,18 +338,19 @@ size_t GraphBuild::Distinct(std::vector<GraphEdge>* edges, size_t most) {
     return kept;
 }
 
-// The nearest links of a point in a cluster larger than kLeafLinks all stay inside, and a walk that came to the wrong
+// The nearest links of a point in a cluster larger than its leaves all stay inside, and a walk that came to the wrong
 // cluster would not leave it. So a node that keeps few links, `near`, gets some to random points, until one of those
-// lies behind a neighbour: where clusters are not far apart that is the first or second.
+// lies behind a neighbour or is not much farther than those: where clusters are not far apart that is the first.
 void GraphBuild::FarLinks(uint32_t node, const std::vector<GraphEdge>& near, std::vector<GraphEdge>* far) const {
     far->clear();
     if (near.size() >= refill_) return;
     const size_t most = std::min<size_t>(refill_ - near.size(), graph_.max_degree / 4);
-    Rng rng(seed_ ^ (node + 1) * 0xd1342543de82ef95ULL);
+    const float gap = near.empty() ? 0 : kGap * near.back().distance();
+    Rng rng = RandomOf(node);
     for (size_t i = 0; i < most; ++i) {
         const uint32_t id = static_cast<uint32_t>(rng.Next() % count_);
         const GraphEdge edge = GraphEdge::Of(space_.Distance(node, id), id);
-        if (id == node || Falls(space_, rule_.margin, near.data(), near.size(), edge)) return;
+        if (id == node || edge.distance() < gap || Falls(space_, rule_.margin, near.data(), near.size(), edge)) return;
         far->push_back(edge);
     }
 }
@@ -349,7 +399,8 @@ void GraphBuild::ScatterBackLinks() {
     });
 }
 
-// The node's neighbours: its links in both directions, pruned once more when they are too many.
+// The node's neighbours: its links in both directions, pruned once more when they are too many, and then the nearest of
+// those that fell.
 void GraphBuild::Choose(uint32_t node) {
     std::vector<GraphEdge>& edges = Mine().edges;
     const GraphEdge* links = links_.get() + begins_[node];
@@ -357,7 +408,8 @@ void GraphBuild::Choose(uint32_t node) {
     edges.insert(edges.end(), back_links_.get() + back_begins_[node], back_links_.get() + back_begins_[node + 1]);
     size_t size = Distinct(&edges, kMaxPruneCandidates);
     if (size > graph_.max_degree) {
-        size = std::max<size_t>(RobustPrune(space_, rule_, edges.data(), size), refill_);
+        RobustPrune(space_, {recipe_.crowded_margin, graph_.max_degree}, edges.data(), size);
+        size = graph_.max_degree;
         std::sort(edges.begin(), edges.begin() + static_cast<int64_t>(size));
     }
     uint32_t* row = graph_.Row(node);
@@ -381,17 +433,11 @@ void GraphBuild::Run(GraphBuildTask* task) {
     if (count_ > 0) {
         Prepare(*task);
         RequireBlasBuffers(job_->threads);
-        leaves_ = Carve(job_, space_, {count_, seed_, recipe_.fanout, kCarveWeight}, &progress_);
-        const int factor = leaves_.count() == 1 ? kLoneLeafFactor : 1;
-        near_links_ = factor * recipe_.links;
-        product_links_ = factor * recipe_.product_links;
+        CarveSets();
         PlaceLinks();
-        progress_.Begin(kLeafWeight, leaves_.count());
-        ForSlices(job_, leaves_.count(), 1, [&](int64_t begin, int64_t) {
-            LinkLeaf(begin);
-            progress_.Add(1);
-        });
-        leaves_ = LeafSet();
+        LinkSet(sets_[0], kLeafWeight);
+        if (sets_.size() > 1) LinkSet(sets_[1], kSampleLeafWeight);
+        sets_.clear();
         back_sizes_ = std::make_unique<uint32_t[]>(count_);
         ForNodes(kListWeight, [&](uint32_t node) { ListLinks(node); });
         ScatterBackLinks();

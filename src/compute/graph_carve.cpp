@@ -52,10 +52,10 @@ struct Scratch {
 
 class Carver {
   public:
-    Carver(ComputeJob* job, const GraphSpace& space, const CarvePlan& plan, PhaseProgress* progress)
+    Carver(ComputeJob* job, const GraphSpace& space, CarvePlan plan, PhaseProgress* progress)
         : job_(job),
           space_(space),
-          plan_(plan),
+          plan_(std::move(plan)),
           progress_(progress),
           scratch_(static_cast<size_t>(omp_get_max_threads())) {}
 
@@ -73,7 +73,7 @@ class Carver {
 
     ComputeJob* job_;
     const GraphSpace& space_;
-    const CarvePlan plan_;
+    CarvePlan plan_;
     PhaseProgress* progress_;
     std::vector<Scratch> scratch_;
     std::vector<Part> parts_;  // to be split by one thread each
@@ -253,9 +253,8 @@ void Carver::SplitAlone(Part part, LeafSet* leaves) {
 }
 
 LeafSet Carver::Run() {
-    Part root = {Ids(plan_.count), 0, plan_.seed};
-    std::iota(root.ids.begin(), root.ids.end(), 0u);
-    progress_->Begin(plan_.weight / 2, plan_.count);
+    progress_->Begin(plan_.weight / 2, static_cast<int64_t>(plan_.ids.size()));
+    Part root = {std::move(plan_.ids), 0, plan_.seed};
     SplitTogether(std::move(root));
     const int64_t parts = static_cast<int64_t>(parts_.size());
     progress_->Begin(plan_.weight - plan_.weight / 2, parts);
@@ -284,8 +283,8 @@ LeafSet Carver::Run() {
 
 }  // namespace
 
-LeafSet Carve(ComputeJob* job, const GraphSpace& space, const CarvePlan& plan, PhaseProgress* progress) {
-    return Carver(job, space, plan, progress).Run();
+LeafSet Carve(ComputeJob* job, const GraphSpace& space, CarvePlan plan, PhaseProgress* progress) {
+    return Carver(job, space, std::move(plan), progress).Run();
 }
 
 }  // namespace vecann

@@ -16,13 +16,13 @@ struct LeafSet {
 };
 
 struct CarvePlan {
-    uint32_t count;
+    std::vector<uint32_t> ids;  // of the points, ascending
     uint64_t seed;
     int fanout;      // each point goes to so many of its nearest leaders at first, and to two further down, then to one
     int64_t weight;  // of the progress
 };
 
-// Each of the points [0, plan.count) is in one leaf or more; near leaves stand near each other.
-LeafSet Carve(ComputeJob* job, const GraphSpace& space, const CarvePlan& plan, PhaseProgress* progress);
+// Each of the points is in one leaf or more; near leaves stand near each other.
+LeafSet Carve(ComputeJob* job, const GraphSpace& space, CarvePlan plan, PhaseProgress* progress);
 
 }  // namespace vecann
