@@ -126,6 +126,12 @@ bool ChooseAgain(HnswContext* ctx, int level, const LinkEnd& from, const LinkEnd
     for (int i = 0; i < old.count; ++i)
         candidates.AddSlot(old.edges[i].id, old.edges[i].generation, true);
     candidates.Choose(max, max, &old, chosen);
+    // An insert has many back edges, and vectors may be long.
+    const size_t dim = static_cast<size_t>(ctx->form.dim);
+    for (Candidate& item : candidates.items)
+        if (item.payload != to.vector) ctx->arena.Release(static_cast<float*>(const_cast<void*>(item.payload)), dim);
+    for (int i = 0; i < chosen->count; ++i)
+        chosen->vectors[i] = nullptr;
     if (IndexOf(chosen->edges, chosen->count, to.id) >= 0) return true;
     if (!must_accept) return false;
     if (chosen->count == max) --chosen->count;
