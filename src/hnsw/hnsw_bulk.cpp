@@ -377,8 +377,9 @@ uint64 HnswBulkMemory(const HnswMetaData& meta, uint64 count, int threads) {
     const uint64 payload = PayloadSize(static_cast<PayloadKind>(meta.payload), meta.dim);
     const uint64 node = meta.dim * sizeof(float) + payload + lists + 2 * sizeof(BulkNode) + 4 * sizeof(uint32);
     const uint64 codes = count * meta.max_edges * (sizeof(CodedEdge) + meta.code_size);
-    return count * node + GraphBuildMemory(static_cast<int64>(count), meta.dim, meta.max_edges, threads,
-                                         static_cast<Metric>(meta.metric)) +
+    return count * node +
+           GraphBuildMemory(static_cast<int64>(count), meta.dim, meta.max_edges, threads,
+                            static_cast<Metric>(meta.metric)) +
            Min(codes, kChunkBytes);
 }
 
