@@ -184,8 +184,8 @@ sub part
 	return field($at, $part_field{$name}, $value);
 }
 
-# Live slots on pages of a kind for which the test holds, in order.
-sub live
+# Live slots on pages of a kind for which the test holds, in order; there may be none.
+sub all_live
 {
 	my ($kind, $test) = @_;
 	my @found;
@@ -197,6 +197,12 @@ sub live
 			push @found, $id if slot($id, 'state') == LIVE && (!$test || $test->($id));
 		}
 	}
+	return @found;
+}
+# The same where there must be one.
+sub live
+{
+	my @found = all_live(@_);
 	confess 'no such slot' if !@found;
 	return @found;
 }
@@ -501,7 +507,7 @@ my @remains = (
 	[ 'half of the tower deleted', sub { my $n = high_node(); mark_deleted($n); slot((tower($n))[0], 'state', 2) } ],
 	[ 'node freed, tower not yet', sub {
 			my $n = high_node();
-			clear_edges($_) for live(KIND_NODE), live(KIND_UPPER);
+			clear_edges($_) for live(KIND_NODE), all_live(KIND_UPPER);
 			slot($_, 'state', 2) for tower($n);
 			free_slot_of($n);
 			meta('entry', (live(KIND_NODE))[0]);
@@ -510,7 +516,7 @@ my @remains = (
 	[ 'top of the tower freed first', sub {
 			my $n = high_node();
 			my @tower = tower($n);
-			clear_edges($_) for live(KIND_NODE), live(KIND_UPPER);
+			clear_edges($_) for live(KIND_NODE), all_live(KIND_UPPER);
 			slot($_, 'state', 2) for @tower;
 			free_slot_of($n);
 			free_slot_of($tower[-1]);
@@ -550,7 +556,7 @@ my @remains = (
 	[ 'page not initialised', sub { $$f .= "\0" x (2 * PAGE) } ],
 	[ 'parts that no slot has', sub { $$f .= substr $$f, PAGE * (blocks(KIND_PART))[$_], PAGE for 0, 1 }, 'parts' ],
 	[ 'node freed, parts not yet', sub {
-			clear_edges($_) for live(KIND_NODE), live(KIND_UPPER);
+			clear_edges($_) for live(KIND_NODE), all_live(KIND_UPPER);
 			free_slot_of(node(sub { slot($_[0], 'up') == INVALID && slot($_[0], 'tid_chain') == INVALID
 				&& $_[0] != meta('entry') }));
 		}, 'parts' ],
@@ -591,7 +597,6 @@ for my $i (0 .. $#tables)
 		CREATE INDEX $tables[$i]_v ON $tables[$i] USING hnsw (v $form->{ops})
 			WITH (m = 4, ef_construction = 16, payload = $form->{payload});
 	};
-	$sql .= "DELETE FROM $tables[$i];" if $tables[$i] =~ /remains/;
 }
 # Vectors that fit a page as bytes only.
 $sql .= q{
@@ -600,18 +605,19 @@ $sql .= q{
 	CREATE INDEX wide_v ON wide USING hnsw (v vector_l2_ops) WITH (payload = sq8);
 };
 $node->safe_psql('postgres', $sql);
-# Damages that raise a tower want a free slot on a page of upper slots, those of parts above such a slot; how many of
+# Damages that raise a tower want one, and a free slot on a page of upper slots, those of parts an upper slot; how many of
 # those there are is random.
-for my $i (0 .. $#damages)
+for my $table (grep { !/^fuzz/ } @tables)
 {
-	use_form($form_of{ $tables[$i] });
+	use_form($form_of{$table});
 	for (1 .. 100)
 	{
-		my $uppers = $node->safe_psql('postgres', "SELECT upper_slots FROM vecann_verify('$tables[$i]_v')");
-		last if $parts ? $uppers > 0 : $uppers % $slots != 0;
-		$node->safe_psql('postgres', "REINDEX INDEX $tables[$i]_v");
+		my $uppers = $node->safe_psql('postgres', "SELECT upper_slots FROM vecann_verify('${table}_v')");
+		last if $uppers > 0 && ($parts || $uppers % $slots != 0);
+		$node->safe_psql('postgres', "REINDEX INDEX ${table}_v");
 	}
 }
+$node->safe_psql('postgres', "DELETE FROM $_") for grep { /^remains/ } @tables;
 my $wide = $node->safe_psql('postgres', "SELECT pg_relation_filepath('wide_v')");
 my @paths = map { $node->safe_psql('postgres', "SELECT pg_relation_filepath('${_}_v')") } @tables;
 $node->stop;
