@@ -45,7 +45,7 @@ class VisitedSet {
     }
 
   private:
-    static constexpr uint64_t kBitmapIds = uint64_t{1} << 20;
+    static constexpr uint64_t kBitmapIds = uint64_t{1} << 18;
     static constexpr size_t kInitialTable = 4096;
 
     // 64 bits, so that 0 can mean an empty place for every 32-bit id.

@@ -5,14 +5,12 @@ namespace vecann {
 
 namespace {
 
-struct RecentEntry {
-    uint32 relation;  // relfilenode
-    BlockNumber block;
-    int32 buffer;  // 0: empty
-};
+// The buffer's number and nothing else: the server compares relation and block itself, and what is small stays in the
+// processor's cache, of which every backend wants its share.
+using RecentEntry = int32;  // 0: empty
 
 constexpr size_t kEntries = size_t{1} << 17;
-RecentEntry entries[kEntries];  // 1.5 MB; only the pages in use are ever allocated
+RecentEntry entries[kEntries];  // 0.5 MB; only the pages in use are ever allocated
 
 // ReadRecentBuffer does not count a use, and a buffer without uses is soon given to another block: every so many reads
 // go the long way.
@@ -30,25 +28,22 @@ RecentEntry* EntryOf(Relation rel, BlockNumber block) {
 Buffer ReadRecentBlock(Relation rel, BlockNumber block) {
     if (RelationUsesLocalBuffers(rel)) return ReadBuffer(rel, block);
     RecentEntry* entry = EntryOf(rel, block);
-    const bool known = entry->buffer != 0 && entry->block == block && entry->relation == RelFileNumberOf(rel);
-    if (known && ++reads % kLongWay != 0 && ReadRecentMainBuffer(rel, block, entry->buffer)) {
+    if (*entry != 0 && ++reads % kLongWay != 0 && ReadRecentMainBuffer(rel, block, *entry)) {
         pgstat_count_buffer_hit(rel);
         pgstat_count_buffer_read(rel);
-        return entry->buffer;
+        return *entry;
     }
-    const Buffer buffer = ReadBuffer(rel, block);
-    *entry = {RelFileNumberOf(rel), block, buffer};
-    return buffer;
+    return *entry = ReadBuffer(rel, block);
 }
 
 void PrefetchRecent(Relation rel, BlockNumber block, size_t offset, size_t bytes) {
-    const RecentEntry* entry = EntryOf(rel, block);
-    if (entry->buffer <= 0 || entry->block != block || entry->relation != RelFileNumberOf(rel)) return;
+    const RecentEntry buffer = *EntryOf(rel, block);
+    if (buffer <= 0) return;
     // Whatever stands there by now, reading ahead does no harm.
     // Besides the part itself: the buffer's descriptor, which pinning and locking write, and both ends of the page,
     // which are checked first.
-    __builtin_prefetch(GetBufferDescriptor(static_cast<uint32>(entry->buffer - 1)), 1);
-    const char* page = static_cast<const char*>(BufferGetBlock(entry->buffer));
+    __builtin_prefetch(GetBufferDescriptor(static_cast<uint32>(buffer - 1)), 1);
+    const char* page = static_cast<const char*>(BufferGetBlock(buffer));
     __builtin_prefetch(page);
     __builtin_prefetch(page + BLCKSZ - 1);
     for (size_t i = 0; i < bytes; i += kCacheLine)
