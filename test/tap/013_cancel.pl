@@ -84,7 +84,7 @@ for my $kind (sort keys %jobs)
 		my $session = background_session($node);
 		my $pid = $session->query_safe('SELECT pg_backend_pid()');
 		my $started = ref $job->{started} ? $job->{started}->() : $job->{started};
-		my $sql = $end eq 'timeout' ? "SET statement_timeout = '1500ms'; $job->{sql}" : $job->{sql};
+		my $sql = $end eq 'timeout' ? "SET statement_timeout = '150ms'; $job->{sql}" : $job->{sql};
 		my $began = time;
 		$session->query_until(qr/started/, "\\echo started\n$sql;\n\\echo ended\n\\warn ended\n");
 		if ($end ne 'timeout')
