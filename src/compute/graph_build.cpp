@@ -168,7 +168,7 @@ void GraphBuild::Prepare(const GraphBuildTask& task) {
     const int64_t dim = task.dim;
     const int exponent =
         SafeExponent(job_, task.vectors, task.count * dim, "a graph over a value that is infinite or not a number");
-    space_ = {task.vectors, dim, nullptr, kernels_.l2_squared};
+    space_ = {task.vectors, dim, nullptr, Kernels().float32.l2_squared};
     if (exponent != 0) {
         CheckMemory(task, true);
         copy_ = Uninitialised<float>(task.count * dim);

@@ -1,7 +1,6 @@
 // The inner loops of a graph build beside the matrix product: one table per instruction set, as in src/kernels.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 
 namespace vecann {
@@ -26,7 +25,6 @@ struct GraphKernels {
     // squared distances from the row's point, which are larger by its own norm. A product of minus infinity leaves its
     // j out.
     int (*nearest_of_row)(const float* products, const float* norms, int n, int start, int k, NearKey* out);
-    float (*l2_squared)(const void* a, const void* b, size_t n);
 };
 
 // The best table this processor can run.

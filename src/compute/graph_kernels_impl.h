@@ -96,31 +96,8 @@ int NearestOfRow(const float* products, const float* norms, int n, int start, in
 }
 
 template <class Pack>
-float L2Squared(const void* va, const void* vb, size_t n) {
-    const float* a = static_cast<const float*>(va);
-    const float* b = static_cast<const float*>(vb);
-    constexpr size_t w = Pack::kWidth;
-    Pack s0 = Pack::Set(0), s1 = Pack::Set(0);
-    size_t i = 0;
-    for (; i + 2 * w <= n; i += 2 * w) {
-        const Pack x = Pack::Sub(Pack::Load(a + i), Pack::Load(b + i));
-        const Pack y = Pack::Sub(Pack::Load(a + i + w), Pack::Load(b + i + w));
-        s0 = Pack::Fma(x, x, s0);
-        s1 = Pack::Fma(y, y, s1);
-    }
-    for (; i + w <= n; i += w) {
-        const Pack x = Pack::Sub(Pack::Load(a + i), Pack::Load(b + i));
-        s0 = Pack::Fma(x, x, s0);
-    }
-    float sum = Pack::Add(s0, s1).Sum();
-    for (; i < n; ++i)
-        sum += (a[i] - b[i]) * (a[i] - b[i]);
-    return sum;
-}
-
-template <class Pack>
 constexpr GraphKernels MakeGraphKernels(const char* name) {
-    return {name, &CentredRow<Pack>, &NearestOfRow<Pack>, &L2Squared<Pack>};
+    return {name, &CentredRow<Pack>, &NearestOfRow<Pack>};
 }
 
 }  // namespace vecann

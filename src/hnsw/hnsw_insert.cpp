@@ -38,22 +38,36 @@ bool JoinDuplicate(const Insertion& in, const LayerSearch& search) {
 
 enum class Found { kDuplicate, kNeighbours, kNothingLive };
 
-// Searches layer 0 from seeds for a vector that joins no other; false when they lead nowhere.
+void InitSearch(const Insertion& in, int level, LayerSearch* search) {
+    search->Init(in.ctx, in.value, level, in.ctx->meta.ef_construction);
+    search->keep_payloads = true;
+}
+
+// Goes by a settled search of a layer: in layer 0 the row joins a node of its vector, if there is one; otherwise the
+// neighbours in that layer are chosen. True when the row has joined.
+bool JoinOrChoose(Insertion* in, LayerSearch* search) {
+    if (search->level == 0) {
+        VECANN_RACE_POINT("hnsw-insert-before-join");
+        if (JoinDuplicate(*in, *search)) return true;
+    }
+    HnswChooseFromSearch(search, &in->edges[search->level]);
+    return false;
+}
+
+// Searches layer 0 from seeds for a vector that joins no other layer; false when they lead nowhere.
 bool SearchFromSeeds(Insertion* in, Found* found) {
     HnswContext* ctx = in->ctx;
-    if (in->level > 0) return false;
+    if (in->level > 0 || ctx->meta.seed_root == 0) return false;
+    // Read again under the insert lock. A crash may have left nodes without an entry point: then the new one becomes
+    // it.
     ctx->meta = HnswReadMeta(ctx->index);
     ++ctx->counts.pages;
-    // A crash may have left nodes without an entry point: then the new one becomes it.
-    if (ctx->meta.entry == kInvalidId) return false;
+    if (ctx->meta.entry == kInvalidId || !HnswHasSeeds(*ctx)) return false;
     LayerSearch search;
-    search.Init(ctx, in->value, 0, ctx->meta.ef_construction);
-    search.keep_payloads = true;
+    InitSearch(*in, 0, &search);
     if (!HnswSettleFromSeeds(&search)) return false;
-    VECANN_RACE_POINT("hnsw-insert-before-join");
     *found = Found::kDuplicate;
-    if (JoinDuplicate(*in, search)) return true;
-    HnswChooseFromSearch(&search, &in->edges[0]);
+    if (JoinOrChoose(in, &search)) return true;
     in->linked_levels = 1;
     *found = Found::kNeighbours;
     return in->edges[0].count > 0;
@@ -73,14 +87,11 @@ Found SearchAndChoose(Insertion* in) {
         bool lost = false;
         while (!lost) {
             LayerSearch search;
-            search.Init(ctx, in->value, at.level, ctx->meta.ef_construction);
-            search.keep_payloads = true;
+            InitSearch(*in, at.level, &search);
             lost = !HnswEnter(&search, at);
             if (lost) break;
             search.Settle(0);
-            if (at.level == 0) VECANN_RACE_POINT("hnsw-insert-before-join");
-            if (at.level == 0 && JoinDuplicate(*in, search)) return Found::kDuplicate;
-            HnswChooseFromSearch(&search, &in->edges[at.level]);
+            if (JoinOrChoose(in, &search)) return Found::kDuplicate;
             if (at.level == 0) break;
             lost = !HnswStepDown(search, &at);
         }

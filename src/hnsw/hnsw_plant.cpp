@@ -27,10 +27,9 @@ constexpr int kRounds = 4;
 // A division leaves each side at least this share of the pages, which bounds the depth of the recursion.
 constexpr double kLeastShare = 0.25;
 
-// The points that one level of the tree holds.
+// The points that one level of the tree holds: nodes, or the pages of the level below.
 struct Points {
     ArenaVec<uint32> ids;
-    ArenaVec<uint8> generations;
     char* payloads;
 };
 
@@ -186,7 +185,6 @@ void FillPage(Planter* p, const Group& group, int level, IndexedVector* middle, 
         EncodeNeighbour(ctx.form.shape, ctx.form.code_metric(), middle->vector, p->vector, &view.edges[i],
                         view.codes + i * ctx.meta.code_size, middle->scratch);
         view.edges[i].id = p->points->ids[point];
-        view.edges[i].generation = p->points->generations[point];
     }
 }
 
@@ -202,7 +200,6 @@ void PlantLevel(Planter* p, const Points& points, int level, Points* above) {
     p->groups.Clear();
     Partition(p, 0, n);
     above->ids.Init(&p->arena, p->groups.size);
-    above->generations.Init(&p->arena, p->groups.size);
     above->payloads = p->arena.Allocate<char>(p->groups.size * ctx.meta.payload_size);
     IndexedVector middle;
     middle.Init(&p->arena, ctx.form);
@@ -212,18 +209,16 @@ void PlantLevel(Planter* p, const Points& points, int level, Points* above) {
         FillPage(p, group, level, &middle, contents.data);
         memcpy(above->payloads + above->ids.size * ctx.meta.payload_size, middle.payload, ctx.meta.payload_size);
         above->ids.Push(WriteSeedPage(p, p->groups.size == 1, contents.data));
-        above->generations.Push(0);
     }
 }
 
-// Calls visit(id, slot) for every live node of a page under a share lock.
+// Calls visit(id, slot) for every live node of a locked page.
 template <class Visit>
 void ForLiveNodes(const HnswContext& ctx, const LockedPage& page, Visit visit) {
-    for (int i = 0; i < ctx.meta.slots; ++i) {
-        const uint32 id = IdOf(ctx.meta, page.block(), i);
-        const SlotView slot = HnswCheckedSlot(ctx.meta, ctx.index, page, PageKind::kNode, id);
+    if (!page.Is(PageKind::kNode)) return;
+    HnswForSlots(ctx, page, [&](uint32 id, const SlotView& slot) {
         if (slot.state() == SlotState::kLive) visit(id, slot);
-    }
+    });
 }
 
 bool HasManyRows(const SlotView& slot) {
@@ -255,7 +250,6 @@ void TakeCensus(Planter* p, Census* census) {
         p->old_pages.Reserve(p->old_pages.size + 1);  // no allocation under the lock
         LockedPage page(ctx.index, block, BUFFER_LOCK_SHARE, ctx.strategy);
         if (page.Is(PageKind::kSeed) && block != ctx.meta.seed_root) p->old_pages.Push(block);
-        if (!page.Is(PageKind::kNode)) continue;
         ForLiveNodes(ctx, page, [&](uint32 id, const SlotView& slot) {
             ++census->nodes;
             census->many_rows += HasManyRows(slot) ? 1 : 0;
@@ -293,20 +287,17 @@ void Collect(Planter* p, Points* out) {
     // Nodes that come meanwhile are left out.
     const uint64 most = census.nodes / stride + special + 1;
     out->ids.Init(&p->arena, most);
-    out->generations.Init(&p->arena, most);
     out->payloads = p->arena.Allocate<char>(most * payload_size);
     uint64 seen = 0;
     for (BlockNumber block = kMetaBlock + 1; block < census.blocks; ++block) {
         vacuum_delay_point();
         LockedPage page(ctx.index, block, BUFFER_LOCK_SHARE, ctx.strategy);
-        if (!page.Is(PageKind::kNode)) continue;
         ForLiveNodes(ctx, page, [&](uint32 id, const SlotView& slot) {
             const bool sampled = seen++ % stride == 0;
             if (!sampled && !HasManyRows(slot) && census.links[id] > census.few) return;
             if (out->ids.size == most) return;
             memcpy(out->payloads + out->ids.size * payload_size, slot.payload, payload_size);
             out->ids.Push(id);
-            out->generations.Push(static_cast<uint8>(slot.header->generation & 0xFF));
         });
     }
 }
@@ -358,7 +349,6 @@ void HnswPlantSeeds(HnswContext* ctx) {
 }
 
 void HnswReplantSeeds(HnswContext* ctx) {
-    ctx->meta = HnswReadMeta(ctx->index);
     const HnswMetaData& meta = ctx->meta;
     const uint64 nodes = static_cast<uint64>(RelationGetNumberOfBlocks(ctx->index)) * meta.slots;
     const uint64 planted = static_cast<uint64>(meta.seed_blocks) * meta.slots;

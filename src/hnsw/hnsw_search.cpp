@@ -246,8 +246,7 @@ void LayerSearch::OfferScored(int count) {
     ctx->counts.codes += static_cast<uint64>(count);
     // An estimate from a broken code could be no number, which nothing can order.
     for (int i = 0; i < count; ++i)
-        if (visited.Add(ids[i]))
-            beam.Offer(likely(estimates[i] == estimates[i]) ? estimates[i] : get_float4_infinity(), ids[i]);
+        Offer(likely(estimates[i] == estimates[i]) ? estimates[i] : get_float4_infinity(), ids[i]);
 }
 
 // Without codes every neighbour is read for its distance.
@@ -267,8 +266,7 @@ void LayerSearch::OfferProbed(int count) {
         }
         if (!HnswReadParts(ctx, parts, query, &distance, nullptr)) continue;
         ++ctx->counts.exact_distances;
-        visited.Add(ids[i]);
-        beam.Offer(distance, ids[i]);
+        Offer(distance, ids[i]);
     }
 }
 

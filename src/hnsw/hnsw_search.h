@@ -107,7 +107,7 @@ struct LayerSearch {
     void Init(HnswContext* context, const IndexedVector* prepared, int at_level, uint32 ef);
     // Expands the slot that the search starts from; false when there is no such slot in the layer any more.
     bool Start(uint32 id);
-    // A place to start from besides, not read yet; whatever is there by then.
+    // Offers a slot not read yet to the beam, unless it has been met before; whatever is there by then.
     void Offer(float distance, uint32 id) {
         if (visited.Add(id)) beam.Offer(distance, id);
     }
@@ -139,6 +139,19 @@ struct Entrance {
     uint32 above;       // the upper slot whose `down` this was, or kInvalidId
     uint32 generation;  // of the entry point itself; not compared when `above` is set
 };
+
+// Calls `visit(id, slot)` for every slot of a locked page that is not free; for none on a page of another kind.
+template <class Visit>
+void HnswForSlots(const HnswContext& ctx, const LockedPage& page, Visit visit) {
+    const bool node = page.Is(PageKind::kNode);
+    if (!node && !page.Is(PageKind::kUpper)) return;
+    const PageKind kind = node ? PageKind::kNode : PageKind::kUpper;
+    for (int i = 0; i < ctx.meta.slots; ++i) {
+        const uint32 id = IdOf(ctx.meta, page.block(), i);
+        const SlotView slot = HnswCheckedSlot(ctx.meta, ctx.index, page, kind, id);
+        if (slot.state() != SlotState::kFree) visit(id, slot);
+    }
+}
 
 // Walks down from the entry point to layer `level`, or stays at the entry point's own layer if that is lower; refreshes
 // ctx->meta. False when the index is empty.

@@ -17,6 +17,15 @@ constexpr int kPagesRead = 8;
 // Of a page that is about to be read, so much is asked for ahead; the rest comes in sequence.
 constexpr size_t kBytesAhead = 1024;
 
+// An entry of a page.
+struct Seed {
+    float distance;  // an estimate
+    uint32 id;
+};
+
+// Seeds that a search begins at.
+constexpr int kSeeds = 8;
+
 // The few nearest entries met, nearest first.
 struct NearestFew {
     Seed entries[kSeeds];
@@ -62,6 +71,24 @@ int ScorePage(HnswContext* ctx, const IndexedVector& query, BlockNumber block, i
     return view.header->level;
 }
 
+NearestFew FindSeeds(HnswContext* ctx, const IndexedVector& query) {
+    const size_t capacity = static_cast<size_t>(HnswSeedCapacity(ctx->meta));
+    float* estimates = ctx->arena.Allocate<float>(capacity);
+    NearestFew nearest;
+    int level = ScorePage(ctx, query, ctx->meta.seed_root, -1, estimates, &nearest);
+    while (level-- > 0) {
+        NearestFew below;
+        const int pages = Min(nearest.count, kPagesRead);
+        for (int i = 0; i < pages; ++i)
+            PrefetchRecent(ctx->index, nearest.entries[i].id, kPageContents, kBytesAhead);
+        for (int i = 0; i < pages; ++i)
+            ScorePage(ctx, query, nearest.entries[i].id, level, estimates, &below);
+        nearest = below;
+    }
+    ctx->arena.Release(estimates, capacity);
+    return nearest;
+}
+
 }  // namespace
 
 int HnswSeedCapacity(const HnswMetaData& meta) {
@@ -85,33 +112,15 @@ SeedView HnswSeedsAt(const HnswMetaData& meta, char* contents) {
     return view;
 }
 
-int HnswFindSeeds(HnswContext* ctx, const IndexedVector& query, Seed* out) {
-    const HnswMetaData& meta = ctx->meta;
-    if (meta.seed_root == 0 || RelationGetNumberOfBlocks(ctx->index) / 2 > meta.seed_blocks) return 0;
-    const size_t capacity = static_cast<size_t>(HnswSeedCapacity(meta));
-    float* estimates = ctx->arena.Allocate<float>(capacity);
-    NearestFew nearest;
-    int level = ScorePage(ctx, query, meta.seed_root, -1, estimates, &nearest);
-    while (level-- > 0) {
-        NearestFew below;
-        const int pages = Min(nearest.count, kPagesRead);
-        for (int i = 0; i < pages; ++i)
-            PrefetchRecent(ctx->index, nearest.entries[i].id, kPageContents, kBytesAhead);
-        for (int i = 0; i < pages; ++i)
-            ScorePage(ctx, query, nearest.entries[i].id, level, estimates, &below);
-        nearest = below;
-    }
-    ctx->arena.Release(estimates, capacity);
-    memcpy(static_cast<void*>(out), nearest.entries, sizeof(nearest.entries));
-    return nearest.count;
+bool HnswHasSeeds(const HnswContext& ctx) {
+    return ctx.meta.seed_root != 0 && RelationGetNumberOfBlocks(ctx.index) / 2 <= ctx.meta.seed_blocks;
 }
 
 bool HnswSettleFromSeeds(LayerSearch* search) {
-    Seed seeds[kSeeds];
-    const int count = HnswFindSeeds(search->ctx, *search->query, seeds);
-    for (int i = 0; i < count; ++i)
-        search->Offer(seeds[i].distance, seeds[i].id);
-    return count > 0 && search->Settle(0) && !search->found.empty();
+    const NearestFew seeds = FindSeeds(search->ctx, *search->query);
+    for (int i = 0; i < seeds.count; ++i)
+        search->Offer(seeds.entries[i].distance, seeds.entries[i].id);
+    return search->Settle(0) && !search->found.empty();
 }
 
 }  // namespace vecann

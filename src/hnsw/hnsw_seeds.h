@@ -14,7 +14,7 @@
 namespace vecann {
 
 // Head of a seed page; the middle as a payload, `capacity` edges and as many codes follow. An edge's id is a node's on
-// a leaf (level 0), a block's above.
+// a leaf (level 0), a block's above; its generation is not in use.
 struct SeedPageData {
     uint16 level;
     uint16 count;
@@ -38,25 +38,19 @@ size_t HnswSeedBytes(const HnswMetaData& meta);
 // The view of a seed page's contents, on a page or on a copy.
 SeedView HnswSeedsAt(const HnswMetaData& meta, char* contents);
 
-// Where a search may begin.
-struct Seed {
-    float distance;  // an estimate
-    uint32 id;       // a node's, when the tree was planted
-};
-constexpr int kSeeds = 8;
+// Is there a tree, by the meta page in ctx, that the index has not outgrown?
+bool HnswHasSeeds(const HnswContext& ctx);
 
-// Fills out[kSeeds] with seeds near the prepared query by the meta page in *ctx; returns how many. None when there is
-// no tree or the index has outgrown it. Raises ERRCODE_INDEX_CORRUPTED when a page cannot be followed.
-int HnswFindSeeds(HnswContext* ctx, const IndexedVector& query, Seed* out);
-
-// Begins a search of layer 0, which has been initialised, at seeds and settles it; false when they lead nowhere.
+// Begins a search of layer 0, which has been initialised, at the seeds nearest to its query and settles it; false when
+// they lead nowhere. There is a tree. Raises ERRCODE_INDEX_CORRUPTED when a page cannot be followed.
 bool HnswSettleFromSeeds(LayerSearch* search);
 
 // Plants a tree over the nodes there are. The caller is a build or a vacuum, holds no content lock, and there is no
 // other such caller. Memory: up to half of maintenance_work_mem. Cancellable.
 void HnswPlantSeeds(HnswContext* ctx);
 
-// Plants the tree anew when there is none for so many nodes, or when a fifth of them have changed.
+// Plants the tree anew when there is none for so many nodes, or when a fifth of them have changed, by the meta page in
+// *ctx.
 void HnswReplantSeeds(HnswContext* ctx);
 
 // Adds to the count of nodes that vacuum has freed.

@@ -193,14 +193,7 @@ void ConsiderEntry(VacuumState* state, uint32 id, const SlotHeaderData& header) 
 template <class Visit>
 void ForSlots(const HnswContext& ctx, BlockNumber block, Visit visit) {
     LockedPage page(ctx.index, block, BUFFER_LOCK_SHARE, ctx.strategy);
-    const bool node = page.Is(PageKind::kNode);
-    if (!node && !page.Is(PageKind::kUpper)) return;
-    const PageKind kind = node ? PageKind::kNode : PageKind::kUpper;
-    for (int i = 0; i < ctx.meta.slots; ++i) {
-        const uint32 id = IdOf(ctx.meta, block, i);
-        const SlotView slot = HnswCheckedSlot(ctx.meta, ctx.index, page, kind, id);
-        if (slot.state() != SlotState::kFree) visit(id, slot);
-    }
+    HnswForSlots(ctx, page, visit);
 }
 
 template <class Visit>

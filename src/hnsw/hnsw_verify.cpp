@@ -330,7 +330,6 @@ void HnswVerify(Relation heap, Relation index, Snapshot snapshot, VerifyReport* 
     VerifyFreeLists(&v);
     VerifySeeds(&v);
     VerifyEntryPoint(&v);
-    VerifyParts(&v);
     VerifyGraph(&v);
     CountUnreachable(&v);
     VerifyHeapToIndex(&v);

@@ -240,6 +240,7 @@ void VerifyEntryPoint(HnswVerifier* v) {
 
 void VerifyGraph(HnswVerifier* v) {
     v->linked_segments.Init(&v->arena, static_cast<uint64>(v->blocks) * kSegmentsPerPage);
+    v->linked_parts.Init(&v->arena, static_cast<uint64>(v->blocks) * v->meta.parts);
     v->rows.Init(&v->arena, static_cast<size_t>(v->tid_estimate));
     PGAlignedBlock copy;
     for (BlockNumber block = kMetaBlock + 1; block < v->blocks; ++block) {
@@ -257,6 +258,7 @@ void VerifyGraph(HnswVerifier* v) {
             s.level = brief.level;
             s.live = StateOf(*v, s.id) == SlotState::kLive;
             s.view = SlotAt(v->meta, PageOf(&copy), i);
+            CheckParts(v, s.id, s.view);
             CheckEdges(v, s);
             CheckUp(v, s);
             CheckDown(v, s);

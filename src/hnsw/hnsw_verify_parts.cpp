@@ -9,11 +9,25 @@ namespace vecann {
 
 namespace {
 
+bool IsPartPage(const HnswVerifier& v, BlockNumber block) {
+    return block < v.blocks && v.block[block].kind == static_cast<uint16>(PageKind::kPart);
+}
+
+// A copy of the part that a slot refers to, whose page there is.
+PartHeaderData* CopyPart(const HnswVerifier& v, const PartRefData& ref, PGAlignedBlock* copy) {
+    CopyIndexPage(v, BlockOfPart(v.meta, ref.id), nullptr, copy);
+    return PartAt(v.meta, PageOf(copy), PlaceOfPart(v.meta, ref.id));
+}
+
+const PayloadHeadData& HeadOf(const SlotView& slot) {
+    return *reinterpret_cast<const PayloadHeadData*>(slot.payload);
+}
+
 void CheckPart(HnswVerifier* v, uint32 id, const SlotView& slot, int number) {
     const PartRefData& ref = slot.parts[number];
     const BlockNumber block = BlockOfPart(v->meta, ref.id);
     const int place = PlaceOfPart(v->meta, ref.id);
-    if (block >= v->blocks || v->block[block].kind != static_cast<uint16>(PageKind::kPart)) {
+    if (!IsPartPage(*v, block)) {
         SlotProblem(v, id, "its vector goes on in part %d of block %u, which is no page of parts", place, block);
         return;
     }
@@ -22,11 +36,9 @@ void CheckPart(HnswVerifier* v, uint32 id, const SlotView& slot, int number) {
         return;
     }
     PGAlignedBlock copy;
-    CopyIndexPage(*v, block, nullptr, &copy);
-    PartHeaderData* part = PartAt(v->meta, PageOf(&copy), place);
-    const PayloadHeadData& head = *reinterpret_cast<const PayloadHeadData*>(slot.payload);
+    PartHeaderData* part = CopyPart(*v, ref, &copy);
     if (part->in_use != 0) --v->report->deleted_slots;
-    if (HnswIsPartOf(head, ref, number, part)) return;
+    if (HnswIsPartOf(HeadOf(slot), ref, number, part)) return;
     SlotProblem(v, id, "its vector goes on in part %d of block %u, which is %s", place, block,
                 part->in_use == 0 ? "free" : "not its own");
 }
@@ -49,35 +61,20 @@ bool WholePayload(HnswVerifier* v, const SlotView& slot, char* payload) {
     memcpy(payload, slot.payload, v->meta.payload_size);
     for (int i = 0; i < v->meta.part_count; ++i) {
         const PartRefData& ref = slot.parts[i];
-        const BlockNumber block = BlockOfPart(v->meta, ref.id);
-        if (block >= v->blocks || v->block[block].kind != static_cast<uint16>(PageKind::kPart)) return false;
+        if (!IsPartPage(*v, BlockOfPart(v->meta, ref.id))) return false;
         PGAlignedBlock copy;
-        CopyIndexPage(*v, block, nullptr, &copy);
-        PartHeaderData* part = PartAt(v->meta, PageOf(&copy), PlaceOfPart(v->meta, ref.id));
-        if (!HnswIsPartOf(*reinterpret_cast<const PayloadHeadData*>(slot.payload), ref, i, part)) return false;
+        PartHeaderData* part = CopyPart(*v, ref, &copy);
+        if (!HnswIsPartOf(HeadOf(slot), ref, i, part)) return false;
         HnswCopyPart(v->form, v->meta, i, part, payload);
     }
     return true;
 }
 
-void VerifyParts(HnswVerifier* v) {
+void CheckParts(HnswVerifier* v, uint32 id, const SlotView& slot) {
     if (v->meta.part_count == 0) return;
-    v->linked_parts.Init(&v->arena, static_cast<uint64>(v->blocks) * v->meta.parts);
-    PGAlignedBlock copy;
-    for (BlockNumber block = kMetaBlock + 1; block < v->blocks; ++block) {
-        CHECK_FOR_INTERRUPTS();
-        const PageKind kind = static_cast<PageKind>(v->block[block].kind);
-        if (kind != PageKind::kNode && kind != PageKind::kUpper) continue;
-        CopyIndexPage(*v, block, v->strategy, &copy);
-        for (int i = 0; i < v->meta.slots; ++i) {
-            const uint32 id = IdOf(v->meta, block, i);
-            if (v->slot[id].broken || StateOf(*v, id) == SlotState::kFree) continue;
-            const SlotView slot = SlotAt(v->meta, PageOf(&copy), i);
-            for (int number = 0; number < v->meta.part_count; ++number)
-                CheckPart(v, id, slot, number);
-            if (WholePayload(v, slot, v->payload)) CheckPayload(v, id, v->payload);
-        }
-    }
+    for (int number = 0; number < v->meta.part_count; ++number)
+        CheckPart(v, id, slot, number);
+    if (WholePayload(v, slot, v->payload)) CheckPayload(v, id, v->payload);
 }
 
 }  // namespace vecann

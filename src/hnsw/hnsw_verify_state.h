@@ -79,12 +79,13 @@ SlotView CopySlot(const HnswVerifier& v, uint32 id, PageKind kind, PGAlignedBloc
 void CheckPayload(HnswVerifier* v, uint32 id, const void* payload);
 
 // hnsw_verify_parts.cpp: one part; the whole payload of a slot (false when a part is not what it should be); the parts
-// of all slots, and the payloads that they make up.
+// of one slot that is not free, and the payload that they make up.
 void SurveyPart(HnswVerifier* v, BlockNumber block, int place, const PartHeaderData& part);
 bool WholePayload(HnswVerifier* v, const SlotView& slot, char* payload);
-void VerifyParts(HnswVerifier* v);
+void CheckParts(HnswVerifier* v, uint32 id, const SlotView& slot);
 
-// hnsw_verify_graph.cpp: edges, towers, row pointers and their chains (fills v->rows); then what a search reaches.
+// hnsw_verify_graph.cpp: parts, edges, towers, row pointers and their chains (fills v->rows); then what a search
+// reaches.
 void VerifyGraph(HnswVerifier* v);
 void VerifyEntryPoint(HnswVerifier* v);
 void CountUnreachable(HnswVerifier* v);

@@ -85,10 +85,16 @@ bool SettleFromAbove(HnswWalk* walk) {
     return true;
 }
 
+// Enters layer 0 at seeds and settles the beam; false when there are none that lead anywhere.
+bool SettleFromSeeds(HnswWalk* walk) {
+    if (!HnswHasSeeds(walk->ctx)) return false;
+    InitBeam(walk);
+    return HnswSettleFromSeeds(&walk->search);
+}
+
 // Settles a beam of ef_search in layer 0; false when the index is empty.
 bool StartBeam(HnswWalk* walk) {
-    InitBeam(walk);
-    if (!HnswSettleFromSeeds(&walk->search) && !SettleFromAbove(walk)) return false;
+    if (!SettleFromSeeds(walk) && !SettleFromAbove(walk)) return false;
     TakeFound(walk);
     // The slot the search came in by was no candidate: one beam returns ef_search nodes.
     if (walk->mode == IterativeScan::kOff && walk->results.size > walk->ef) {

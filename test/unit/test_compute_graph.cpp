@@ -14,6 +14,7 @@
 #include "compute/graph_kernels.h"
 #include "compute/tasks.h"
 #include "core/rng.h"
+#include "kernels/kernel_table.h"
 
 extern "C" const vecann::ComputeApi* vecann_compute_api(uint32_t version, vecann::Status* status) noexcept;
 
@@ -245,7 +246,7 @@ TEST(GraphKernelsTest, LevelsAgree) {
                     EXPECT_EQ(out[i].index, all[i].second);
                 }
             }
-            EXPECT_EQ(level->l2_squared(a.data(), b.data(), static_cast<size_t>(n)), l2);
+            EXPECT_EQ(Kernels().float32.l2_squared(a.data(), b.data(), static_cast<size_t>(n)), l2);
             EXPECT_EQ(level->centred_row(a.data(), b.data(), difference.data(), n), l2);
             EXPECT_EQ(difference[0], a[0] - b[0]);
             EXPECT_EQ(difference.back(), a.back() - b.back());
