@@ -30,11 +30,11 @@ void InsertOne(BuildState* state, ItemPointer tid) {
     ctx->arena = MakeArena(ctx->memory);
 }
 
-void InsertCollected(void* arg, const float* vector, ItemPointer tid) {
+void InsertCollected(void* arg, const float* plain, ItemPointer tid) {
     BuildState* state = static_cast<BuildState*>(arg);
     CHECK_FOR_INTERRUPTS();
-    memcpy(state->value.vector, vector, static_cast<size_t>(state->ctx.form.dim) * sizeof(float));
-    HnswMeasure(state->ctx.form, &state->value);
+    memcpy(state->value.plain, plain, static_cast<size_t>(state->ctx.form.dim) * sizeof(float));
+    HnswRotate(state->ctx.form, &state->value);
     InsertOne(state, tid);
     pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, ++state->inserted);
 }

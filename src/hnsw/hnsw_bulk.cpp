@@ -136,7 +136,7 @@ void BuildGraph(BulkWriter* w, BulkLayer* layer, uint32* entry) {
     *entry = task.entry;
 }
 
-// Encodes all payloads, and puts in place of each vector what its payload says: codes are relative to that.
+// Encodes all payloads, and rotates all vectors in place.
 void EncodePayloads(BulkWriter* w) {
     BulkBuild* bulk = w->bulk;
     const HnswContext& ctx = *bulk->ctx;
@@ -146,11 +146,22 @@ void EncodePayloads(BulkWriter* w) {
     for (uint64 i = 0; i < bulk->nodes.size; ++i) {
         if (i % 1024 == 0) CHECK_FOR_INTERRUPTS();
         float* vector = bulk->vectors + i * bulk->dim;
-        memcpy(value.vector, vector, bulk->dim * sizeof(float));
-        HnswMeasure(ctx.form, &value);
+        memcpy(value.plain, vector, bulk->dim * sizeof(float));
+        HnswRotate(ctx.form, &value);
         HnswEncodePayload(ctx.form, &value);
         memcpy(w->payloads + i * ctx.form.payload_size, value.payload, ctx.form.payload_size);
-        DecodePayload(ctx.form.payload, value.payload, ctx.form.dim, vector);
+        memcpy(vector, value.vector, bulk->dim * sizeof(float));
+    }
+}
+
+// Puts in place of each vector what its payload says: codes are relative to that.
+void TakePayloads(BulkWriter* w) {
+    BulkBuild* bulk = w->bulk;
+    const VectorForm& form = bulk->ctx->form;
+    for (uint64 i = 0; i < bulk->nodes.size; ++i) {
+        if (i % 1024 == 0) CHECK_FOR_INTERRUPTS();
+        const char* payload = w->payloads + i * form.payload_size;
+        if (!HnswIsExact(payload)) HnswDecode(form, payload, bulk->vectors + i * bulk->dim);
     }
 }
 
@@ -404,16 +415,16 @@ void HnswBulkInit(BulkBuild* bulk, HnswContext* ctx, Relation heap, uint64 memor
 bool HnswBulkAdd(BulkBuild* bulk, const IndexedVector& value, ItemPointer tid) {
     if (!std::isfinite(value.norm) || !MakeRoom(bulk)) return false;
     const size_t bytes = bulk->dim * sizeof(float);
-    const uint32 hash = HnswHash(value.vector, bulk->dim);
+    const uint32 hash = HnswHash(value.plain, bulk->dim);
     uint64 at = hash & (bulk->places - 1);
     for (; bulk->table[at] != 0; at = (at + 1) & (bulk->places - 1)) {
         const uint32 node = bulk->table[at] - 1;
-        if (bulk->nodes[node].hash != hash || memcmp(bulk->vectors + node * bulk->dim, value.vector, bytes) != 0)
+        if (bulk->nodes[node].hash != hash || memcmp(bulk->vectors + node * bulk->dim, value.plain, bytes) != 0)
             continue;
         bulk->more_rows.Push({node, *tid});
         return true;
     }
-    memcpy(bulk->vectors + bulk->nodes.size * bulk->dim, value.vector, bytes);
+    memcpy(bulk->vectors + bulk->nodes.size * bulk->dim, value.plain, bytes);
     bulk->table[at] = static_cast<uint32>(bulk->nodes.size + 1);
     bulk->nodes.Push({hash, *tid, static_cast<uint8>(HnswRandomLevel()), 0});
     bulk->least_norm = bulk->nodes.size == 1 ? value.norm : Min(bulk->least_norm, value.norm);
@@ -426,7 +437,7 @@ bool HnswBulkSuits(const BulkBuild& bulk) {
     return bulk.ctx->form.metric != Metric::kInnerProduct || bulk.largest_norm <= kEqualLengths * bulk.least_norm;
 }
 
-void HnswBulkEach(BulkBuild* bulk, void (*take)(void* arg, const float* vector, ItemPointer tid), void* arg) {
+void HnswBulkEach(BulkBuild* bulk, void (*take)(void* arg, const float* plain, ItemPointer tid), void* arg) {
     for (uint64 i = 0; i < bulk->nodes.size; ++i)
         take(arg, bulk->vectors + i * bulk->dim, &bulk->nodes[i].tid);
     for (BulkRow& row : bulk->more_rows)
@@ -450,8 +461,9 @@ void HnswBulkWrite(BulkBuild* bulk) {
     layer.vectors = bulk->vectors;
     uint32 entry;
     pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kHnswPhaseGraph);
-    BuildGraph(&w, &layer, &entry);
     EncodePayloads(&w);
+    BuildGraph(&w, &layer, &entry);
+    TakePayloads(&w);
     pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kHnswPhaseWrite);
     pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, static_cast<int64>(layer.count));
     WriteNodes(&w, &layer);

@@ -29,7 +29,7 @@ struct BulkBuild {
     Arena arena;
     uint64 memory_limit;
     size_t dim;
-    float* vectors;   // capacity x dim, rotated
+    float* vectors;   // capacity x dim; plain until they are all there, rotated then
     uint64 capacity;  // nodes
     ArenaVec<BulkNode> nodes;
     ArenaVec<BulkRow> more_rows;
@@ -53,8 +53,8 @@ bool HnswBulkAdd(BulkBuild* bulk, const IndexedVector& value, ItemPointer tid);
 // (README.md, "Build").
 bool HnswBulkSuits(const BulkBuild& bulk);
 
-// Calls `take` with every vector and row collected.
-void HnswBulkEach(BulkBuild* bulk, void (*take)(void* arg, const float* vector, ItemPointer tid), void* arg);
+// Calls `take` with the plain numbers of every vector and row collected.
+void HnswBulkEach(BulkBuild* bulk, void (*take)(void* arg, const float* plain, ItemPointer tid), void* arg);
 
 // Builds the layers and writes them with their rows, then the entry point. Cancellable.
 void HnswBulkWrite(BulkBuild* bulk);

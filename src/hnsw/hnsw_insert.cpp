@@ -208,7 +208,7 @@ int HnswRandomLevel() {
 void HnswInsertRow(HnswContext* ctx, IndexedVector* value, ItemPointer tid) {
     HnswEncodePayload(ctx->form, value);
     // Codes are relative to what the payload says.
-    DecodePayload(ctx->form.payload, value->payload, ctx->form.dim, value->vector);
+    HnswDecode(ctx->form, value->payload, value->vector);
     HnswPrepareQuery(ctx->form, value);
     Insertion in;
     in.ctx = ctx;

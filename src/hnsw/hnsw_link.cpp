@@ -104,7 +104,7 @@ Append AppendEdge(HnswContext* ctx, int level, const LinkEnd& from, const EdgeLi
 
 float* DecodedVector(HnswContext* ctx, const void* payload) {
     float* vector = ctx->arena.Allocate<float>(static_cast<size_t>(ctx->form.dim));
-    DecodePayload(ctx->form.payload, payload, ctx->form.dim, vector);
+    HnswDecode(ctx->form, payload, vector);
     return vector;
 }
 
@@ -249,6 +249,7 @@ bool HnswRelinkSlot(HnswContext* ctx, int level, const LinkEnd& slot) {
     const PageKind kind = KindOfLevel(level);
     IndexedVector query;
     query.Init(&ctx->arena, ctx->form);
+    query.plain = nullptr;
     memcpy(query.vector, slot.vector, static_cast<size_t>(ctx->form.dim) * sizeof(float));
     HnswPrepareQuery(ctx->form, &query);
     EdgeCopy old;

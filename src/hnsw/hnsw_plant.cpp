@@ -30,7 +30,7 @@ constexpr double kLeastShare = 0.25;
 // The points that one level of the tree holds: nodes, or the pages of the level below.
 struct Points {
     ArenaVec<uint32> ids;
-    char* payloads;
+    char* payloads;  // none is exact: points are compared as they are rotated
 };
 
 // A page's points: order[begin] .. order[end - 1].
@@ -62,7 +62,7 @@ const char* PayloadOf(const Planter& p, uint32 point) {
 }
 
 void Decode(const Planter& p, uint32 point, float* out) {
-    DecodePayload(p.ctx->form.payload, PayloadOf(p, point), p.ctx->form.dim, out);
+    HnswDecode(p.ctx->form, PayloadOf(p, point), out);
 }
 
 float Apart(const Planter& p, const float* from, uint32 point) {
@@ -173,10 +173,10 @@ void FillPage(Planter* p, const Group& group, int level, IndexedVector* middle, 
     const size_t n = group.end - group.begin;
     Mean(p, p->order.data + group.begin, n, middle->vector);
     HnswMeasure(ctx.form, middle);
-    HnswEncodePayload(ctx.form, middle);
+    HnswEncodeRotated(ctx.form, middle);
     memcpy(view.payload, middle->payload, ctx.meta.payload_size);
     // Codes are relative to what the payload says.
-    DecodePayload(ctx.form.payload, view.payload, ctx.form.dim, middle->vector);
+    HnswDecode(ctx.form, view.payload, middle->vector);
     view.header->level = static_cast<uint16>(level);
     view.header->count = static_cast<uint16>(n);
     for (size_t i = 0; i < n; ++i) {
@@ -288,6 +288,8 @@ void Collect(Planter* p, Points* out) {
     const uint64 most = census.nodes / stride + special + 1;
     out->ids.Init(&p->arena, most);
     out->payloads = p->arena.Allocate<char>(most * payload_size);
+    IndexedVector rotated;
+    rotated.Init(&p->arena, ctx.form);
     uint64 seen = 0;
     for (BlockNumber block = kMetaBlock + 1; block < census.blocks; ++block) {
         vacuum_delay_point();
@@ -296,7 +298,13 @@ void Collect(Planter* p, Points* out) {
             const bool sampled = seen++ % stride == 0;
             if (!sampled && !HasManyRows(slot) && census.links[id] > census.few) return;
             if (out->ids.size == most) return;
-            memcpy(out->payloads + out->ids.size * payload_size, slot.payload, payload_size);
+            if (HnswIsExact(slot.payload)) {
+                HnswDecode(ctx.form, slot.payload, rotated.vector);
+                HnswMeasure(ctx.form, &rotated);
+                HnswEncodeRotated(ctx.form, &rotated);
+            }
+            const char* payload = HnswIsExact(slot.payload) ? rotated.payload : slot.payload;
+            memcpy(out->payloads + out->ids.size * payload_size, payload, payload_size);
             out->ids.Push(id);
         });
     }

@@ -109,7 +109,8 @@ void LayerSearch::Init(HnswContext* context, const IndexedVector* prepared, int 
     query = prepared;
     level = at_level;
     rule = LiveRule::kNotDeleted;
-    keep_payloads = false;
+    keep_payloads = keep_exact = false;
+    spare = nullptr;
     cold_reads = 0;
     Arena* arena = &context->arena;
     beam.Init(arena, ef);
@@ -158,10 +159,17 @@ void HnswFill(const HnswContext& ctx, uint32 id, const SlotView& slot, const Ind
     out->payload = nullptr;
 }
 
+// Room for the payload of the next slot, should it be kept.
+void* LayerSearch::SpareCopy() {
+    if (spare == nullptr && (keep_payloads || (keep_exact && ctx->form.may_be_exact)))
+        spare = ctx->arena.Allocate<char>(ctx->form.payload_size);
+    return spare;
+}
+
 int LayerSearch::ReadSlot(uint32 id) {
     const HnswMetaData& meta = ctx->meta;
     found.Reserve(found.size + 1);  // no allocation under the lock
-    void* copy = keep_payloads ? ctx->arena.Allocate<char>(ctx->form.payload_size) : nullptr;
+    void* copy = SpareCopy();
     const int64 reads_before = pgBufferUsage.shared_blks_read;
     LockedPage page(ctx->index, BlockOfId(meta, id), BUFFER_LOCK_SHARE, ctx->strategy);
     if (unlikely(pgBufferUsage.shared_blks_read != reads_before)) cold_reads = kColdExpansions;
@@ -173,7 +181,11 @@ int LayerSearch::ReadSlot(uint32 id) {
     FoundSlot* out = &found[found.size++];
     HnswFill(*ctx, id, slot, query, out);
     if (rule == LiveRule::kWithRows && level == 0 && !HasRows(slot)) out->live = false;
-    if (copy != nullptr) memcpy(copy, slot.payload, meta.payload_size);
+    if (!keep_payloads && !out->error.exact) copy = nullptr;
+    if (copy != nullptr) {
+        memcpy(copy, slot.payload, meta.payload_size);
+        spare = nullptr;
+    }
     out->payload = copy;
     const int n = header.edge_count;
     for (int i = 0; i < n; ++i) {

@@ -82,7 +82,7 @@ struct FoundSlot {
     uint16 tid_count;
     bool live;  // by the search's LiveRule; the others were walked through
     TidEntryData tids[kHnswInlineTids];
-    const void* payload;  // a copy, when the search keeps them
+    const void* payload;  // a copy, when the search keeps it
 };
 
 // Fills *out from a slot that the caller holds locked; the distance only with a query, and without that of its parts.
@@ -96,6 +96,7 @@ struct LayerSearch {
     int level;
     LiveRule rule;
     bool keep_payloads;
+    bool keep_exact;  // keep those that are exact
     Beam beam;
     VisitedSet visited;
     ArenaVec<FoundSlot> found;
@@ -103,6 +104,7 @@ struct LayerSearch {
     uint32* ids;       // max_edges
     uint8* generations;
     int cold_reads;  // expansions that still ask the disk ahead
+    void* spare;     // room for a payload, or null
 
     void Init(HnswContext* context, const IndexedVector* prepared, int at_level, uint32 ef);
     // Expands the slot that the search starts from; false when there is no such slot in the layer any more.
@@ -127,6 +129,7 @@ struct LayerSearch {
     void OfferNeighbours(int count);
     void OfferScored(int count);
     void OfferProbed(int count);
+    void* SpareCopy();
     void ReadAhead();
 };
 

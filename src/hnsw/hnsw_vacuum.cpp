@@ -274,7 +274,7 @@ void RepairSlot(VacuumState* state, const BrokenSlot& broken) {
     for (;;) {
         vacuum_delay_point();
         if (!HnswReadEdges(ctx, broken.id, kind, broken.generation, &old, payload)) return;
-        DecodePayload(ctx->form.payload, payload, ctx->form.dim, vector);
+        HnswDecode(ctx->form, payload, vector);
         CandidateSet candidates;
         candidates.Init(ctx, vector, broken.level);
         GatherLocal(state, slot, old, &candidates);
@@ -333,7 +333,7 @@ void RelinkOrphan(VacuumState* state, uint32 id) {
     if (!HnswProbe(ctx, id, kind, kAnyGeneration, &slot, payload)) return;
     if (slot.state != SlotState::kLive || slot.up != kInvalidId) return;
     float* vector = ctx->arena.Allocate<float>(static_cast<size_t>(ctx->form.dim));
-    DecodePayload(ctx->form.payload, payload, ctx->form.dim, vector);
+    HnswDecode(ctx->form, payload, vector);
     HnswRelinkSlot(ctx, slot.level, {id, slot.generation, vector});
 }
 

@@ -18,19 +18,27 @@ constexpr double kRotationError = 64 * kUnit;
 struct KnownRotation {
     Rotation rotation;
     Arena arena;
+    float* scratch;
     KnownRotation* next;
 };
 
-const Rotation* RotationFor(int dim) {
+const KnownRotation& RotationFor(int dim) {
     static KnownRotation* known = nullptr;
     for (const KnownRotation* k = known; k != nullptr; k = k->next)
-        if (k->rotation.dim == dim) return &k->rotation;
+        if (k->rotation.dim == dim) return *k;
     KnownRotation* fresh = static_cast<KnownRotation*>(MemoryContextAllocZero(TopMemoryContext, sizeof(KnownRotation)));
     fresh->arena = MakeArena(TopMemoryContext);
     fresh->rotation.Init(&fresh->arena, dim);
+    fresh->scratch = fresh->arena.Allocate<float>(2 * static_cast<size_t>(dim));
     fresh->next = known;
     known = fresh;
-    return &fresh->rotation;
+    return *fresh;
+}
+
+// SQ8 needs `low` for its scale; the others have it free for the norm.
+void KeepNorm(const VectorForm& form, const IndexedVector& v, PayloadHeadData* head) {
+    if (form.payload != PayloadKind::kSq8)
+        head->low = std::nextafter(static_cast<float>(v.norm), std::numeric_limits<float>::infinity());
 }
 
 float NegativeInnerProduct(const void* a, const void* b, size_t dim) {
@@ -48,7 +56,15 @@ VectorForm HnswVectorForm(const HnswMetaData& meta, const OpClassDesc* desc) {
     form.payload = static_cast<PayloadKind>(meta.payload);
     form.payload_size = PayloadSize(form.payload, form.dim);
     form.shape = HnswCodeShape(meta);
-    form.rotation = MetricHasCodes(form.metric) ? RotationFor(meta.dim) : nullptr;
+    form.rotation = nullptr;
+    form.scratch = nullptr;
+    if (MetricHasCodes(form.metric)) {
+        const KnownRotation& known = RotationFor(meta.dim);
+        form.rotation = &known.rotation;
+        form.scratch = known.scratch;
+    }
+    // Unit vectors are not the values, and a part of a vector cannot be rotated.
+    form.may_be_exact = !desc->unit_norm && meta.part_count == 0;
     form.desc = desc;
     const PayloadKernels& kernels = Kernels().payload[static_cast<int>(form.payload)];
     switch (form.metric) {
@@ -71,6 +87,7 @@ VectorForm HnswVectorForm(const HnswMetaData& meta, const OpClassDesc* desc) {
 void IndexedVector::Init(Arena* arena, const VectorForm& form) {
     const size_t n = static_cast<size_t>(form.dim);
     vector = arena->Allocate<float>(n);
+    plain = arena->Allocate<float>(n);
     scratch = arena->Allocate<float>(n);
     payload = arena->Allocate<char>(form.payload_size);
     norm = 0;
@@ -78,16 +95,17 @@ void IndexedVector::Init(Arena* arena, const VectorForm& form) {
 }
 
 bool HnswExtract(const VectorForm& form, Datum value, IndexedVector* out) {
-    const size_t n = static_cast<size_t>(form.dim);
-    float* raw = PallocArray<float>(2 * n);
-    const bool indexable = form.desc->extract(value, form.dim, raw);
-    if (indexable && form.rotation != nullptr)
-        form.rotation->Apply(raw, out->vector, raw + n);
-    else if (indexable)
-        memcpy(out->vector, raw, n * sizeof(float));
-    pfree(raw);
-    if (indexable) HnswMeasure(form, out);
-    return indexable;
+    if (!form.desc->extract(value, form.dim, out->plain)) return false;
+    HnswRotate(form, out);
+    return true;
+}
+
+void HnswRotate(const VectorForm& form, IndexedVector* v) {
+    if (form.rotation != nullptr)
+        form.rotation->Apply(v->plain, v->vector, form.scratch);
+    else
+        memcpy(v->vector, v->plain, static_cast<size_t>(form.dim) * sizeof(float));
+    HnswMeasure(form, v);
 }
 
 void HnswMeasure(const VectorForm& form, IndexedVector* v) {
@@ -102,23 +120,54 @@ uint32 HnswHash(const float* vector, size_t dim) {
 }
 
 void HnswEncodePayload(const VectorForm& form, IndexedVector* v) {
+    if (!form.may_be_exact || !PayloadHolds(form.payload, v->plain, form.dim)) {
+        HnswEncodeRotated(form, v);
+        return;
+    }
+    EncodePayload(form.payload, v->plain, form.dim, HnswHash(v->plain, static_cast<size_t>(form.dim)), v->payload);
+    PayloadHeadData* head = reinterpret_cast<PayloadHeadData*>(v->payload);
+    Assert(head->error == 0);
+    head->error = kExactPayload;
+    KeepNorm(form, *v, head);
+}
+
+void HnswEncodeRotated(const VectorForm& form, IndexedVector* v) {
     EncodePayload(form.payload, v->vector, form.dim, HnswHash(v->vector, static_cast<size_t>(form.dim)), v->payload);
-    // SQ8 needs `low` for its scale; the others have it free for the norm.
-    if (form.payload != PayloadKind::kSq8)
-        reinterpret_cast<PayloadHeadData*>(v->payload)->low =
-            std::nextafter(static_cast<float>(v->norm), std::numeric_limits<float>::infinity());
+    KeepNorm(form, *v, reinterpret_cast<PayloadHeadData*>(v->payload));
+}
+
+void HnswDecode(const VectorForm& form, const void* payload, float* vector) {
+    if (form.rotation == nullptr || !HnswIsExact(payload)) {
+        DecodePayload(form.payload, payload, form.dim, vector);
+        return;
+    }
+    DecodePayload(form.payload, payload, form.dim, form.scratch);
+    form.rotation->Apply(form.scratch, vector, form.scratch + form.dim);
+}
+
+float HnswDistanceToExact(const VectorForm& form, const float* vector, const void* payload) {
+    // Decoding takes the form's scratch.
+    float* decoded = PallocArray<float>(static_cast<size_t>(form.dim));
+    HnswDecode(form, payload, decoded);
+    const float distance = form.between(vector, decoded, static_cast<size_t>(form.dim));
+    pfree(decoded);
+    return likely(distance == distance) ? distance : std::numeric_limits<float>::infinity();
 }
 
 void HnswPrepareQuery(const VectorForm& form, IndexedVector* v) {
     if (!form.has_codes()) return;
     // A rotation may overflow. No distance means anything then, nor does a code.
-    if (!std::isfinite(v->norm)) memset(v->vector, 0, static_cast<size_t>(form.dim) * sizeof(float));
+    if (!std::isfinite(v->norm)) {
+        memset(v->vector, 0, static_cast<size_t>(form.dim) * sizeof(float));
+        if (v->plain != nullptr) memset(v->plain, 0, static_cast<size_t>(form.dim) * sizeof(float));
+    }
     v->code.Set(v->vector);
 }
 
 PayloadErrorBound HnswPayloadError(const VectorForm& form, const void* payload) {
     const PayloadHeadData& head = *static_cast<const PayloadHeadData*>(payload);
-    PayloadErrorBound bound = {head.error, 0};
+    const bool exact = head.error == kExactPayload;
+    PayloadErrorBound bound = {exact ? 0 : head.error, 0, exact};
     const float n = static_cast<float>(form.dim);
     if (form.payload == PayloadKind::kSq8) {
         // The kernels round low + step k and the difference from it, each element by a few units of its terms.
@@ -139,6 +188,7 @@ OrderBounds HnswBounds(const VectorForm& form, const IndexedVector& query, float
                        const PayloadErrorBound& error) {
     const double sums = 2.1 * (form.dim + 8) * kUnit;
     const double root = std::sqrt(static_cast<double>(form.dim));
+    const double rotation = error.exact ? 0 : kRotationError;
     const double e = static_cast<double>(error.error) * (1 + 8 * kUnit) + root * 0x1p-140;
     const double value = form.desc->order_value(distance);
     double slack, least = -get_float8_infinity();
@@ -146,7 +196,7 @@ OrderBounds HnswBounds(const VectorForm& form, const IndexedVector& query, float
         case Metric::kL2:
             // ||q - v| - |q' - p|| <= e + r (|q| + |v|), and |v| <= |q| + |q - v|.
             slack =
-                value * (sums + 2.2 * kRotationError) + 1.01 * e + 2.2 * kRotationError * query.norm + root * 0x1p-72;
+                value * (sums + 2.2 * rotation) + 1.01 * e + 2.2 * rotation * query.norm + root * 0x1p-72;
             least = 0;
             break;
         case Metric::kL1:
@@ -156,7 +206,7 @@ OrderBounds HnswBounds(const VectorForm& form, const IndexedVector& query, float
             break;
         case Metric::kInnerProduct: {
             const double norm = 1.01 * (static_cast<double>(error.norm) + e);
-            slack = query.norm * e + (query.norm * (2.1 * kRotationError + sums) + root * 0x1p-140) * norm +
+            slack = query.norm * e + (query.norm * (2.1 * rotation + sums) + root * 0x1p-140) * norm +
                     form.dim * 0x1p-147;
             // The operator's sum may overflow on its way.
             if (!(query.norm * norm < 1e38)) slack = get_float8_infinity();
@@ -164,7 +214,7 @@ OrderBounds HnswBounds(const VectorForm& form, const IndexedVector& query, float
         }
         default:
             // Both have norm 1, up to what order_slack allows for.
-            slack = form.desc->order_slack(form.dim) + 1.01 * (e + 2.1 * kRotationError + sums);
+            slack = form.desc->order_slack(form.dim) + 1.01 * (e + 2.1 * rotation + sums);
             break;
     }
     // Overflow: nothing is known, so the executor computes it.

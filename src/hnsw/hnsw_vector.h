@@ -2,7 +2,7 @@
 // README.md, "Vectors".
 //
 // A "vector" here is dim float32 numbers after extraction (unit norm under cosine) and rotation. The rotation preserves
-// L2 distances and inner products up to rounding; under L1 there is none.
+// L2 distances and inner products up to rounding; under L1 there is none. "Plain" numbers are those before it.
 #pragma once
 
 #include "hnsw/hnsw_page.h"
@@ -23,6 +23,8 @@ struct VectorForm {
     PayloadKind payload;
     CodeShape shape;           // bits 0: no codes
     const Rotation* rotation;  // null: none
+    float* scratch;            // 2 x dim numbers for one call at a time; null without a rotation
+    bool may_be_exact;         // payloads that can hold a value's own numbers do
     const OpClassDesc* desc;
     float (*compare)(const float* query, const void* payload, size_t n);  // the metric's payload kernel
     VectorDistance between;                                               // search distance of two vectors
@@ -36,6 +38,7 @@ VectorForm HnswVectorForm(const HnswMetaData& meta, const OpClassDesc* desc);
 // A vector, its payload, and its form as a query. Memory belongs to an arena.
 struct IndexedVector {
     float* vector;
+    float* plain;    // the numbers of the value; null when only the vector is known
     char* payload;
     float* scratch;  // dim floats
     double norm;     // L2 norm
@@ -48,14 +51,28 @@ struct IndexedVector {
 // NULL. Raises ERRCODE_DATA_EXCEPTION when its dimensions differ.
 bool HnswExtract(const VectorForm& form, Datum value, IndexedVector* out);
 
+// The rest of that from the plain numbers on.
+void HnswRotate(const VectorForm& form, IndexedVector* v);
+
 // Computes the norm of a vector.
 void HnswMeasure(const VectorForm& form, IndexedVector* v);
 
 // A hash of a vector's numbers.
 uint32 HnswHash(const float* vector, size_t dim);
 
-// Fills the payload of a vector: equal vectors have equal payloads, byte by byte.
+// Fills the payload of an extracted value: equal values have equal payloads, byte by byte.
 void HnswEncodePayload(const VectorForm& form, IndexedVector* v);
+
+// The same for a vector that is not a value's.
+void HnswEncodeRotated(const VectorForm& form, IndexedVector* v);
+
+// Does a payload hold the numbers of the value itself?
+inline bool HnswIsExact(const void* payload) {
+    return static_cast<const PayloadHeadData*>(payload)->error == kExactPayload;
+}
+
+// The vector that a whole payload stands for.
+void HnswDecode(const VectorForm& form, const void* payload, float* vector);
 
 // Fills the query code of a vector.
 void HnswPrepareQuery(const VectorForm& form, IndexedVector* v);
@@ -69,15 +86,21 @@ inline float HnswDistance(const VectorForm& form, const float* query, const void
     return likely(distance == distance) ? distance : std::numeric_limits<float>::infinity();
 }
 
+// The same to an exact payload from a query of which only the vector is known: slow.
+float HnswDistanceToExact(const VectorForm& form, const float* vector, const void* payload);
+
 // Of what stands in a slot.
 inline float HnswDistance(const VectorForm& form, const IndexedVector& query, const void* payload) {
-    return HnswDistance(form, query.vector, payload, form.head_dim);
+    if (!form.may_be_exact || !HnswIsExact(payload)) return HnswDistance(form, query.vector, payload, form.head_dim);
+    if (unlikely(query.plain == nullptr)) return HnswDistanceToExact(form, query.vector, payload);
+    return HnswDistance(form, query.plain, payload, form.head_dim);
 }
 
 // What a lower bound of the operator's result needs to know of a payload beside the distance.
 struct PayloadErrorBound {
     float error;  // of the payload, evaluation in float32 included
     float norm;   // of the vector, at most; inner product only
+    bool exact;   // the payload is the value's own
 };
 PayloadErrorBound HnswPayloadError(const VectorForm& form, const void* payload);
 

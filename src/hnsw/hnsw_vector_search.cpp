@@ -10,6 +10,8 @@ struct HnswVectorSearch : VectorSearch {
     HnswWalk walk;
     size_t next_row;  // of the node that the walk took last
     RowEntry last;    // handed out last
+    float* numbers;   // of the last node whose value is known
+    Datum value;      // the same as a value, or null
 };
 static_assert(std::is_trivially_destructible_v<HnswVectorSearch>);
 
@@ -23,6 +25,9 @@ VectorSearch* Open(Relation index) {
 void Start(VectorSearch* base, const SearchQuery& query) {
     HnswVectorSearch* search = static_cast<HnswVectorSearch*>(base);
     HnswWalkReset(&search->walk, search->index);
+    search->numbers = nullptr;
+    search->value = 0;
+    search->walk.keep_exact = true;
     search->max_rows = Settings().hnsw_max_scan_tuples;
     search->next_row = 0;
     MemoryContext old = MemoryContextSwitchTo(search->walk.memory);
@@ -31,14 +36,28 @@ void Start(VectorSearch* base, const SearchQuery& query) {
     search->counts = search->walk.ctx.counts;
 }
 
+// Makes the value of the node that the walk took last, when its payload is exact.
+void RestoreValue(HnswVectorSearch* search) {
+    const HnswContext& ctx = search->walk.ctx;
+    if (search->value != 0) pfree(DatumGetPointer(search->value));
+    search->value = 0;
+    if (search->walk.payload == nullptr) return;
+    if (search->numbers == nullptr) search->numbers = PallocArray<float>(static_cast<size_t>(ctx.form.dim));
+    DecodePayload(ctx.form.payload, search->walk.payload, ctx.form.dim, search->numbers);
+    search->value = ctx.form.desc->restore(search->numbers, ctx.form.dim);
+}
+
 SearchCandidate Candidate(const HnswVectorSearch& search) {
     const HnswWalk& walk = search.walk;
-    const ItemPointerData& tid = search.last.tid;
+    SearchCandidate candidate = {search.last.tid, get_float8_infinity(), get_float8_infinity(), search.value != 0,
+                                 search.value};
     // Late rows come in no order: none waits.
-    if (!walk.recheck && !walk.apart) return {tid, get_float8_infinity(), get_float8_infinity()};
+    if (!walk.recheck && !walk.apart) return candidate;
     // The rows of a node may differ in the last bit of their distances, under cosine: they wait for each other.
     const bool last_row = search.next_row == walk.rows.size;
-    return {tid, walk.bounds.lower, walk.apart && last_row ? walk.bounds.upper : walk.bounds.lower};
+    candidate.nearest = walk.bounds.lower;
+    candidate.settled = walk.apart && last_row ? walk.bounds.upper : walk.bounds.lower;
+    return candidate;
 }
 
 bool Next(VectorSearch* base, SearchCandidate* candidate) {
@@ -47,6 +66,7 @@ bool Next(VectorSearch* base, SearchCandidate* candidate) {
     if (search->next_row == walk->rows.size) {
         MemoryContext old = MemoryContextSwitchTo(walk->memory);
         const bool more = HnswWalkNext(walk);
+        if (more) RestoreValue(search);
         MemoryContextSwitchTo(old);
         search->counts = walk->ctx.counts;
         search->next_row = 0;

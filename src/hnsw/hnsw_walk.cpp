@@ -67,6 +67,7 @@ size_t MemoryLimit() {
 
 void InitBeam(HnswWalk* walk) {
     walk->search.Init(&walk->ctx, &walk->query, 0, walk->ef);
+    walk->search.keep_exact = walk->keep_exact;
     // Killed means dead to every snapshot of the primary; one of a standby may still see the row.
     walk->search.rule = walk->ignore_killed ? LiveRule::kWithRows : LiveRule::kNotDeleted;
 }
@@ -305,6 +306,7 @@ bool HnswWalkNext(HnswWalk* walk) {
         if (walk->strict() && node.bounds.lower < walk->last_value) continue;
         if (!TakeRows(walk, node.slot)) continue;
         walk->bounds = node.bounds;
+        walk->payload = node.slot.payload;
         walk->apart = walk->ordered && IsApart(walk, node.bounds);
         // Once the beam is through, rows come in no order, unless a strict one is asked for.
         walk->recheck = walk->ordered && !walk->apart && (walk->strict() || walk->phase == WalkPhase::kBeam);

@@ -43,6 +43,7 @@ struct HnswWalk {
     WalkPhase phase;
     IterativeScan mode;  // in force when the walk began
     uint32 ef;           // the same of hnsw.ef_search
+    bool keep_exact;     // remember payloads that are the values
     bool ignore_killed;  // entries flagged as killed are dead to the snapshot
     bool ordered;        // there is a query vector with meaningful distances
     double unordered_value;
@@ -53,6 +54,7 @@ struct HnswWalk {
 
     // the node taken last, by HnswWalkNext
     ArenaVec<NodeRow> rows;
+    const void* payload;  // of the node; null unless it is exact and kept
     RowEntry entry;      // of its rows, but for tid and in_line
     OrderBounds bounds;  // what is still to come is no nearer than the lower one
     bool recheck;        // only the rows' exact distances tell their places

@@ -12,9 +12,12 @@ namespace vecann {
 enum class PayloadKind : uint8_t { kFloat32 = 0, kFloat16 = 1, kSq8 = 2 };
 constexpr int kPayloadKinds = 3;
 
+// The error of a payload that holds the numbers of the value itself: exact, and not rotated.
+constexpr float kExactPayload = -1;
+
 // An element x stands for x (float32), step * x (float16) or low + step * x (SQ8).
 struct PayloadHeadData {
-    float error;    // upper bound of |v - what the payload decodes to|, possibly +infinity
+    float error;    // upper bound of |v - what the payload decodes to|, possibly +infinity; or kExactPayload
     uint32_t hash;  // of the caller's vector
     float low;
     float step;

@@ -41,6 +41,14 @@ bool DenseExtract(Datum value, int dim, float* vector) {
     return indexable;
 }
 
+template <DenseElement E>
+Datum DenseRestore(const float* vector, int dim) {
+    static_assert(std::is_same_v<typename E::Storage, float>);
+    DenseVectorData<E>* v = NewDense<E>(dim);
+    memcpy(v->x, vector, static_cast<size_t>(dim) * sizeof(float));
+    return PointerGetDatum(v);
+}
+
 inline double CosineOrderValue(float distance) {
     return 1 + static_cast<double>(distance);
 }
@@ -86,6 +94,7 @@ constexpr OpClassDesc DenseOpClass(const char* name, Metric metric) {
         .unit_norm = cosine,
         .value_dim = &DenseValueDimension<E>,
         .extract = cosine ? &DenseExtract<E, true> : &DenseExtract<E, false>,
+        .restore = &DenseRestore<E>,
         .order_value = cosine                  ? &CosineOrderValue
                        : metric == Metric::kL2 ? &L2FromSquared
                                                : &PlainOrderValue,

@@ -23,6 +23,8 @@ struct OpClassDesc {
     // Writes a value as `dim` float32 numbers; false when it is not indexable (zero under cosine). Raises
     // ERRCODE_DATA_EXCEPTION when its dimensions are not `dim`.
     bool (*extract)(Datum value, int dim, float* vector);
+    // The value that extract made these numbers of, in the current memory context; not under cosine.
+    Datum (*restore)(const float* vector, int dim);
     // From the search distance of two extracted vectors (the squared L2 distance, the negative inner product, the L1
     // distance, in float32) to what the ORDER BY operator returns, off by at most order_slack(dim).
     double (*order_value)(float distance);

@@ -34,6 +34,9 @@ struct VectorScanState {
     ExprContext* row_context;  // its scan tuple is the row of the table, its case value the query
     ProjectionInfo* columns;   // all but the distance
     ExprState* distance;
+    FmgrInfo operation;  // the same as a call, for values that the index knows
+    Oid collation;
+    int query_arg;
     int distance_at;  // the distance's place in the scan's tuple, from 0
 
     ExprState* query;
@@ -131,6 +134,10 @@ void InitDistance(VectorScanState* state) {
     value->typeMod = exprTypmod(query);
     value->collation = exprCollation(query);
     lfirst(argument) = value;
+    fmgr_info(distance->opfuncid, &state->operation);
+    fmgr_info_set_expr(reinterpret_cast<fmNodePtr>(distance), &state->operation);
+    state->collation = distance->inputcollid;
+    state->query_arg = QueryArgOf(plan);
     state->distance = ExecInitExpr(reinterpret_cast<Expr*>(distance), nullptr);
     state->query = ExecInitExpr(linitial_node(Expr, plan->custom_exprs), &state->css.ss.ps);
 }
@@ -218,8 +225,26 @@ void SetDistance(VectorScanState* state, Datum value, bool is_null) {
     ScanSlot(state)->tts_isnull[state->distance_at] = is_null;
 }
 
-// Makes the scan's tuple of a row of the table; false when it does not pass the quals.
-bool FillAndTest(VectorScanState* state, TupleTableSlot* row) {
+// The distance of the row in the scan's context, whose indexed value may be known: then a vector that the table keeps
+// out of line is not fetched.
+Datum DistanceOfRow(VectorScanState* state, const SearchCandidate* known, bool* is_null) {
+    const ExprContext* query = state->row_context;
+    if (known == nullptr || !known->has_value || query->caseValue_isNull)
+        return ExecEvalExprSwitchContext(state->distance, state->row_context, is_null);
+    MemoryContext old = MemoryContextSwitchTo(query->ecxt_per_tuple_memory);
+    LOCAL_FCINFO(call, 2);
+    InitFunctionCallInfoData(*call, &state->operation, 2, state->collation, nullptr, nullptr);
+    call->args[state->query_arg] = {query->caseValue_datum, false};
+    call->args[1 - state->query_arg] = {known->value, false};
+    const Datum distance = FunctionCallInvoke(call);
+    MemoryContextSwitchTo(old);
+    *is_null = call->isnull;
+    return distance;
+}
+
+// Makes the scan's tuple of a row of the table, that of a candidate unless `known` is null; false when it does not pass
+// the quals.
+bool FillAndTest(VectorScanState* state, TupleTableSlot* row, const SearchCandidate* known) {
     ExprContext* context = state->css.ss.ps.ps_ExprContext;
     ResetExprContext(context);
     FillColumns(state, row);
@@ -227,7 +252,7 @@ bool FillAndTest(VectorScanState* state, TupleTableSlot* row) {
     bool passes = ExecQual(state->early_quals, context);
     if (passes) {
         bool is_null;
-        const Datum distance = ExecEvalExprSwitchContext(state->distance, state->row_context, &is_null);
+        const Datum distance = DistanceOfRow(state, known, &is_null);
         SetDistance(state, distance, is_null);
         passes = ExecQual(state->late_quals, context);
     }
@@ -292,7 +317,7 @@ bool TakeRow(VectorScanState* state) {
         return false;
     }
     pgstat_count_heap_fetch(state->index);
-    if (FillAndTest(state, state->table_slot)) return true;
+    if (FillAndTest(state, state->table_slot, &state->candidate)) return true;
     ++state->returned;
     return false;
 }
@@ -384,7 +409,7 @@ bool TakeTestRow(VectorScanState* state, bool* passes) {
     epq->relsubs_done[at] = true;
     if (TupIsNull(row)) return true;
     PrepareQuery(state);
-    *passes = FillAndTest(state, row);
+    *passes = FillAndTest(state, row, nullptr);
     return true;
 }
 

@@ -30,6 +30,9 @@ struct SearchCandidate {
     double nearest;
     // Rows at most as far as this, this one included, may go out: nothing that is still to come is nearer.
     double settled;
+    // What the index says the indexed column of the row is, to the last bit; valid until the next candidate.
+    bool has_value;
+    Datum value;
 };
 
 // Access methods put their own state behind it.

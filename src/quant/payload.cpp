@@ -135,6 +135,22 @@ size_t PayloadSize(PayloadKind kind, int dim) {
     return (sizeof(PayloadHeadData) + PayloadElementSize(kind) * static_cast<size_t>(dim) + 7) / 8 * 8;
 }
 
+bool PayloadHolds(PayloadKind kind, const float* v, int dim) {
+    if (!IsFinite(v, dim)) return false;
+    if (kind == PayloadKind::kFloat32) return true;
+    const Span span = SpanOf(v, dim);
+    if (kind == PayloadKind::kFloat16) {
+        const float step = HalfStep(std::fmax(-span.low, span.high));
+        const double inverse = 1.0 / step;
+        for (int i = 0; i < dim; ++i)
+            if (step * ToFloat(ToHalf(static_cast<float>(v[i] * inverse))) != v[i]) return false;
+        return true;
+    }
+    // Whole numbers below 2^24 are exact in float32, and so are their differences.
+    const float most = std::fmax(-span.low, span.high);
+    return most < 0x1p24f && static_cast<double>(span.high) - span.low <= kTopLevel && IsWhole(v, dim);
+}
+
 void EncodePayload(PayloadKind kind, const float* v, int dim, uint32_t hash, void* out) {
     memset(out, 0, PayloadSize(kind, dim));
     PayloadHeadData head = {0, hash, 0, 1};

@@ -17,6 +17,8 @@ size_t PayloadSize(PayloadKind kind, int dim);
 // Bytes of one element.
 size_t PayloadElementSize(PayloadKind kind);
 // Writes all bytes of the payload; `out` needs the alignment of a float.
+// Would the payload decode to the very numbers of `v`?
+bool PayloadHolds(PayloadKind kind, const float* v, int dim);
 void EncodePayload(PayloadKind kind, const float* v, int dim, uint32_t hash, void* out);
 void DecodePayload(PayloadKind kind, const void* payload, int dim, float* out);
 
