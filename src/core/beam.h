@@ -20,8 +20,9 @@ struct BeamEntry {
     bool expanded;
 };
 
+// Without a jump: nobody could predict it.
 inline bool Nearer(const BeamEntry& a, const BeamEntry& b) {
-    return a.distance < b.distance || (a.distance == b.distance && a.id < b.id);
+    return (a.distance < b.distance) | ((a.distance == b.distance) & (a.id < b.id));
 }
 
 class Beam {
@@ -51,6 +52,29 @@ class Beam {
         InsertSorted(entry);
         ++live_;
         Evict();
+    }
+
+    // The same for n nodes, of which most are too far for the pool as a rule. The arrays are overwritten.
+    void OfferAll(float* distances, uint32_t* ids, size_t n) {
+        size_t near = 0;
+        if (live_ < capacity_ || heaped_) {
+            near = n;
+        } else {
+            overflow_.Reserve(overflow_.size + n);
+            const float farthest = pool_[pool_.size - 1].distance;
+            for (size_t i = 0; i < n; ++i) {
+                const float distance = distances[i];
+                const uint32_t id = ids[i];
+                const bool is_near = distance <= farthest;
+                overflow_.data[overflow_.size] = {distance, id, true, false};
+                overflow_.size += is_near ? 0 : 1;
+                distances[near] = distance;
+                ids[near] = id;
+                near += is_near ? 1 : 0;
+            }
+        }
+        for (size_t i = 0; i < near; ++i)
+            Offer(distances[i], ids[i]);
     }
 
     // The nearest unexpanded node of the pool, now marked expanded; false when there is none.
@@ -109,13 +133,23 @@ class Beam {
   private:
     static bool Farther(const BeamEntry& a, const BeamEntry& b) { return Nearer(b, a); }
 
+    // Where `entry` belongs in the pool: a binary search without jumps.
+    size_t PlaceOf(const BeamEntry& entry) const {
+        const BeamEntry* from = pool_.begin();
+        size_t n = pool_.size;
+        while (n > 0) {
+            const size_t half = (n + 1) / 2;
+            from += Nearer(entry, from[half - 1]) ? 0 : half;
+            n -= half;
+        }
+        return static_cast<size_t>(from - pool_.begin());
+    }
     void InsertSorted(const BeamEntry& entry) {
+        const size_t position = PlaceOf(entry);
         pool_.Push(entry);
-        BeamEntry* last = pool_.end() - 1;
-        BeamEntry* at = std::upper_bound(pool_.begin(), last, entry, Nearer);
-        memmove(static_cast<void*>(at + 1), at, static_cast<size_t>(last - at) * sizeof(BeamEntry));
+        BeamEntry* at = pool_.begin() + position;
+        memmove(static_cast<void*>(at + 1), at, (pool_.size - 1 - position) * sizeof(BeamEntry));
         *at = entry;
-        const size_t position = static_cast<size_t>(at - pool_.begin());
         if (position < cursor_) cursor_ = position;
     }
     // Drops from the back until the last entry is the capacity-th live one.

@@ -112,6 +112,8 @@ void LayerSearch::Init(HnswContext* context, const IndexedVector* prepared, int 
     keep_payloads = keep_exact = false;
     spare = nullptr;
     cold_reads = 0;
+    next_asked = 0;
+    std::fill(asked, asked + kAsked, kInvalidId);
     Arena* arena = &context->arena;
     beam.Init(arena, ef);
     // The upper layers are small whatever the id space is.
@@ -235,6 +237,14 @@ void LayerSearch::OfferNeighbours(int count) {
     ReadAhead();
 }
 
+// Has this slot not been asked for just now?
+bool LayerSearch::IsNews(uint32 id) {
+    for (const uint32 other : asked)
+        if (other == id) return false;
+    asked[next_asked++ % kAsked] = id;
+    return true;
+}
+
 // Asks for what will probably be read next: from memory into the processor's cache, and from the disk as long as the
 // search meets pages that are not in shared buffers.
 void LayerSearch::ReadAhead() {
@@ -246,7 +256,7 @@ void LayerSearch::ReadAhead() {
         const BlockNumber block = BlockOfId(meta, next[i]);
         if (cold)
             PrefetchBuffer(ctx->index, MAIN_FORKNUM, block);
-        else
+        else if (IsNews(next[i]))
             PrefetchRecent(ctx->index, block,
                            kPageContents + static_cast<size_t>(SlotOfId(meta, next[i])) * meta.slot_size,
                            Min<size_t>(meta.slot_size, kBytesAhead));
@@ -256,9 +266,16 @@ void LayerSearch::ReadAhead() {
 
 void LayerSearch::OfferScored(int count) {
     ctx->counts.codes += static_cast<uint64>(count);
-    // An estimate from a broken code could be no number, which nothing can order.
-    for (int i = 0; i < count; ++i)
-        Offer(likely(estimates[i] == estimates[i]) ? estimates[i] : get_float4_infinity(), ids[i]);
+    size_t fresh = 0;
+    for (int i = 0; i < count; ++i) {
+        // An estimate from a broken code could be no number, which nothing can order.
+        const float estimate = likely(estimates[i] == estimates[i]) ? estimates[i] : get_float4_infinity();
+        const uint32 id = ids[i];
+        estimates[fresh] = estimate;
+        ids[fresh] = id;
+        fresh += visited.Add(id) ? 1 : 0;
+    }
+    beam.OfferAll(estimates, ids, fresh);
 }
 
 // Without codes every neighbour is read for its distance.

@@ -105,6 +105,9 @@ struct LayerSearch {
     uint8* generations;
     int cold_reads;  // expansions that still ask the disk ahead
     void* spare;     // room for a payload, or null
+    static constexpr int kAsked = 4;
+    uint32 asked[kAsked];  // the slots asked for last, in a ring
+    uint32 next_asked;
 
     void Init(HnswContext* context, const IndexedVector* prepared, int at_level, uint32 ef);
     // Expands the slot that the search starts from; false when there is no such slot in the layer any more.
@@ -130,6 +133,7 @@ struct LayerSearch {
     void OfferScored(int count);
     void OfferProbed(int count);
     void* SpareCopy();
+    bool IsNews(uint32 id);
     void ReadAhead();
 };
 

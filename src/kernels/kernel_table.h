@@ -63,6 +63,8 @@ struct CodeBatch {
     const char* codes;       // count codes of bits x words words each, contiguous, any alignment
     int count;
     float base;  // the search distance of the node itself
+    // The query's planes as a number for each of 64 words dimensions, as ExpandLevels makes them; null: not at hand.
+    const uint8_t* levels;
 };
 
 // estimates[n] = base + add + scale * <Rq, c> of edge n, where plane_sum is the sum over query plane i and code plane j
@@ -93,6 +95,9 @@ struct Range {
 };
 
 // The parts of encoding (quant/rabitq.cpp puts them together).
+// From kQueryPlanes planes of `words` words each to numbers, one for each bit place.
+using ExpandLevels = void (*)(const uint64_t* planes, int words, uint8_t* levels);
+
 struct CodeKernels {
     // r = v - u
     ResidualSums (*residual)(const float* u, const float* v, size_t n, float* r);
@@ -120,6 +125,7 @@ struct KernelTable {
     DenseKernels float32;
     PayloadKernels payload[kPayloadKinds];  // by PayloadKind
     ScoreEdges score_edges;
+    ExpandLevels expand_levels;  // null: score_edges has no use for them
     CodeKernels code;
     void (*rotate)(const RotationRound& round);
 };

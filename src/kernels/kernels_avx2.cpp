@@ -89,6 +89,7 @@ const KernelTable kAvx2Kernels = {
     {MakePayloadKernels<Pack, PayloadKind::kFloat32>(), MakePayloadKernels<Pack, PayloadKind::kFloat16>(),
      MakePayloadKernels<Pack, PayloadKind::kSq8>()},
     &avx2::Score,
+    nullptr,
     MakeCodeKernels<Pack>(),
     &RotateRound<Pack>,
 };

@@ -95,6 +95,7 @@ const KernelTable kAvx512Kernels = {
     {MakePayloadKernels<Pack, PayloadKind::kFloat32>(), MakePayloadKernels<Pack, PayloadKind::kFloat16>(),
      MakePayloadKernels<Pack, PayloadKind::kSq8>()},
     &avx512::Score,
+    &avx512::ExpandQuery,
     MakeCodeKernels<Pack>(),
     &RotateRound<Pack>,
 };

@@ -91,6 +91,7 @@ const KernelTable kBaselineKernels = {
     {MakePayloadKernels<Pack, PayloadKind::kFloat32>(), MakePayloadKernels<Pack, PayloadKind::kFloat16>(),
      MakePayloadKernels<Pack, PayloadKind::kSq8>()},
     &ScoreByWords<baseline::Word>,
+    nullptr,
     MakeCodeKernels<Pack>(),
     &RotateRound<Pack>,
 };

@@ -30,13 +30,13 @@ inline __attribute__((always_inline)) uint64_t WordOf(const char* p) {
 }
 
 // The levels of the query, a byte each, from its planes.
-inline void ExpandQuery(const CodeBatch& batch, __m512i* levels) {
-    for (int w = 0; w < batch.words; ++w) {
+inline void ExpandQuery(const uint64_t* planes, int words, uint8_t* levels) {
+    for (int w = 0; w < words; ++w) {
         __m512i level = _mm512_setzero_si512();
         for (int i = 0; i < kQueryPlanes; ++i)
-            level = _mm512_mask_add_epi8(level, batch.query[i * batch.words + w], level,
+            level = _mm512_mask_add_epi8(level, planes[i * words + w], level,
                                          _mm512_set1_epi8(static_cast<char>(1 << i)));
-        levels[w] = level;
+        _mm512_storeu_si512(levels + w * 64, level);
     }
 }
 
@@ -119,7 +119,9 @@ void ScoreCodes(const CodeBatch& batch, float* estimates) {
     const int words = kWords > 0 ? kWords : batch.words, bits = kBits > 0 ? kBits : batch.bits;
     const size_t bytes = static_cast<size_t>(bits) * static_cast<size_t>(words) * sizeof(uint64_t);
     __m512i levels[kWords > 0 ? kWords : kMostWords];
-    ExpandQuery(batch, levels);
+    if (batch.levels == nullptr) ExpandQuery(batch.query, words, reinterpret_cast<uint8_t*>(levels));
+    for (int w = 0; batch.levels != nullptr && w < words; ++w)
+        levels[w] = _mm512_loadu_si512(batch.levels + w * 64);
     const char* code = batch.codes;
     __m512i sums[kAbreast];
     int first = 0;
@@ -150,8 +152,8 @@ void ScoreOfBits(const CodeBatch& batch, float* estimates) {
             return ScoreCodes<2, kBits>(batch, estimates);
         case 4:
             return ScoreCodes<4, kBits>(batch, estimates);
-        case 12:
-            return ScoreCodes<12, kBits>(batch, estimates);
+        case 8:
+            return ScoreCodes<8, kBits>(batch, estimates);
         default:
             return ScoreCodes<0, kBits>(batch, estimates);
     }

@@ -73,6 +73,8 @@ void EncodeNeighbour(const CodeShape& shape, Metric metric, const float* u, cons
 void QueryCode::Init(Arena* arena, const CodeShape& code_shape) {
     shape = code_shape;
     planes = arena->Allocate<uint64_t>(static_cast<size_t>(kQueryBits) * static_cast<size_t>(shape.words));
+    levels = nullptr;
+    if (Kernels().expand_levels != nullptr) levels = arena->Allocate<uint8_t>(static_cast<size_t>(shape.words) * 64);
 }
 
 void QueryCode::Set(const float* rotated) {
@@ -83,6 +85,7 @@ void QueryCode::Set(const float* rotated) {
         // sums over it would overflow: a zero query stands for it
         low = step = half_sum = 0;
         memset(planes, 0, static_cast<size_t>(kQueryBits) * static_cast<size_t>(shape.words) * sizeof(uint64_t));
+        if (levels != nullptr) memset(levels, 0, static_cast<size_t>(shape.words) * 64);
         return;
     }
     constexpr int kTop = (1 << kQueryBits) - 1;
@@ -91,6 +94,7 @@ void QueryCode::Set(const float* rotated) {
     half_sum = static_cast<float>((1 << shape.bits) - 1) * 0.5f * range.sum;
     const float inverse = step > 1e-37f ? 1.0f / step : 0.0f;
     kernels.encode({inverse, 0.5f - low * inverse, kQueryBits}, rotated, rotated, n, planes);
+    if (levels != nullptr) Kernels().expand_levels(planes, shape.words, levels);
 }
 
 void QueryCode::Fill(CodeBatch* batch) const {
@@ -100,6 +104,7 @@ void QueryCode::Fill(CodeBatch* batch) const {
     batch->low = low;
     batch->step = step;
     batch->half_sum = half_sum;
+    batch->levels = levels;
 }
 
 }  // namespace vecann

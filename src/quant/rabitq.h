@@ -47,6 +47,7 @@ void EncodeNeighbour(const CodeShape& shape, Metric metric, const float* u, cons
 struct QueryCode {
     CodeShape shape;
     uint64_t* planes;  // kQueryBits x words
+    uint8_t* levels;   // the planes as numbers, where score_edges wants them; else null
     float low;
     float step;
     float half_sum;  // (2^bits - 1) / 2 times the sum of all coded Rq_i
