@@ -30,12 +30,14 @@ void InsertOne(BuildState* state, ItemPointer tid) {
     ctx->arena = MakeArena(ctx->memory);
 }
 
-void InsertCollected(void* arg, const float* plain, ItemPointer tid) {
+void InsertCollected(void* arg, const float* plain, const BulkRow& row) {
     BuildState* state = static_cast<BuildState*>(arg);
     CHECK_FOR_INTERRUPTS();
     memcpy(state->value.plain, plain, static_cast<size_t>(state->ctx.form.dim) * sizeof(float));
     HnswRotate(state->ctx.form, &state->value);
-    InsertOne(state, tid);
+    state->value.hash = row.value_hash;
+    ItemPointerData tid = row.tid;
+    InsertOne(state, &tid);
     pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, ++state->inserted);
 }
 

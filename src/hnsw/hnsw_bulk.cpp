@@ -198,6 +198,7 @@ void FillSlot(const BulkWriter& w, const BulkLayer& layer, uint64 row, const Slo
     if (layer.level == 0) {
         slot.tids[0].tid = n.tid;
         header->tid_count = 1;
+        header->hash = n.value_hash;
     }
     memcpy(slot.payload, PayloadOfNode(w, node), meta.payload_size);
     for (int i = 0; i < meta.part_count; ++i)
@@ -375,8 +376,7 @@ void WriteMoreRows(BulkWriter* w) {
     const HnswContext& ctx = *w->bulk->ctx;
     for (const BulkRow& row : w->bulk->more_rows) {
         CHECK_FOR_INTERRUPTS();
-        ItemPointerData tid = row.tid;
-        if (!HnswAppendTid(ctx, IdOfNode(*w, row.node), 0, PayloadOfNode(*w, row.node), &tid))
+        if (!HnswAppendTid(ctx, IdOfNode(*w, row.node), 0, {row.tid, PayloadOfNode(*w, row.node), row.value_hash}))
             elog(ERROR, "a node of index \"%s\" has vanished during its build", RelationGetRelationName(ctx.index));
     }
 }
@@ -421,12 +421,12 @@ bool HnswBulkAdd(BulkBuild* bulk, const IndexedVector& value, ItemPointer tid) {
         const uint32 node = bulk->table[at] - 1;
         if (bulk->nodes[node].hash != hash || memcmp(bulk->vectors + node * bulk->dim, value.plain, bytes) != 0)
             continue;
-        bulk->more_rows.Push({node, *tid});
+        bulk->more_rows.Push({node, *tid, value.hash});
         return true;
     }
     memcpy(bulk->vectors + bulk->nodes.size * bulk->dim, value.plain, bytes);
     bulk->table[at] = static_cast<uint32>(bulk->nodes.size + 1);
-    bulk->nodes.Push({hash, *tid, static_cast<uint8>(HnswRandomLevel()), 0});
+    bulk->nodes.Push({hash, *tid, value.hash, static_cast<uint8>(HnswRandomLevel()), 0});
     bulk->least_norm = bulk->nodes.size == 1 ? value.norm : Min(bulk->least_norm, value.norm);
     bulk->largest_norm = Max(bulk->largest_norm, value.norm);
     return true;
@@ -437,11 +437,12 @@ bool HnswBulkSuits(const BulkBuild& bulk) {
     return bulk.ctx->form.metric != Metric::kInnerProduct || bulk.largest_norm <= kEqualLengths * bulk.least_norm;
 }
 
-void HnswBulkEach(BulkBuild* bulk, void (*take)(void* arg, const float* plain, ItemPointer tid), void* arg) {
+void HnswBulkEach(BulkBuild* bulk, void (*take)(void* arg, const float* plain, const BulkRow& row), void* arg) {
     for (uint64 i = 0; i < bulk->nodes.size; ++i)
-        take(arg, bulk->vectors + i * bulk->dim, &bulk->nodes[i].tid);
-    for (BulkRow& row : bulk->more_rows)
-        take(arg, bulk->vectors + row.node * bulk->dim, &row.tid);
+        take(arg, bulk->vectors + i * bulk->dim,
+             {static_cast<uint32>(i), bulk->nodes[i].tid, bulk->nodes[i].value_hash});
+    for (const BulkRow& row : bulk->more_rows)
+        take(arg, bulk->vectors + row.node * bulk->dim, row);
 }
 
 void HnswBulkWrite(BulkBuild* bulk) {

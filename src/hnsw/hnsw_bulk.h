@@ -12,14 +12,16 @@ namespace vecann {
 struct BulkNode {
     uint32 hash;
     ItemPointerData tid;  // of its first row
+    uint32 value_hash;    // the same
     uint8 level;
     uint32 first_upper;  // its slots above layer 0 are numbered from here, layer 1 first
 };
 
-// A further row of a vector.
+// A row of a vector.
 struct BulkRow {
     uint32 node;
     ItemPointerData tid;
+    uint32 value_hash;
 };
 
 struct BulkBuild {
@@ -54,7 +56,7 @@ bool HnswBulkAdd(BulkBuild* bulk, const IndexedVector& value, ItemPointer tid);
 bool HnswBulkSuits(const BulkBuild& bulk);
 
 // Calls `take` with the plain numbers of every vector and row collected.
-void HnswBulkEach(BulkBuild* bulk, void (*take)(void* arg, const float* plain, ItemPointer tid), void* arg);
+void HnswBulkEach(BulkBuild* bulk, void (*take)(void* arg, const float* plain, const BulkRow& row), void* arg);
 
 // Builds the layers and writes them with their rows, then the entry point. Cancellable.
 void HnswBulkWrite(BulkBuild* bulk);

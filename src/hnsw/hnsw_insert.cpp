@@ -30,8 +30,7 @@ bool JoinDuplicate(const Insertion& in, const LayerSearch& search) {
     const size_t size = in.ctx->form.payload_size;
     for (const FoundSlot& slot : search.found) {
         if (!slot.live || memcmp(slot.payload, in.value->payload, size) != 0) continue;
-        ItemPointerData tid = in.tid;
-        if (HnswAppendTid(*in.ctx, slot.id, slot.generation, in.value->payload, &tid)) return true;
+        if (HnswAppendTid(*in.ctx, slot.id, slot.generation, {in.tid, in.value->payload, in.value->hash})) return true;
     }
     return false;
 }
@@ -145,6 +144,7 @@ void PlaceNode(Insertion* in) {
         slot.tids[0].tid = in->tid;
         slot.tids[0].flags = 0;
         slot.header->tid_count = 1;
+        slot.header->hash = in->value->hash;
         in->slots[0] = {IdOf(ctx.meta, block, at), slot.header->generation, in->value->vector};
         txn.Commit();
         return;

@@ -46,7 +46,8 @@ struct SlotHeaderData {
     uint32 tid_chain;  // nodes: first segment, or kInvalidId
     uint32 tid_epoch;  // nodes: how often vacuum removed TIDs
     uint16 tid_count;  // nodes: entries in use of the inline TIDs
-    uint16 reserved[3];
+    uint16 mixed;      // nodes: 1 when not all rows had the value of the first
+    uint32 hash;       // nodes: of the first row's value, where values of the same numbers may differ; else 0
 };
 static_assert(sizeof(SlotHeaderData) == 32 && alignof(SlotHeaderData) == 4);
 

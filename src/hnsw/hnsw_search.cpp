@@ -157,6 +157,7 @@ void HnswFill(const HnswContext& ctx, uint32 id, const SlotView& slot, const Ind
     out->tid_epoch = header.tid_epoch;
     out->tid_count = header.tid_count;
     out->live = slot.state() == SlotState::kLive;
+    out->mixed = header.mixed != 0;
     memcpy(static_cast<void*>(out->tids), slot.tids, sizeof(out->tids));
     out->payload = nullptr;
 }

@@ -80,7 +80,8 @@ struct FoundSlot {
     uint32 tid_chain;
     uint32 tid_epoch;
     uint16 tid_count;
-    bool live;  // by the search's LiveRule; the others were walked through
+    bool live;   // by the search's LiveRule; the others were walked through
+    bool mixed;  // its rows may differ in their values
     TidEntryData tids[kHnswInlineTids];
     const void* payload;  // a copy, when the search keeps it
 };

@@ -71,15 +71,20 @@ void SortRows(ArenaVec<NodeRow>* rows) {
     rows->size = static_cast<size_t>(end - rows->begin());
 }
 
-TidEntryData MakeEntry(ItemPointer tid) {
+TidEntryData MakeEntry(const NewRow& row) {
     TidEntryData entry;
-    entry.tid = *tid;
+    entry.tid = row.tid;
     entry.flags = 0;
     return entry;
 }
 
+// Is this row's value another than that of the node's first row, and is this news?
+bool Mixes(const SlotHeaderData& header, const NewRow& row) {
+    return header.hash != row.hash && header.mixed == 0;
+}
+
 // Appends to the first segment of the chain if it is still that and has room.
-bool AppendToSegment(const HnswContext& ctx, uint32 node, uint32 generation, uint32 segment, ItemPointer tid) {
+bool AppendToSegment(const HnswContext& ctx, uint32 node, uint32 generation, uint32 segment, const NewRow& row) {
     LockedPair pair(ctx.index, BlockOfId(ctx.meta, node), BlockOfSegment(segment));
     const SlotView slot = NodeOn(ctx, pair.a().page(), node);
     if (!IsLiveNode(slot, generation) || slot.header->tid_chain != segment) return false;
@@ -87,13 +92,14 @@ bool AppendToSegment(const HnswContext& ctx, uint32 node, uint32 generation, uin
     if (SegmentAt(pair.b().page(), SlotOfSegment(segment))->count >= kSegmentTids) return false;
     PageTxn txn(ctx.index, ctx.mode);
     TidSegmentData* s = SegmentAt(txn.Register(pair.b().buffer()), SlotOfSegment(segment));
-    s->tids[s->count++] = MakeEntry(tid);
+    s->tids[s->count++] = MakeEntry(row);
+    if (Mixes(*slot.header, row)) NodeOn(ctx, txn.Register(pair.a().buffer()), node).header->mixed = 1;
     txn.Commit();
     return true;
 }
 
 // Puts a new segment with one TID in front of the chain if its head is still `head`.
-bool PrependSegment(const HnswContext& ctx, uint32 node, uint32 generation, uint32 head, ItemPointer tid) {
+bool PrependSegment(const HnswContext& ctx, uint32 node, uint32 generation, uint32 head, const NewRow& row) {
     const BlockNumber block = PageWithFreeSlot(ctx.index, ctx.mode, HnswFreeList(ctx.meta, PageKind::kTid));
     HnswCheckIdRange(ctx.index, block, kSegmentsPerPage);
     LockedPair pair(ctx.index, BlockOfId(ctx.meta, node), block);
@@ -110,7 +116,8 @@ bool PrependSegment(const HnswContext& ctx, uint32 node, uint32 generation, uint
     s->next = head;
     s->count = 1;
     s->in_use = 1;
-    s->tids[0] = MakeEntry(tid);
+    s->tids[0] = MakeEntry(row);
+    if (Mixes(*header, row)) header->mixed = 1;
     header->tid_chain = block * kSegmentsPerPage + static_cast<uint32>(free_slot);
     txn.Commit();
     return true;
@@ -171,7 +178,7 @@ void HnswRowsOf(const FoundSlot& slot, bool skip_killed, ArenaVec<NodeRow>* rows
     SortRows(rows);
 }
 
-bool HnswAppendTid(const HnswContext& ctx, uint32 node, uint32 generation, const void* payload, ItemPointer tid) {
+bool HnswAppendTid(const HnswContext& ctx, uint32 node, uint32 generation, const NewRow& row) {
     for (;;) {
         CHECK_FOR_INTERRUPTS();
         uint32 chain;
@@ -179,18 +186,19 @@ bool HnswAppendTid(const HnswContext& ctx, uint32 node, uint32 generation, const
             LockedPage page(ctx.index, BlockOfId(ctx.meta, node), BUFFER_LOCK_EXCLUSIVE);
             const SlotView slot = HnswCheckedSlot(ctx.meta, ctx.index, page, PageKind::kNode, node);
             if (!IsLiveNode(slot, generation)) return false;
-            if (memcmp(slot.payload, payload, ctx.meta.payload_size) != 0) return false;
+            if (memcmp(slot.payload, row.payload, ctx.meta.payload_size) != 0) return false;
             if (slot.header->tid_count < kHnswInlineTids) {
                 PageTxn txn(ctx.index, ctx.mode);
                 const SlotView edit = NodeOn(ctx, txn.Register(page.buffer()), node);
-                edit.tids[edit.header->tid_count++] = MakeEntry(tid);
+                edit.tids[edit.header->tid_count++] = MakeEntry(row);
+                if (Mixes(*edit.header, row)) edit.header->mixed = 1;
                 txn.Commit();
                 return true;
             }
             chain = slot.header->tid_chain;
         }
-        if (chain != kInvalidId && AppendToSegment(ctx, node, generation, chain, tid)) return true;
-        if (PrependSegment(ctx, node, generation, chain, tid)) return true;
+        if (chain != kInvalidId && AppendToSegment(ctx, node, generation, chain, row)) return true;
+        if (PrependSegment(ctx, node, generation, chain, row)) return true;
     }
 }
 

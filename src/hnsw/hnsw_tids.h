@@ -5,6 +5,13 @@
 
 namespace vecann {
 
+// A row to be added to a node.
+struct NewRow {
+    ItemPointerData tid;
+    const void* payload;
+    uint32 hash;  // of its value
+};
+
 struct NodeRow {
     ItemPointerData tid;
     bool in_line;  // stands in the node, so it can be flagged as killed
@@ -21,7 +28,7 @@ void HnswRowsOf(const FoundSlot& slot, bool skip_killed, ArenaVec<NodeRow>* rows
 
 // Adds a TID to a live node whose payload equals `payload`. False when the node is not that any more. The caller holds
 // the insert lock (or builds) and no content lock.
-bool HnswAppendTid(const HnswContext& ctx, uint32 node, uint32 generation, const void* payload, ItemPointer tid);
+bool HnswAppendTid(const HnswContext& ctx, uint32 node, uint32 generation, const NewRow& row);
 
 struct TidVacuum {
     IndexBulkDeleteCallback callback;

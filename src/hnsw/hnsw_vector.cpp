@@ -91,11 +91,12 @@ void IndexedVector::Init(Arena* arena, const VectorForm& form) {
     scratch = arena->Allocate<float>(n);
     payload = arena->Allocate<char>(form.payload_size);
     norm = 0;
+    hash = 0;
     if (form.has_codes()) code.Init(arena, form.shape);
 }
 
 bool HnswExtract(const VectorForm& form, Datum value, IndexedVector* out) {
-    if (!form.desc->extract(value, form.dim, out->plain)) return false;
+    if (!form.desc->extract(value, form.dim, out->plain, &out->hash)) return false;
     HnswRotate(form, out);
     return true;
 }
@@ -195,8 +196,7 @@ OrderBounds HnswBounds(const VectorForm& form, const IndexedVector& query, float
     switch (form.metric) {
         case Metric::kL2:
             // ||q - v| - |q' - p|| <= e + r (|q| + |v|), and |v| <= |q| + |q - v|.
-            slack =
-                value * (sums + 2.2 * rotation) + 1.01 * e + 2.2 * rotation * query.norm + root * 0x1p-72;
+            slack = value * (sums + 2.2 * rotation) + 1.01 * e + 2.2 * rotation * query.norm + root * 0x1p-72;
             least = 0;
             break;
         case Metric::kL1:
@@ -206,8 +206,8 @@ OrderBounds HnswBounds(const VectorForm& form, const IndexedVector& query, float
             break;
         case Metric::kInnerProduct: {
             const double norm = 1.01 * (static_cast<double>(error.norm) + e);
-            slack = query.norm * e + (query.norm * (2.1 * rotation + sums) + root * 0x1p-140) * norm +
-                    form.dim * 0x1p-147;
+            slack =
+                query.norm * e + (query.norm * (2.1 * rotation + sums) + root * 0x1p-140) * norm + form.dim * 0x1p-147;
             // The operator's sum may overflow on its way.
             if (!(query.norm * norm < 1e38)) slack = get_float8_infinity();
             break;

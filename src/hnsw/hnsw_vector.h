@@ -38,10 +38,11 @@ VectorForm HnswVectorForm(const HnswMetaData& meta, const OpClassDesc* desc);
 // A vector, its payload, and its form as a query. Memory belongs to an arena.
 struct IndexedVector {
     float* vector;
-    float* plain;    // the numbers of the value; null when only the vector is known
+    float* plain;  // the numbers of the value; null when only the vector is known
     char* payload;
     float* scratch;  // dim floats
     double norm;     // L2 norm
+    uint32 hash;     // of the value, where values of the same numbers may differ
     QueryCode code;  // set by HnswPrepareQuery
 
     void Init(Arena* arena, const VectorForm& form);

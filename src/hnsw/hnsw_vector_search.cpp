@@ -49,8 +49,10 @@ void RestoreValue(HnswVectorSearch* search) {
 
 SearchCandidate Candidate(const HnswVectorSearch& search) {
     const HnswWalk& walk = search.walk;
-    SearchCandidate candidate = {search.last.tid, get_float8_infinity(), get_float8_infinity(), search.value != 0,
-                                 search.value};
+    SearchCandidate candidate = {search.last.tid, get_float8_infinity(), get_float8_infinity(),
+                                 false,           search.value != 0,     search.value};
+    // Rows that stand in the node may turn out dead, to be flagged.
+    candidate.same = search.next_row > 1 && !walk.mixed && !search.last.in_line;
     // Late rows come in no order: none waits.
     if (!walk.recheck && !walk.apart) return candidate;
     // The rows of a node may differ in the last bit of their distances, under cosine: they wait for each other.

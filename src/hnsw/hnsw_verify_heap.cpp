@@ -39,6 +39,8 @@ void CheckRow(Relation, ItemPointer tid, Datum* values, bool* isnull, bool, void
     const SlotView slot = CopySlot(*v, row->value, PageKind::kNode, &copy);
     if (WholePayload(v, slot, v->payload) && memcmp(v->payload, check->value.payload, v->form.payload_size) != 0)
         SlotProblem(v, row->value, "has row (%u,%u), which holds another vector", block, offset);
+    if (slot.header->mixed == 0 && slot.header->hash != check->value.hash)
+        SlotProblem(v, row->value, "has row (%u,%u), whose value is not that of the first", block, offset);
 }
 
 // Marks the rows of one heap page whose line pointers are in use.

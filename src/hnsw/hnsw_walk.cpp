@@ -307,6 +307,7 @@ bool HnswWalkNext(HnswWalk* walk) {
         if (!TakeRows(walk, node.slot)) continue;
         walk->bounds = node.bounds;
         walk->payload = node.slot.payload;
+        walk->mixed = node.slot.mixed;
         walk->apart = walk->ordered && IsApart(walk, node.bounds);
         // Once the beam is through, rows come in no order, unless a strict one is asked for.
         walk->recheck = walk->ordered && !walk->apart && (walk->strict() || walk->phase == WalkPhase::kBeam);

@@ -55,10 +55,11 @@ struct HnswWalk {
     // the node taken last, by HnswWalkNext
     ArenaVec<NodeRow> rows;
     const void* payload;  // of the node; null unless it is exact and kept
-    RowEntry entry;      // of its rows, but for tid and in_line
-    OrderBounds bounds;  // what is still to come is no nearer than the lower one
-    bool recheck;        // only the rows' exact distances tell their places
-    bool apart;          // its place in the order is certain: what is still to come is no nearer than the upper bound
+    bool mixed;           // its rows may differ in their values
+    RowEntry entry;       // of its rows, but for tid and in_line
+    OrderBounds bounds;   // what is still to come is no nearer than the lower one
+    bool recheck;         // only the rows' exact distances tell their places
+    bool apart;           // its place in the order is certain: what is still to come is no nearer than the upper bound
 
     // the sweep
     BlockNumber next_block;

@@ -34,8 +34,8 @@ inline void ExpandQuery(const uint64_t* planes, int words, uint8_t* levels) {
     for (int w = 0; w < words; ++w) {
         __m512i level = _mm512_setzero_si512();
         for (int i = 0; i < kQueryPlanes; ++i)
-            level = _mm512_mask_add_epi8(level, planes[i * words + w], level,
-                                         _mm512_set1_epi8(static_cast<char>(1 << i)));
+            level =
+                _mm512_mask_add_epi8(level, planes[i * words + w], level, _mm512_set1_epi8(static_cast<char>(1 << i)));
         _mm512_storeu_si512(levels + w * 64, level);
     }
 }

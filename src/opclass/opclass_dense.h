@@ -24,7 +24,7 @@ int DenseValueDimension(Datum value) {
 
 // The elements as they are, or the unit vector.
 template <DenseElement E, bool unit>
-bool DenseExtract(Datum value, int dim, float* vector) {
+bool DenseExtract(Datum value, int dim, float* vector, uint32* hash) {
     static_assert(std::is_same_v<typename E::Storage, float>);
     auto* v = reinterpret_cast<DenseVectorData<E>*>(PG_DETOAST_DATUM(value));
     // A class made for another type with our support function hands us its values.
@@ -33,10 +33,13 @@ bool DenseExtract(Datum value, int dim, float* vector) {
                         errmsg("indexed value is not of type %s", DenseTraits<E>::kTypeName)));
     CheckExpectedDimension(v->dim, dim);
     bool indexable = true;
-    if constexpr (unit)
+    *hash = 0;
+    if constexpr (unit) {
         indexable = NormalizeTo<E>(v->x, dim, vector);
-    else
+        *hash = hash_bytes(reinterpret_cast<const unsigned char*>(v->x), dim * static_cast<int>(sizeof(v->x[0])));
+    } else {
         memcpy(vector, v->x, static_cast<size_t>(dim) * sizeof(float));
+    }
     if (reinterpret_cast<Pointer>(v) != DatumGetPointer(value)) pfree(v);
     return indexable;
 }

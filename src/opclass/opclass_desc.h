@@ -21,8 +21,9 @@ struct OpClassDesc {
     // Dimensions of a value (not NULL). The value may be toasted.
     int (*value_dim)(Datum value);
     // Writes a value as `dim` float32 numbers; false when it is not indexable (zero under cosine). Raises
-    // ERRCODE_DATA_EXCEPTION when its dimensions are not `dim`.
-    bool (*extract)(Datum value, int dim, float* vector);
+    // ERRCODE_DATA_EXCEPTION when its dimensions are not `dim`. *hash tells values apart that have the same numbers;
+    // 0 where none do.
+    bool (*extract)(Datum value, int dim, float* vector, uint32* hash);
     // The value that extract made these numbers of, in the current memory context; not under cosine.
     Datum (*restore)(const float* vector, int dim);
     // From the search distance of two extracted vectors (the squared L2 distance, the negative inner product, the L1

@@ -12,10 +12,12 @@ namespace vecann {
 
 namespace {
 
-// A row that waits for its turn. One without a tuple, for want of memory, is fetched again.
+// A row that waits for its turn. One without a tuple, for want of memory, is fetched again; one that has not been read
+// yet has the distance of a row of the same value.
 struct PendingRow {
     double distance;
     bool distance_null;
+    bool unread;
     ItemPointerData tid;    // as the index has it
     ItemPointerData place;  // of the version that the snapshot sees
     MinimalTuple tuple;     // of the scan tuple's form
@@ -54,6 +56,8 @@ struct VectorScanState {
     bool through;  // no more candidates
     SearchCandidate candidate;
     bool row_due;    // the candidate's row has not been read
+    PendingRow run;  // its distance is that of candidates that are the same as the one before
+    bool run_known;
     int64 returned;  // rows that went out or were filtered
     uint64 fetches;  // of rows of the table, in all searches
     MemoryContext pending_memory;
@@ -294,7 +298,7 @@ void StartSearch(VectorScanState* state) {
                                           query->caseValue_isNull, query->caseValue_datum});
     MemoryContextSwitchTo(old);
     state->candidate.settled = -get_float8_infinity();
-    state->through = state->row_due = false;
+    state->through = state->row_due = state->run_known = false;
     state->returned = 0;
     state->started = true;
 }
@@ -307,21 +311,54 @@ bool FetchRow(VectorScanState* state, ItemPointerData tid, bool* all_dead) {
                                    all_dead);
 }
 
-// Reads the row of the candidate; true when it is visible and passes the quals. The scan's tuple is it then.
-bool TakeRow(VectorScanState* state) {
-    state->row_due = false;
+void AddPending(VectorScanState* state, const PendingRow& row) {
+    state->pending.Push(row);
+    std::push_heap(state->pending.begin(), state->pending.end(), RowFarther);
+}
+
+// Reads a row; true when it is visible and passes the quals. The scan's tuple is it then. `known`: the candidate whose
+// row it is; null when that has gone by.
+bool ReadRow(VectorScanState* state, ItemPointerData tid, const SearchCandidate* known) {
     pgstat_count_index_tuples(state->index, 1);
     bool all_dead = false;
-    if (!FetchRow(state, state->candidate.tid, &all_dead)) {
-        if (all_dead) state->methods->kill(state->search);
+    if (!FetchRow(state, tid, &all_dead)) {
+        if (all_dead && known != nullptr) state->methods->kill(state->search);
         return false;
     }
     pgstat_count_heap_fetch(state->index);
-    if (FillAndTest(state, state->table_slot, &state->candidate)) return true;
+    if (FillAndTest(state, state->table_slot, known)) return true;
     ++state->returned;
     return false;
 }
 
+// The scan's tuple as a row that waits, without the tuple.
+PendingRow RowAtHand(VectorScanState* state, ItemPointerData tid) {
+    const TupleTableSlot* slot = ScanSlot(state);
+    const bool is_null = slot->tts_isnull[state->distance_at];
+    const double distance = is_null ? 0 : DatumGetFloat8(slot->tts_values[state->distance_at]);
+    return {distance, is_null, false, tid, slot->tts_tid, nullptr};
+}
+
+// Reads the row of the candidate, or puts it off when its distance is known. True when the row has been read and passes
+// the quals: it is the scan's tuple then.
+bool TakeRow(VectorScanState* state) {
+    state->row_due = false;
+    const SearchCandidate& candidate = state->candidate;
+    if (candidate.same && state->run_known) {
+        PendingRow row = state->run;
+        row.unread = true;
+        row.tid = candidate.tid;
+        AddPending(state, row);
+        return false;
+    }
+    state->run_known = false;
+    if (!ReadRow(state, candidate.tid, &candidate)) return false;
+    state->run = RowAtHand(state, candidate.tid);
+    state->run_known = true;
+    return true;
+}
+
+// Keeps the scan's tuple for later.
 void PushPending(VectorScanState* state, PendingRow row) {
     if (state->pending_bytes < static_cast<size_t>(work_mem) * 1024) {
         MemoryContext old = MemoryContextSwitchTo(state->pending_memory);
@@ -329,20 +366,26 @@ void PushPending(VectorScanState* state, PendingRow row) {
         MemoryContextSwitchTo(old);
         state->pending_bytes += row.tuple->t_len;
     }
-    state->pending.Push(row);
-    std::push_heap(state->pending.begin(), state->pending.end(), RowFarther);
+    AddPending(state, row);
 }
 
-// Makes the nearest pending row the scan's tuple.
-void PopPending(VectorScanState* state) {
+// Makes the nearest pending row the scan's tuple; false when it is none after all, or must wait longer.
+bool PopPending(VectorScanState* state) {
     std::pop_heap(state->pending.begin(), state->pending.end(), RowFarther);
     const PendingRow row = state->pending[--state->pending.size];
+    if (row.unread) {
+        if (!ReadRow(state, row.tid, nullptr)) return false;
+        const PendingRow read = RowAtHand(state, row.tid);
+        if (!RowFarther(read, row)) return true;
+        PushPending(state, read);
+        return false;
+    }
     if (row.tuple == nullptr) {
         bool all_dead;
         if (!FetchRow(state, row.tid, &all_dead)) elog(ERROR, "a row has vanished from the snapshot of the scan");
         FillColumns(state, state->table_slot);
         SetDistance(state, Float8GetDatum(row.distance), row.distance_null);
-        return;
+        return true;
     }
     state->pending_bytes -= row.tuple->t_len;
     TupleTableSlot *from = state->pending_slot, *to = ScanSlot(state);
@@ -355,6 +398,7 @@ void PopPending(VectorScanState* state) {
     ExecStoreVirtualTuple(to);
     to->tts_tid = row.place;
     to->tts_tableOid = RelationGetRelid(state->css.ss.ss_currentRelation);
+    return true;
 }
 
 // Up to what distance may pending rows go out?
@@ -370,8 +414,8 @@ bool NextRow(VectorScanState* state) {
         CHECK_FOR_INTERRUPTS();
         if (state->search->max_rows >= 0 && state->returned >= state->search->max_rows) return false;
         if (!state->pending.empty() && FloorOf(state->pending[0]) <= Settled(*state)) {
-            PopPending(state);
-            break;
+            if (PopPending(state)) break;
+            continue;
         }
         if (state->through) return false;
         if (!state->row_due) {
@@ -380,12 +424,8 @@ bool NextRow(VectorScanState* state) {
             continue;
         }
         if (!TakeRow(state)) continue;
-        const TupleTableSlot* slot = ScanSlot(state);
-        const bool is_null = slot->tts_isnull[state->distance_at];
-        const PendingRow row = {is_null ? 0 : DatumGetFloat8(slot->tts_values[state->distance_at]), is_null,
-                                state->candidate.tid, slot->tts_tid, nullptr};
-        if (state->pending.empty() && FloorOf(row) <= state->candidate.settled) break;
-        PushPending(state, row);
+        if (state->pending.empty() && FloorOf(state->run) <= state->candidate.settled) break;
+        PushPending(state, state->run);
     }
     ++state->returned;
     return true;

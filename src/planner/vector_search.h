@@ -30,6 +30,9 @@ struct SearchCandidate {
     double nearest;
     // Rows at most as far as this, this one included, may go out: nothing that is still to come is nearer.
     double settled;
+    // The indexed column of the row is what it is in the previous candidate's row, so the distance is the same (but for
+    // collisions of a hash), and the row may be read when its turn has come.
+    bool same;
     // What the index says the indexed column of the row is, to the last bit; valid until the next candidate.
     bool has_value;
     Datum value;
