@@ -131,11 +131,18 @@ SELECT n, s.* FROM unnest(ARRAY[
 CREATE FUNCTION vs_watched(v vector) RETURNS vector LANGUAGE plpgsql IMMUTABLE AS
     $$BEGIN RAISE NOTICE 'read'; RETURN v; END$$;
 CREATE TABLE vs_few (id int, v vector(2));
-INSERT INTO vs_few SELECT i, ARRAY[i, i]::vector FROM generate_series(1, 5) AS i;
+INSERT INTO vs_few SELECT i, ARRAY[i + 0.1, i - 0.1]::vector FROM generate_series(1, 5) AS i;
 SET client_min_messages = warning;
 CREATE INDEX vs_few_x ON vs_few USING hnsw ((vs_watched(v)::vector(2)) vector_l2_ops);
 RESET client_min_messages;
 EXPLAIN (COSTS OFF) SELECT id FROM vs_few WHERE id % 2 = 0 ORDER BY vs_watched(v)::vector(2) <-> '[3,3]' LIMIT 9;
+SELECT id, vs_watched(v)::vector(2) <-> '[3.1,3.1]' AS d FROM vs_few WHERE id % 2 = 0
+    ORDER BY vs_watched(v)::vector(2) <-> '[3.1,3.1]' LIMIT 9;
+-- and for none when the index holds the very values, as it does whole numbers
+SET client_min_messages = warning;
+TRUNCATE vs_few;
+INSERT INTO vs_few SELECT i, ARRAY[i, i]::vector FROM generate_series(1, 5) AS i;
+RESET client_min_messages;
 SELECT id, vs_watched(v)::vector(2) <-> '[3.1,3.1]' AS d FROM vs_few WHERE id % 2 = 0
     ORDER BY vs_watched(v)::vector(2) <-> '[3.1,3.1]' LIMIT 9;
 DROP TABLE vs_few;
