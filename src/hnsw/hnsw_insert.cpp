@@ -6,6 +6,7 @@
 #include "hnsw/hnsw_seeds.h"
 #include "hnsw/hnsw_tids.h"
 #include "pg/race_point.h"
+#include "pg/scratch.h"
 
 namespace vecann {
 
@@ -257,6 +258,7 @@ extern "C" bool hnsw_insert(Relation index, Datum* values, bool* isnull, ItemPoi
     MemoryContext old = MemoryContextSwitchTo(memory);
     HnswContext ctx;
     HnswOpen(&ctx, index, WriteMode::kLogged, memory);
+    ctx.arena = MakeScratchArena(memory);
     IndexedVector value;
     value.Init(&ctx.arena, ctx.form);
     if (HnswExtract(ctx.form, values[0], &value)) {

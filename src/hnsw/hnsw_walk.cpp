@@ -7,6 +7,7 @@
 #include "hnsw/hnsw_parts.h"
 #include "hnsw/hnsw_seeds.h"
 #include "pg/race_point.h"
+#include "pg/scratch.h"
 
 namespace vecann {
 
@@ -265,6 +266,7 @@ void HnswWalkReset(HnswWalk* walk, Relation index) {
     MemoryContextReset(walk->memory);
     MemoryContext old = MemoryContextSwitchTo(walk->memory);
     HnswOpen(&walk->ctx, index, WriteMode::kLogged, walk->memory);
+    walk->ctx.arena = MakeScratchArena(walk->memory);
     MemoryContextSwitchTo(old);
     walk->phase = WalkPhase::kStart;
     walk->rows = ArenaVec<NodeRow>();
