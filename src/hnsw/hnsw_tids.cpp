@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "pg/race_point.h"
+#include "storage/page_patch.h"
 
 namespace vecann {
 
@@ -85,10 +86,10 @@ bool AppendToSegment(const HnswContext& ctx, uint32 node, uint32 generation, uin
     if (!IsLiveNode(slot, generation) || slot.header->tid_chain != segment) return false;
     pair.b().Check(PageKind::kTid);
     if (SegmentAt(pair.b().page(), SlotOfSegment(segment))->count >= kSegmentTids) return false;
-    PageTxn txn(ctx.index, ctx.mode);
-    TidSegmentData* s = SegmentAt(txn.Register(pair.b().buffer()), SlotOfSegment(segment));
+    PagePatch patch(ctx.index, ctx.mode);
+    TidSegmentData* s = patch.Edit(pair.b().buffer(), SegmentAt(pair.b().page(), SlotOfSegment(segment)));
     s->tids[s->count++] = MakeEntry(tid);
-    txn.Commit();
+    patch.Commit();
     return true;
 }
 
@@ -102,9 +103,9 @@ bool PrependSegment(const HnswContext& ctx, uint32 node, uint32 generation, uint
     pair.b().Check(PageKind::kTid);
     const int free_slot = HnswFindFreeSlot(ctx.meta, pair.b().page(), PageKind::kTid);
     if (free_slot < 0) return false;
-    PageTxn txn(ctx.index, ctx.mode);
-    SlotHeaderData* header = NodeOn(ctx, txn.Register(pair.a().buffer()), node).header;
-    TidSegmentData* s = SegmentAt(txn.Register(pair.b().buffer()), free_slot);
+    PagePatch patch(ctx.index, ctx.mode);
+    SlotHeaderData* header = patch.Edit(pair.a().buffer(), slot.header);
+    TidSegmentData* s = patch.Edit(pair.b().buffer(), SegmentAt(pair.b().page(), free_slot));
     s->owner = node;
     s->owner_generation = generation;
     s->next = head;
@@ -112,7 +113,7 @@ bool PrependSegment(const HnswContext& ctx, uint32 node, uint32 generation, uint
     s->in_use = 1;
     s->tids[0] = MakeEntry(tid);
     header->tid_chain = block * kSegmentsPerPage + static_cast<uint32>(free_slot);
-    txn.Commit();
+    patch.Commit();
     return true;
 }
 
@@ -181,10 +182,11 @@ bool HnswAppendTid(const HnswContext& ctx, uint32 node, uint32 generation, const
             if (!IsLiveNode(slot, generation)) return false;
             if (memcmp(slot.payload, payload, ctx.meta.payload_size) != 0) return false;
             if (slot.header->tid_count < kHnswInlineTids) {
-                PageTxn txn(ctx.index, ctx.mode);
-                const SlotView edit = NodeOn(ctx, txn.Register(page.buffer()), node);
-                edit.tids[edit.header->tid_count++] = MakeEntry(tid);
-                txn.Commit();
+                PagePatch patch(ctx.index, ctx.mode);
+                uint16* count = patch.Edit(page.buffer(), &slot.header->tid_count);
+                *patch.Edit(page.buffer(), &slot.tids[*count]) = MakeEntry(tid);
+                ++*count;
+                patch.Commit();
                 return true;
             }
             chain = slot.header->tid_chain;
