@@ -21,7 +21,7 @@ struct BackEdge {
     LinkEnd from;  // with its vector
     BackEdgeState state;
     bool must_accept;
-    uint16 new_count;
+    uint16 count_after;
     EdgeList single;  // the edge alone
     EdgeCopy old;
     EdgeList chosen;
@@ -71,8 +71,8 @@ void WriteOne(BackEdges* edges, BackEdge* item, const LockedPage& page, PagePatc
     const size_t size = static_cast<size_t>(n);
     if (HnswEdgeTo(slot.edges, n, edges->to.id) >= 0) return;
     if (n < meta.max_edges) {
-        item->new_count = static_cast<uint16>(n + 1);
-        patch->Put(page.buffer(), &slot.header->edge_count, &item->new_count, sizeof(item->new_count));
+        item->count_after = static_cast<uint16>(n + 1);
+        patch->Put(page.buffer(), &slot.header->edge_count, &item->count_after, sizeof(item->count_after));
         patch->Put(page.buffer(), slot.edges + n, item->single.edges, sizeof(EdgeData));
         patch->Put(page.buffer(), slot.codes + size * meta.code_size, item->single.codes, meta.code_size);
         return;

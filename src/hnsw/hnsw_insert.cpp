@@ -42,6 +42,7 @@ enum class Found { kDuplicate, kNeighbours, kNothingLive };
 void InitSearch(const Insertion& in, int level, LayerSearch* search) {
     search->Init(in.ctx, in.value, level, in.ctx->meta.ef_construction);
     search->keep_payloads = true;
+    if (level == 0) search->sought = in.value->payload;
 }
 
 // Goes by a settled search of a layer: in layer 0 the row joins a node of its vector, if there is one; otherwise the
@@ -49,7 +50,12 @@ void InitSearch(const Insertion& in, int level, LayerSearch* search) {
 bool JoinOrChoose(Insertion* in, LayerSearch* search) {
     if (search->level == 0) {
         VECANN_RACE_POINT("hnsw-insert-before-join");
-        if (JoinDuplicate(*in, *search)) return true;
+        for (;;) {
+            if (JoinDuplicate(*in, *search)) return true;
+            if (!search->met) break;
+            // The node that stopped the search is gone by now.
+            search->Settle(0);
+        }
     }
     HnswChooseFromSearch(search, &in->edges[search->level]);
     return false;
