@@ -7,6 +7,7 @@
 #include "hnsw/hnsw_tids.h"
 #include "pg/race_point.h"
 #include "pg/scratch.h"
+#include "storage/page_patch.h"
 
 namespace vecann {
 
@@ -41,6 +42,7 @@ enum class Found { kDuplicate, kNeighbours, kNothingLive };
 void InitSearch(const Insertion& in, int level, LayerSearch* search) {
     search->Init(in.ctx, in.value, level, in.ctx->meta.ef_construction);
     search->keep_payloads = true;
+    if (level == 0) search->sought = in.value->payload;
 }
 
 // Goes by a settled search of a layer: in layer 0 the row joins a node of its vector, if there is one; otherwise the
@@ -48,7 +50,12 @@ void InitSearch(const Insertion& in, int level, LayerSearch* search) {
 bool JoinOrChoose(Insertion* in, LayerSearch* search) {
     if (search->level == 0) {
         VECANN_RACE_POINT("hnsw-insert-before-join");
-        if (JoinDuplicate(*in, *search)) return true;
+        for (;;) {
+            if (JoinDuplicate(*in, *search)) return true;
+            if (!search->met) break;
+            // The node that stopped the search is gone by now.
+            search->Settle(0);
+        }
     }
     HnswChooseFromSearch(search, &in->edges[search->level]);
     return false;
@@ -101,12 +108,9 @@ Found SearchAndChoose(Insertion* in) {
     }
 }
 
-// `parts` refers to the written parts of the payload.
+// Fills a slot that is all zeros. `parts` refers to the written parts of the payload.
 void FillSlot(const HnswContext& ctx, const SlotView& slot, int level, const void* payload, const PartRefData* parts,
               const EdgeList* edges) {
-    const uint32 generation = slot.header->generation;
-    memset(static_cast<void*>(slot.header), 0, sizeof(SlotHeaderData));
-    slot.header->generation = generation;
     slot.header->state = static_cast<uint8>(SlotState::kLive);
     slot.header->level = static_cast<uint8>(level);
     slot.header->up = slot.header->down = slot.header->tid_chain = kInvalidId;
@@ -117,9 +121,27 @@ void FillSlot(const HnswContext& ctx, const SlotView& slot, int level, const voi
         memcpy(static_cast<void*>(slot.edges), edges->edges, size * sizeof(EdgeData));
         memcpy(slot.codes, edges->codes, size * ctx.meta.code_size);
     }
-    memset(static_cast<void*>(slot.tids), 0, kHnswInlineTids * sizeof(TidEntryData));
     memcpy(slot.payload, payload, ctx.meta.payload_size);
     memcpy(static_cast<void*>(slot.parts), parts, ctx.meta.part_count * sizeof(PartRefData));
+}
+
+// A slot in memory, all zeros.
+SlotView ScratchSlot(HnswContext* ctx) {
+    char* bytes = ctx->arena.Allocate<char>(ctx->meta.slot_size);
+    memset(bytes, 0, ctx->meta.slot_size);
+    return SlotOver(ctx->meta, bytes);
+}
+
+// Has a patch write a filled slot to a free one, in use or not before; what stands behind the edges and codes of
+// either is nobody's.
+void PutSlot(const HnswMetaData& meta, PagePatch* patch, const LockedPage& page, int at, const SlotView& slot) {
+    const SlotView to = SlotAt(meta, page.page(), at);
+    const size_t n = slot.header->edge_count;
+    slot.header->generation = to.header->generation;
+    const char* edges_end = reinterpret_cast<const char*>(slot.edges + n);
+    patch->Put(page.buffer(), to.header, slot.header,
+               static_cast<size_t>(edges_end - reinterpret_cast<const char*>(slot.header)));
+    patch->Put(page.buffer(), to.codes, slot.codes, n * meta.code_size);
 }
 
 const EdgeList* EdgesOfLevel(const Insertion& in, int level) {
@@ -132,6 +154,11 @@ void PlaceNode(Insertion* in) {
     PartRefData parts[kMaxParts];
     HnswWriteParts(ctx, in->value->payload, parts);
     if (ctx.meta.part_count > 0) VECANN_RACE_POINT("hnsw-insert-after-parts");
+    const SlotView slot = ScratchSlot(in->ctx);
+    FillSlot(ctx, slot, 0, in->value->payload, parts, EdgesOfLevel(*in, 0));
+    slot.tids[0].tid = in->tid;
+    slot.header->tid_count = 1;
+    slot.header->hash = in->value->hash;
     for (;;) {
         const BlockNumber block = PageWithFreeSlot(ctx.index, ctx.mode, HnswFreeList(ctx.meta, PageKind::kNode));
         HnswCheckIdRange(ctx.index, block, ctx.meta.slots);
@@ -139,15 +166,10 @@ void PlaceNode(Insertion* in) {
         page.Check(PageKind::kNode);
         const int at = HnswFindFreeSlot(ctx.meta, page.page(), PageKind::kNode);
         if (at < 0) continue;
-        PageTxn txn(ctx.index, ctx.mode);
-        const SlotView slot = SlotAt(ctx.meta, txn.Register(page.buffer()), at);
-        FillSlot(ctx, slot, 0, in->value->payload, parts, EdgesOfLevel(*in, 0));
-        slot.tids[0].tid = in->tid;
-        slot.tids[0].flags = 0;
-        slot.header->tid_count = 1;
-        slot.header->hash = in->value->hash;
+        PagePatch patch(ctx.index, ctx.mode);
+        PutSlot(ctx.meta, &patch, page, at, slot);
         in->slots[0] = {IdOf(ctx.meta, block, at), slot.header->generation, in->value->vector};
-        txn.Commit();
+        patch.Commit();
         return;
     }
 }
@@ -158,6 +180,9 @@ void PlaceUpper(Insertion* in, int level) {
     const LinkEnd& below = in->slots[level - 1];
     PartRefData parts[kMaxParts];
     HnswWriteParts(ctx, in->value->payload, parts);
+    const SlotView slot = ScratchSlot(in->ctx);
+    FillSlot(ctx, slot, level, in->value->payload, parts, EdgesOfLevel(*in, level));
+    slot.header->down = below.id;
     for (;;) {
         const BlockNumber block = PageWithFreeSlot(ctx.index, ctx.mode, HnswFreeList(ctx.meta, PageKind::kUpper));
         HnswCheckIdRange(ctx.index, block, ctx.meta.slots);
@@ -166,14 +191,12 @@ void PlaceUpper(Insertion* in, int level) {
         const int at = HnswFindFreeSlot(ctx.meta, pair.a().page(), PageKind::kUpper);
         if (at < 0) continue;
         const uint32 id = IdOf(ctx.meta, block, at);
-        PageTxn txn(ctx.index, ctx.mode);
-        const SlotView slot = SlotAt(ctx.meta, txn.Register(pair.a().buffer()), at);
-        const SlotView under = SlotAt(ctx.meta, txn.Register(pair.b().buffer()), SlotOfId(ctx.meta, below.id));
-        FillSlot(ctx, slot, level, in->value->payload, parts, EdgesOfLevel(*in, level));
-        slot.header->down = below.id;
-        under.header->up = id;
+        const SlotView under = SlotAt(ctx.meta, pair.b().page(), SlotOfId(ctx.meta, below.id));
+        PagePatch patch(ctx.index, ctx.mode);
+        PutSlot(ctx.meta, &patch, pair.a(), at, slot);
+        patch.Put(pair.b().buffer(), &under.header->up, &id, sizeof(id));
         in->slots[level] = {id, slot.header->generation, in->value->vector};
-        txn.Commit();
+        patch.Commit();
         return;
     }
 }

@@ -4,38 +4,11 @@
 
 #include <algorithm>
 
-#include "pg/race_point.h"
+#include "storage/page_patch.h"
 
 namespace vecann {
 
 namespace {
-
-int IndexOf(const EdgeData* edges, int n, uint32 id) {
-    for (int i = 0; i < n; ++i)
-        if (edges[i].id == id) return i;
-    return -1;
-}
-
-bool IsLiveSlot(const SlotView& slot, uint32 generation) {
-    return slot.state() == SlotState::kLive && slot.header->generation == generation;
-}
-
-// Makes edge `at` of a list, with its code: seen from `from`.
-void EncodeEdge(HnswContext* ctx, const float* from, const LinkEnd& to, int at, EdgeList* out) {
-    EdgeData* edge = &out->edges[at];
-    memset(static_cast<void*>(edge), 0, sizeof(*edge));
-    const VectorForm& form = ctx->form;
-    if (form.has_codes()) {
-        float* scratch = ctx->arena.Allocate<float>(static_cast<size_t>(form.dim));
-        EncodeNeighbour(form.shape, form.code_metric(), from, to.vector, edge,
-                        out->codes + static_cast<size_t>(at) * ctx->meta.code_size, scratch);
-        ctx->arena.Release(scratch, static_cast<size_t>(form.dim));
-    }
-    edge->id = to.id;
-    edge->generation = static_cast<uint8>(to.generation & 0xFF);
-    out->generations[at] = to.generation;
-    out->vectors[at] = to.vector;
-}
 
 // Writes the edges of a slot: those that stood there stay where they are, the others fill the gaps.
 void WriteEdges(const HnswMetaData& meta, const SlotView& slot, const EdgeList& list) {
@@ -44,7 +17,7 @@ void WriteEdges(const HnswMetaData& meta, const SlotView& slot, const EdgeList& 
     int n = slot.header->edge_count;
     bool stays[2 * kHnswMaxM + 1] = {};
     for (int i = 0; i < n; ++i) {
-        const int at = IndexOf(list.edges, list.count, slot.edges[i].id);
+        const int at = HnswEdgeTo(list.edges, list.count, slot.edges[i].id);
         if (at < 0) continue;
         stays[i] = placed[at] = true;
     }
@@ -69,37 +42,7 @@ void WriteEdges(const HnswMetaData& meta, const SlotView& slot, const EdgeList& 
         put(i, slot.edges[n - 1], slot.codes + static_cast<size_t>(n - 1) * code_size);
         stays[--n] = false;
     }
-    const int old = slot.header->edge_count;
-    if (old > count) {
-        memset(static_cast<void*>(slot.edges + count), 0, static_cast<size_t>(old - count) * sizeof(EdgeData));
-        memset(slot.codes + static_cast<size_t>(count) * code_size, 0, static_cast<size_t>(old - count) * code_size);
-    }
     slot.header->edge_count = static_cast<uint16>(count);
-}
-
-enum class Append { kDone, kFull, kGone };
-
-// Appends the only edge of `list` when there is room. On kFull, copies the edges of `from`.
-Append AppendEdge(HnswContext* ctx, int level, const LinkEnd& from, const EdgeList& list, EdgeCopy* copy) {
-    const HnswMetaData& meta = ctx->meta;
-    LockedPage page(ctx->index, BlockOfId(meta, from.id), BUFFER_LOCK_EXCLUSIVE, ctx->strategy);
-    const SlotView slot = HnswCheckedSlot(meta, ctx->index, page, KindOfLevel(level), from.id);
-    if (!IsLiveSlot(slot, from.generation)) return Append::kGone;
-    const int n = slot.header->edge_count;
-    if (IndexOf(slot.edges, n, list.edges[0].id) >= 0) return Append::kDone;
-    if (n < meta.max_edges) {
-        PageTxn txn(ctx->index, ctx->mode);
-        const SlotView edit = SlotAt(meta, txn.Register(page.buffer()), SlotOfId(meta, from.id));
-        edit.edges[n] = list.edges[0];
-        memcpy(edit.codes + static_cast<size_t>(n) * meta.code_size, list.codes, meta.code_size);
-        edit.header->edge_count = static_cast<uint16>(n + 1);
-        txn.Commit();
-        return Append::kDone;
-    }
-    copy->count = n;
-    memcpy(static_cast<void*>(copy->edges), slot.edges, static_cast<size_t>(n) * sizeof(EdgeData));
-    memcpy(copy->codes, slot.codes, static_cast<size_t>(n) * meta.code_size);
-    return Append::kFull;
 }
 
 float* DecodedVector(HnswContext* ctx, const void* payload) {
@@ -108,38 +51,23 @@ float* DecodedVector(HnswContext* ctx, const void* payload) {
     return vector;
 }
 
-// The vector of a slot that is still of this generation; null otherwise.
-const float* VectorOf(HnswContext* ctx, int level, const LinkEnd& slot) {
-    char* payload = ctx->arena.Allocate<char>(ctx->form.payload_size);
-    ProbedSlot probed;
-    if (!HnswProbe(ctx, slot.id, KindOfLevel(level), kAnyGeneration, &probed, payload)) return nullptr;
-    return probed.generation == slot.generation ? DecodedVector(ctx, payload) : nullptr;
-}
-
-// The back edge for a full list: chooses again among the old edges and `to`. False when `to` is not wanted.
-bool ChooseAgain(HnswContext* ctx, int level, const LinkEnd& from, const LinkEnd& to, const EdgeCopy& old,
-                 bool must_accept, EdgeList* chosen) {
-    const int max = ctx->meta.max_edges;
-    CandidateSet candidates;
-    candidates.Init(ctx, from.vector, level);
-    candidates.AddKnown(to.id, to.generation, to.vector);
-    for (int i = 0; i < old.count; ++i)
-        candidates.AddSlot(old.edges[i].id, old.edges[i].generation, true);
-    candidates.Choose(max, max, &old, chosen);
-    // An insert has many back edges, and vectors may be long.
-    const size_t dim = static_cast<size_t>(ctx->form.dim);
-    for (Candidate& item : candidates.items)
-        if (item.payload != to.vector) ctx->arena.Release(static_cast<float*>(const_cast<void*>(item.payload)), dim);
-    for (int i = 0; i < chosen->count; ++i)
-        chosen->vectors[i] = nullptr;
-    if (IndexOf(chosen->edges, chosen->count, to.id) >= 0) return true;
-    if (!must_accept) return false;
-    if (chosen->count == max) --chosen->count;
-    EncodeEdge(ctx, from.vector, to, chosen->count++, chosen);
-    return true;
-}
-
 }  // namespace
+
+void HnswEncodeEdge(HnswContext* ctx, const float* from, const LinkEnd& to, int at, EdgeList* out) {
+    EdgeData* edge = &out->edges[at];
+    memset(static_cast<void*>(edge), 0, sizeof(*edge));
+    const VectorForm& form = ctx->form;
+    if (form.has_codes()) {
+        float* scratch = ctx->arena.Allocate<float>(static_cast<size_t>(form.dim));
+        EncodeNeighbour(form.shape, form.code_metric(), from, to.vector, edge,
+                        out->codes + static_cast<size_t>(at) * ctx->meta.code_size, scratch);
+        ctx->arena.Release(scratch, static_cast<size_t>(form.dim));
+    }
+    edge->id = to.id;
+    edge->generation = static_cast<uint8>(to.generation & 0xFF);
+    out->generations[at] = to.generation;
+    out->vectors[at] = to.vector;
+}
 
 EdgeList HnswMakeEdgeList(HnswContext* ctx) {
     const size_t room = static_cast<size_t>(ctx->meta.max_edges) + 1;
@@ -190,9 +118,9 @@ void CandidateSet::Choose(int max, int refill, const EdgeCopy* old, EdgeList* ou
     for (int i = 0; i < out->count; ++i) {
         const Candidate& item = items[static_cast<size_t>(i)];
         const LinkEnd to = {item.id, item.generation, static_cast<const float*>(item.payload)};
-        const int known = old != nullptr ? IndexOf(old->edges, old->count, to.id) : -1;
+        const int known = old != nullptr ? HnswEdgeTo(old->edges, old->count, to.id) : -1;
         if (known < 0 || old->edges[known].generation != static_cast<uint8>(to.generation & 0xFF)) {
-            EncodeEdge(ctx, vector, to, i, out);
+            HnswEncodeEdge(ctx, vector, to, i, out);
             continue;
         }
         out->edges[i] = old->edges[known];
@@ -208,41 +136,32 @@ void HnswChooseFromSearch(LayerSearch* search, EdgeList* out) {
     CandidateSet candidates;
     candidates.Init(ctx, search->query->vector, search->level);
     candidates.AddFound(search, ctx->meta.ef_construction, kInvalidId);
-    const int m = Min<int>(ctx->meta.m, ctx->meta.max_edges);
-    candidates.Choose(m, m, nullptr, out);
+    candidates.Choose(ctx->meta.max_edges, HnswLeastEdges(ctx->meta), nullptr, out);
 }
 
-void HnswAddBackEdge(HnswContext* ctx, int level, const LinkEnd& from, const LinkEnd& to, bool must_accept) {
-    LinkEnd end = from;
-    if (end.vector == nullptr) end.vector = VectorOf(ctx, level, end);
-    if (end.vector == nullptr) return;
-    EdgeCopy old;
-    old.Init(&ctx->arena, ctx->meta);
-    EdgeList single = HnswMakeEdgeList(ctx), chosen = HnswMakeEdgeList(ctx);
-    EncodeEdge(ctx, end.vector, to, 0, &single);
-    for (;;) {
-        CHECK_FOR_INTERRUPTS();
-        if (AppendEdge(ctx, level, end, single, &old) != Append::kFull) return;
-        if (!ChooseAgain(ctx, level, end, to, old, must_accept, &chosen)) return;
-        VECANN_RACE_POINT("hnsw-link-before-replace");
-        if (HnswReplaceEdges(ctx, level, end, old, chosen)) return;
-    }
+bool HnswHasEdges(const SlotView& slot, const EdgeCopy& old) {
+    return slot.header->edge_count == old.count &&
+           memcmp(slot.edges, old.edges, static_cast<size_t>(old.count) * sizeof(EdgeData)) == 0;
+}
+
+void HnswPutEdges(const HnswMetaData& meta, PagePatch* patch, Buffer buffer, const SlotView& slot,
+                  const EdgeList& edges) {
+    const size_t room = static_cast<size_t>(Max<int>(slot.header->edge_count, edges.count));
+    SlotView copy = slot;
+    copy.header = patch->Edit(buffer, slot.header);
+    copy.edges = static_cast<EdgeData*>(patch->Edit(buffer, slot.edges, room * sizeof(EdgeData)));
+    copy.codes = static_cast<char*>(patch->Edit(buffer, slot.codes, room * meta.code_size));
+    WriteEdges(meta, copy, edges);
 }
 
 bool HnswReplaceEdges(HnswContext* ctx, int level, const LinkEnd& end, const EdgeCopy& old, const EdgeList& edges) {
     LockedPage page(ctx->index, BlockOfId(ctx->meta, end.id), BUFFER_LOCK_EXCLUSIVE, ctx->strategy);
     const SlotView slot = HnswCheckedSlot(ctx->meta, ctx->index, page, KindOfLevel(level), end.id);
-    if (!IsLiveSlot(slot, end.generation) || slot.header->edge_count != old.count) return false;
-    if (memcmp(slot.edges, old.edges, static_cast<size_t>(old.count) * sizeof(EdgeData)) != 0) return false;
-    PageTxn txn(ctx->index, ctx->mode);
-    WriteEdges(ctx->meta, SlotAt(ctx->meta, txn.Register(page.buffer()), SlotOfId(ctx->meta, end.id)), edges);
-    txn.Commit();
+    if (!HnswIsLiveSlot(slot, end.generation) || !HnswHasEdges(slot, old)) return false;
+    PagePatch patch(ctx->index, ctx->mode);
+    HnswPutEdges(ctx->meta, &patch, page.buffer(), slot, edges);
+    patch.Commit();
     return true;
-}
-
-void HnswAddBackEdges(HnswContext* ctx, int level, const LinkEnd& slot, const EdgeList& edges) {
-    for (int i = 0; i < edges.count; ++i)
-        HnswAddBackEdge(ctx, level, {edges.edges[i].id, edges.generations[i], edges.vectors[i]}, slot, i == 0);
 }
 
 bool HnswRelinkSlot(HnswContext* ctx, int level, const LinkEnd& slot) {

@@ -5,6 +5,7 @@
 
 #include "graph/select_neighbours.h"
 #include "hnsw/hnsw_search.h"
+#include "storage/page_patch.h"
 
 namespace vecann {
 
@@ -43,6 +44,12 @@ struct CandidateSet {
 
 static_assert(std::is_trivially_destructible_v<CandidateSet> && std::is_trivially_destructible_v<EdgeList>);
 
+// A list is filled up to so many from the nearest that the choice has refused: half of m. With m, an insert took half
+// as much WAL and time again, and searches found no more (README.md, "Insert").
+inline int HnswLeastEdges(const HnswMetaData& meta) {
+    return Min<int>((meta.m + 1) / 2, meta.max_edges);
+}
+
 // Chooses neighbours for the query among what a settled search found.
 void HnswChooseFromSearch(LayerSearch* search, EdgeList* out);
 
@@ -52,15 +59,34 @@ struct LinkEnd {
     const float* vector;  // null when not known
 };
 
-// Adds the edge from -> to. When `from` is full it chooses again among its neighbours and `to`; with `must_accept`,
-// `to` takes the place of the farthest if it was not chosen. Does nothing when `from` is no longer live. Cancellable.
-void HnswAddBackEdge(HnswContext* ctx, int level, const LinkEnd& from, const LinkEnd& to, bool must_accept);
+// Makes edge `at` of a list, with its code as seen from the vector `from`.
+void HnswEncodeEdge(HnswContext* ctx, const float* from, const LinkEnd& to, int at, EdgeList* out);
+
+// The place of the edge to `id` among edges[0..n), -1 when there is none.
+inline int HnswEdgeTo(const EdgeData* edges, int n, uint32 id) {
+    for (int i = 0; i < n; ++i)
+        if (edges[i].id == id) return i;
+    return -1;
+}
+
+inline bool HnswIsLiveSlot(const SlotView& slot, uint32 generation) {
+    return slot.state() == SlotState::kLive && slot.header->generation == generation;
+}
+
+// Has a locked slot exactly the edges `old`?
+bool HnswHasEdges(const SlotView& slot, const EdgeCopy& old);
+
+// Has a patch write an edge list to a locked slot. Edges that were there keep their places, so that the record is
+// short; what stands behind the last edge is nobody's.
+void HnswPutEdges(const HnswMetaData& meta, PagePatch* patch, Buffer buffer, const SlotView& slot,
+                  const EdgeList& edges);
 
 // Writes an edge list if the slot is still live, of this generation, and has exactly the edges `old`; false otherwise.
-// Edges that were there keep their places, so that the record is short.
 bool HnswReplaceEdges(HnswContext* ctx, int level, const LinkEnd& slot, const EdgeCopy& old, const EdgeList& edges);
 
-// Adds the back edges of a slot that has just been given `edges`: every target is asked, the nearest must accept.
+// Adds the back edges of a slot that has just been given `edges` (hnsw_back_edges.cpp). A target that is full chooses
+// again among its neighbours and the slot; the nearest target must accept: there the slot takes the place of the
+// farthest if it was not chosen. Targets that are no longer live are left alone. Cancellable.
 void HnswAddBackEdges(HnswContext* ctx, int level, const LinkEnd& slot, const EdgeList& edges);
 
 // Searches new neighbours for an existing slot in its layer from the entry point, chooses among them and its present

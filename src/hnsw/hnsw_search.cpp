@@ -111,6 +111,8 @@ void LayerSearch::Init(HnswContext* context, const IndexedVector* prepared, int 
     rule = LiveRule::kNotDeleted;
     keep_payloads = keep_exact = false;
     spare = nullptr;
+    sought = nullptr;
+    met = false;
     cold_reads = 0;
     next_asked = 0;
     std::fill(asked, asked + kAsked, kInvalidId);
@@ -133,6 +135,7 @@ bool LayerSearch::Start(uint32 id) {
 }
 
 bool LayerSearch::Settle(size_t memory_limit) {
+    met = false;
     uint32 id;
     while (beam.NextToExpand(&id)) {
         CHECK_FOR_INTERRUPTS();
@@ -140,6 +143,11 @@ bool LayerSearch::Settle(size_t memory_limit) {
         // A slot that is gone, or does not count, gives its place to another.
         if (n < 0 || !found[found.size - 1].live) beam.MarkDead();
         if (n >= 0) OfferNeighbours(n);
+        if (sought != nullptr && n >= 0) {
+            const FoundSlot& slot = found[found.size - 1];
+            met = slot.live && memcmp(slot.payload, sought, ctx->form.payload_size) == 0;
+            if (met) return true;
+        }
         if (memory_limit > 0 && ctx->arena.allocated > memory_limit) return false;
     }
     return true;

@@ -98,6 +98,8 @@ struct LayerSearch {
     LiveRule rule;
     bool keep_payloads;
     bool keep_exact;  // keep those that are exact
+    const void* sought;  // with keep_payloads: Settle stops behind a live slot of just this payload; null: no stop
+    bool met;            // it has stopped there, and goes on when called again
     Beam beam;
     VisitedSet visited;
     ArenaVec<FoundSlot> found;
@@ -117,8 +119,8 @@ struct LayerSearch {
     void Offer(float distance, uint32 id) {
         if (visited.Add(id)) beam.Offer(distance, id);
     }
-    // Expands until every slot in the pool is expanded or the arena holds more than `memory_limit` bytes (0: no limit);
-    // false in the latter case. Cancellable.
+    // Expands until every slot in the pool is expanded, or one is what is sought, or the arena holds more than
+    // `memory_limit` bytes (0: no limit); false in the latter case. Cancellable.
     bool Settle(size_t memory_limit);
     // The nearest slot found, deleted ones included; null when there is none.
     const FoundSlot* Nearest() const;

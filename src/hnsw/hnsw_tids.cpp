@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "pg/race_point.h"
+#include "storage/page_patch.h"
 
 namespace vecann {
 
@@ -90,11 +91,11 @@ bool AppendToSegment(const HnswContext& ctx, uint32 node, uint32 generation, uin
     if (!IsLiveNode(slot, generation) || slot.header->tid_chain != segment) return false;
     pair.b().Check(PageKind::kTid);
     if (SegmentAt(pair.b().page(), SlotOfSegment(segment))->count >= kSegmentTids) return false;
-    PageTxn txn(ctx.index, ctx.mode);
-    TidSegmentData* s = SegmentAt(txn.Register(pair.b().buffer()), SlotOfSegment(segment));
+    PagePatch patch(ctx.index, ctx.mode);
+    TidSegmentData* s = patch.Edit(pair.b().buffer(), SegmentAt(pair.b().page(), SlotOfSegment(segment)));
     s->tids[s->count++] = MakeEntry(row);
-    if (Mixes(*slot.header, row)) NodeOn(ctx, txn.Register(pair.a().buffer()), node).header->mixed = 1;
-    txn.Commit();
+    if (Mixes(*slot.header, row)) *patch.Edit(pair.a().buffer(), &slot.header->mixed) = 1;
+    patch.Commit();
     return true;
 }
 
@@ -108,9 +109,9 @@ bool PrependSegment(const HnswContext& ctx, uint32 node, uint32 generation, uint
     pair.b().Check(PageKind::kTid);
     const int free_slot = HnswFindFreeSlot(ctx.meta, pair.b().page(), PageKind::kTid);
     if (free_slot < 0) return false;
-    PageTxn txn(ctx.index, ctx.mode);
-    SlotHeaderData* header = NodeOn(ctx, txn.Register(pair.a().buffer()), node).header;
-    TidSegmentData* s = SegmentAt(txn.Register(pair.b().buffer()), free_slot);
+    PagePatch patch(ctx.index, ctx.mode);
+    SlotHeaderData* header = patch.Edit(pair.a().buffer(), slot.header);
+    TidSegmentData* s = patch.Edit(pair.b().buffer(), SegmentAt(pair.b().page(), free_slot));
     s->owner = node;
     s->owner_generation = generation;
     s->next = head;
@@ -119,7 +120,7 @@ bool PrependSegment(const HnswContext& ctx, uint32 node, uint32 generation, uint
     s->tids[0] = MakeEntry(row);
     if (Mixes(*header, row)) header->mixed = 1;
     header->tid_chain = block * kSegmentsPerPage + static_cast<uint32>(free_slot);
-    txn.Commit();
+    patch.Commit();
     return true;
 }
 
@@ -188,11 +189,12 @@ bool HnswAppendTid(const HnswContext& ctx, uint32 node, uint32 generation, const
             if (!IsLiveNode(slot, generation)) return false;
             if (memcmp(slot.payload, row.payload, ctx.meta.payload_size) != 0) return false;
             if (slot.header->tid_count < kHnswInlineTids) {
-                PageTxn txn(ctx.index, ctx.mode);
-                const SlotView edit = NodeOn(ctx, txn.Register(page.buffer()), node);
-                edit.tids[edit.header->tid_count++] = MakeEntry(row);
-                if (Mixes(*edit.header, row)) edit.header->mixed = 1;
-                txn.Commit();
+                PagePatch patch(ctx.index, ctx.mode);
+                uint16* count = patch.Edit(page.buffer(), &slot.header->tid_count);
+                *patch.Edit(page.buffer(), &slot.tids[*count]) = MakeEntry(row);
+                if (Mixes(*slot.header, row)) *patch.Edit(page.buffer(), &slot.header->mixed) = 1;
+                ++*count;
+                patch.Commit();
                 return true;
             }
             chain = slot.header->tid_chain;

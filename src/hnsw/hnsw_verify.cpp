@@ -59,6 +59,13 @@ void CheckPayload(HnswVerifier* v, uint32 id, const void* payload) {
 
 namespace {
 
+bool IsZero(const void* data, size_t bytes) {
+    const char* at = static_cast<const char*>(data);
+    for (size_t i = 0; i < bytes; ++i)
+        if (at[i] != 0) return false;
+    return true;
+}
+
 // ---- pages ---------------------------------------------------------------------
 
 // Checks what all our pages have in common. False when the special area cannot be believed.
@@ -79,9 +86,15 @@ bool CheckPageFrame(HnswVerifier* v, BlockNumber block, Page page) {
     return true;
 }
 
+// A fresh page has no contents until it is put on its free list.
+bool IsFresh(Page page) {
+    return reinterpret_cast<PageHeader>(page)->pd_lower == kPageContents &&
+           (OpaqueOf(page)->flags & kPageListed) == 0 && IsZero(ContentsOf(page), kPageRoom);
+}
+
 void CheckContentSize(HnswVerifier* v, BlockNumber block, Page page, size_t expected) {
     const unsigned lower = reinterpret_cast<PageHeader>(page)->pd_lower;
-    if (lower != kPageContents + expected)
+    if (lower != kPageContents + expected && !IsFresh(page))
         BlockProblem(v, block, "has its lower pointer at %u where %zu is expected", lower, kPageContents + expected);
 }
 
@@ -138,13 +151,6 @@ bool VerifyMeta(HnswVerifier* v) {
 }
 
 // ---- slots ---------------------------------------------------------------------
-
-bool IsZero(const void* data, size_t bytes) {
-    const char* at = static_cast<const char*>(data);
-    for (size_t i = 0; i < bytes; ++i)
-        if (at[i] != 0) return false;
-    return true;
-}
 
 // Vacuum leaves nothing in the header of a free slot but its generation, and so does a fresh page.
 void CheckFreeSlot(HnswVerifier* v, uint32 id, const SlotHeaderData& header) {

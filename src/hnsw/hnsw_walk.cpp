@@ -8,6 +8,7 @@
 #include "hnsw/hnsw_seeds.h"
 #include "pg/race_point.h"
 #include "pg/scratch.h"
+#include "storage/page_patch.h"
 
 namespace vecann {
 
@@ -34,7 +35,6 @@ void FlushKilled(HnswWalk* walk) {
             continue;
         }
         LockedPage page(ctx.index, buffer);
-        const int at = SlotOfId(ctx.meta, row.node);
         const SlotView slot = HnswCheckedSlot(ctx.meta, ctx.index, page, PageKind::kNode, row.node);
         if (slot.state() != SlotState::kLive || slot.header->generation != row.generation ||
             slot.header->tid_epoch != row.tid_epoch)
@@ -43,9 +43,9 @@ void FlushKilled(HnswWalk* walk) {
             ItemPointerData tid = row.tid;
             if (!ItemPointerEquals(&slot.tids[t].tid, &tid)) continue;
             if ((slot.tids[t].flags & kTidKilled) != 0) break;
-            PageTxn txn(ctx.index, WriteMode::kLogged);
-            SlotAt(ctx.meta, txn.Register(buffer), at).tids[t].flags |= kTidKilled;
-            txn.Commit();
+            PagePatch patch(ctx.index, WriteMode::kLogged);
+            *patch.Edit(buffer, &slot.tids[t].flags) |= kTidKilled;
+            patch.Commit();
             break;
         }
     }

@@ -1,6 +1,8 @@
 // Lists of pages with free slots. Lock order: meta page (block 0), then the listed page.
 #include "storage/free_list.h"
 
+#include "storage/page_patch.h"
+
 namespace vecann {
 
 namespace {
@@ -11,21 +13,26 @@ void Unlist(Relation rel, WriteMode mode, const FreeListKind& list, BlockNumber 
     const LockedPage &meta = pair.a(), &page = pair.b();
     if (MetaHeaderOf(meta.page())->free_head[list.list] != block) return;
     if (list.has_free_slot(page.page(), list.arg)) return;
-    PageTxn txn(rel, mode);
-    MetaHeaderData* header = MetaHeaderOf(txn.Register(meta.buffer()));
-    PageOpaqueData* opaque = OpaqueOf(txn.Register(page.buffer()));
-    header->free_head[list.list] = opaque->next;
+    PagePatch patch(rel, mode);
+    PageOpaqueData* opaque = patch.Edit(page.buffer(), OpaqueOf(page.page()));
+    *patch.Edit(meta.buffer(), &MetaHeaderOf(meta.page())->free_head[list.list]) = opaque->next;
     opaque->next = InvalidBlockNumber;
     opaque->flags &= static_cast<uint16>(~kPageListed);
+    patch.Commit();
+}
+
+// Formats a page, without contents: the record has an image of the page, which leaves out what is behind pd_lower. The
+// contents are zeros; what puts the page on its list takes them in.
+void Format(Relation rel, WriteMode mode, const FreeListKind& list, const LockedPage& page) {
+    PageTxn txn(rel, mode);
+    InitPage(txn.RegisterNew(page.buffer()), list.kind, 0);
     txn.Commit();
 }
 
 // Adds a formatted page to the relation. The new page is not on any list yet.
 BlockNumber AddPage(Relation rel, WriteMode mode, const FreeListKind& list) {
     LockedPage page(rel, ExtendRelationLocked(rel, MAIN_FORKNUM));
-    PageTxn txn(rel, mode);
-    InitPage(txn.RegisterNew(page.buffer()), list.kind, list.content_bytes);
-    txn.Commit();
+    Format(rel, mode, list, page);
     return page.block();
 }
 
@@ -60,21 +67,20 @@ void ListPage(Relation rel, WriteMode mode, const FreeListKind& list, BlockNumbe
     const LockedPage &meta = pair.a(), &page = pair.b();
     page.Check(list.kind);
     if ((OpaqueOf(page.page())->flags & kPageListed) != 0) return;
-    PageTxn txn(rel, mode);
-    MetaHeaderData* header = MetaHeaderOf(txn.Register(meta.buffer()));
-    PageOpaqueData* opaque = OpaqueOf(txn.Register(page.buffer()));
-    opaque->next = header->free_head[list.list];
+    PagePatch patch(rel, mode);
+    BlockNumber* head = patch.Edit(meta.buffer(), &MetaHeaderOf(meta.page())->free_head[list.list]);
+    PageOpaqueData* opaque = patch.Edit(page.buffer(), OpaqueOf(page.page()));
+    *patch.Edit(page.buffer(), &reinterpret_cast<PageHeader>(page.page())->pd_lower) =
+        static_cast<LocationIndex>(kPageContents + list.content_bytes);
+    opaque->next = *head;
     opaque->flags |= kPageListed;
-    header->free_head[list.list] = block;
-    txn.Commit();
+    *head = block;
+    patch.Commit();
 }
 
 void FormatIfNew(Relation rel, const FreeListKind& list, BlockNumber block) {
     LockedPage page(rel, block, BUFFER_LOCK_EXCLUSIVE);
-    if (!PageIsNew(page.page())) return;
-    PageTxn txn(rel, WriteMode::kLogged);
-    InitPage(txn.RegisterNew(page.buffer()), list.kind, list.content_bytes);
-    txn.Commit();
+    if (PageIsNew(page.page())) Format(rel, WriteMode::kLogged, list, page);
 }
 
 }  // namespace vecann

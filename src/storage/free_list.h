@@ -18,7 +18,8 @@ struct FreeListKind {
 // page to the relation when the list is empty. Holds no lock before or after. Cancellable.
 BlockNumber PageWithFreeSlot(Relation rel, WriteMode mode, const FreeListKind& list);
 
-// Puts a page on its list unless it is there. The caller holds no lock.
+// Puts a page on its list unless it is there, and takes its contents in, if it is fresh (pd_lower). The caller holds no
+// lock.
 void ListPage(Relation rel, WriteMode mode, const FreeListKind& list, BlockNumber block);
 
 // Formats a page that a crash left all zeros. The caller holds no lock; does nothing when it is formatted.

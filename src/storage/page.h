@@ -1,7 +1,7 @@
 // Page layout common to all access methods: the special area, slotted pages, checked reads. See README.md.
 //
 // Invariants: every initialised page carries PageOpaqueData with our page id and format version; pd_lower of a slotted
-// page stands behind its last slot.
+// page stands behind its last slot, or before the first on a fresh page that has not been put on its free list yet.
 #pragma once
 
 #include "pg/pg.h"
@@ -117,6 +117,30 @@ class LockedPair {
     LockedPage high_;
     bool a_is_low_;
     bool same_;
+};
+
+// Up to four pages locked exclusively in ascending block order.
+class LockedSet {
+  public:
+    static constexpr int kMost = 4;
+
+    // blocks[0..n) ascend, without repeats; n is 1 .. kMost.
+    LockedSet(Relation rel, const BlockNumber* blocks, int n, BufferAccessStrategy strategy)
+        : pages_{LockedPage(rel, Pin(rel, blocks, n, 0, strategy)), LockedPage(rel, Pin(rel, blocks, n, 1, strategy)),
+                 LockedPage(rel, Pin(rel, blocks, n, 2, strategy)), LockedPage(rel, Pin(rel, blocks, n, 3, strategy))} {
+        // All are in memory before the first lock is taken.
+        for (int i = 0; i < n; ++i)
+            LockBuffer(pages_[i].buffer(), BUFFER_LOCK_EXCLUSIVE);
+    }
+
+    const LockedPage& operator[](int i) const { return pages_[i]; }
+
+  private:
+    static Buffer Pin(Relation rel, const BlockNumber* blocks, int n, int i, BufferAccessStrategy strategy) {
+        return i < n ? ReadLinkedBuffer(rel, blocks[i], strategy) : InvalidBuffer;
+    }
+
+    LockedPage pages_[kMost];
 };
 
 }  // namespace vecann

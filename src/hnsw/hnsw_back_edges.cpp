@@ -1,0 +1,193 @@
+// Back edges: the edges to a slot that its neighbours take. Locks: the pages of one record, up to four, in ascending
+// block order; what was read before is compared again under them. See README.md, "Insert".
+#include <algorithm>
+
+#include "hnsw/hnsw_link.h"
+#include "pg/race_point.h"
+
+namespace vecann {
+
+namespace {
+
+enum class BackEdgeState : uint8 {
+    kNew,     // may be appended where there is room
+    kFull,    // `old` is a full list
+    kChosen,  // `chosen` shall take the place of `old`
+    kDone,    // written, not wanted, or gone
+};
+
+// One edge from a neighbour to the slot.
+struct BackEdge {
+    LinkEnd from;  // with its vector
+    BackEdgeState state;
+    bool must_accept;
+    uint16 count_after;
+    EdgeList single;  // the edge alone
+    EdgeCopy old;
+    EdgeList chosen;
+};
+
+constexpr int kGroup = 16;     // edges under way together
+constexpr int kMostEdges = 8;  // of one record
+constexpr int kPutsPerEdge = 3;
+static_assert(kMostEdges * kPutsPerEdge <= PagePatch::kMaxRegions);
+
+// The back edges of one slot.
+struct BackEdges {
+    HnswContext* ctx;
+    int level;
+    LinkEnd to;
+    BackEdge* items;  // kGroup
+    int count;
+
+    BlockNumber Block(int i) const { return BlockOfId(ctx->meta, items[i].from.id); }
+};
+
+static_assert(std::is_trivially_destructible_v<BackEdges>);
+
+// The vector of a slot that is still of this generation; null otherwise.
+const float* VectorOf(HnswContext* ctx, int level, const LinkEnd& slot) {
+    char* payload = ctx->arena.Allocate<char>(ctx->form.payload_size);
+    ProbedSlot probed;
+    if (!HnswProbe(ctx, slot.id, KindOfLevel(level), kAnyGeneration, &probed, payload)) return nullptr;
+    if (probed.generation != slot.generation) return nullptr;
+    float* vector = ctx->arena.Allocate<float>(static_cast<size_t>(ctx->form.dim));
+    DecodePayload(ctx->form.payload, payload, ctx->form.dim, vector);
+    return vector;
+}
+
+// Writes one edge as far as the locked slot allows.
+void WriteOne(BackEdges* edges, BackEdge* item, const LockedPage& page, PagePatch* patch) {
+    const HnswMetaData& meta = edges->ctx->meta;
+    const SlotView slot = HnswCheckedSlot(meta, edges->ctx->index, page, KindOfLevel(edges->level), item->from.id);
+    const bool chosen = item->state == BackEdgeState::kChosen;
+    item->state = BackEdgeState::kDone;
+    if (!HnswIsLiveSlot(slot, item->from.generation)) return;
+    if (chosen && HnswHasEdges(slot, item->old)) {
+        HnswPutEdges(meta, patch, page.buffer(), slot, item->chosen);
+        return;
+    }
+    const int n = slot.header->edge_count;
+    const size_t size = static_cast<size_t>(n);
+    if (HnswEdgeTo(slot.edges, n, edges->to.id) >= 0) return;
+    if (n < meta.max_edges) {
+        item->count_after = static_cast<uint16>(n + 1);
+        patch->Put(page.buffer(), &slot.header->edge_count, &item->count_after, sizeof(item->count_after));
+        patch->Put(page.buffer(), slot.edges + n, item->single.edges, sizeof(EdgeData));
+        patch->Put(page.buffer(), slot.codes + size * meta.code_size, item->single.codes, meta.code_size);
+        return;
+    }
+    item->state = BackEdgeState::kFull;
+    item->old.count = n;
+    memcpy(static_cast<void*>(item->old.edges), slot.edges, size * sizeof(EdgeData));
+    memcpy(item->old.codes, slot.codes, size * meta.code_size);
+}
+
+// Writes what is not done, in records of up to four pages.
+void WriteAll(BackEdges* edges) {
+    HnswContext* ctx = edges->ctx;
+    for (int from = 0; from < edges->count;) {
+        BlockNumber blocks[LockedSet::kMost];
+        int pages = 0, to = from;
+        for (int taken = 0; to < edges->count && taken < kMostEdges; ++to) {
+            if (edges->items[to].state == BackEdgeState::kDone) continue;
+            const BlockNumber block = edges->Block(to);
+            if (pages == 0 || blocks[pages - 1] != block) {
+                if (pages == LockedSet::kMost) break;
+                blocks[pages++] = block;
+            }
+            ++taken;
+        }
+        if (pages == 0) return;
+        LockedSet set(ctx->index, blocks, pages, ctx->strategy);
+        PagePatch patch(ctx->index, ctx->mode);
+        for (int at = 0; from < to; ++from) {
+            if (edges->items[from].state == BackEdgeState::kDone) continue;
+            while (blocks[at] != edges->Block(from))
+                ++at;
+            WriteOne(edges, &edges->items[from], set[at], &patch);
+        }
+        patch.Commit();
+    }
+}
+
+// The back edge for a full list: chooses again among the old edges and the slot. False when the slot is not wanted.
+bool ChooseAgain(const BackEdges& edges, BackEdge* item) {
+    HnswContext* ctx = edges.ctx;
+    EdgeList* chosen = &item->chosen;
+    const int max = ctx->meta.max_edges;
+    CandidateSet candidates;
+    candidates.Init(ctx, item->from.vector, edges.level);
+    candidates.AddKnown(edges.to.id, edges.to.generation, edges.to.vector);
+    for (int i = 0; i < item->old.count; ++i)
+        candidates.AddSlot(item->old.edges[i].id, item->old.edges[i].generation, true);
+    candidates.Choose(max, max, &item->old, chosen);
+    // An insert has many back edges, and vectors may be long.
+    const size_t dim = static_cast<size_t>(ctx->form.dim);
+    for (Candidate& known : candidates.items)
+        if (known.payload != edges.to.vector)
+            ctx->arena.Release(static_cast<float*>(const_cast<void*>(known.payload)), dim);
+    for (int i = 0; i < chosen->count; ++i)
+        chosen->vectors[i] = nullptr;
+    if (HnswEdgeTo(chosen->edges, chosen->count, edges.to.id) >= 0) return true;
+    if (!item->must_accept) return false;
+    if (chosen->count == max) --chosen->count;
+    HnswEncodeEdge(ctx, item->from.vector, edges.to, chosen->count++, chosen);
+    return true;
+}
+
+// Writes a group, and again those whose lists were full or have changed meanwhile.
+void WriteGroup(BackEdges* edges) {
+    for (bool again = true; again;) {
+        CHECK_FOR_INTERRUPTS();
+        WriteAll(edges);
+        again = false;
+        for (int i = 0; i < edges->count; ++i) {
+            BackEdge* item = &edges->items[i];
+            if (item->state != BackEdgeState::kFull) continue;
+            CHECK_FOR_INTERRUPTS();
+            item->state = ChooseAgain(*edges, item) ? BackEdgeState::kChosen : BackEdgeState::kDone;
+            again |= item->state == BackEdgeState::kChosen;
+        }
+        if (again) VECANN_RACE_POINT("hnsw-link-before-replace");
+    }
+}
+
+// Begins the back edge from `from`, unless that is gone.
+void Begin(BackEdges* edges, const LinkEnd& from, bool must_accept) {
+    BackEdge* item = &edges->items[edges->count];
+    item->from = from;
+    if (from.vector == nullptr) item->from.vector = VectorOf(edges->ctx, edges->level, from);
+    if (item->from.vector == nullptr) return;
+    item->state = BackEdgeState::kNew;
+    item->must_accept = must_accept;
+    HnswEncodeEdge(edges->ctx, item->from.vector, edges->to, 0, &item->single);
+    ++edges->count;
+}
+
+}  // namespace
+
+void HnswAddBackEdges(HnswContext* ctx, int level, const LinkEnd& slot, const EdgeList& list) {
+    BackEdges edges = {ctx, level, slot, nullptr, 0};
+    const int room = Min(list.count, kGroup);
+    edges.items = ctx->arena.Allocate<BackEdge>(static_cast<size_t>(room));
+    for (int i = 0; i < room; ++i) {
+        edges.items[i].single = HnswMakeEdgeList(ctx);
+        edges.items[i].old.Init(&ctx->arena, ctx->meta);
+        edges.items[i].chosen = HnswMakeEdgeList(ctx);
+    }
+    int* order = ctx->arena.Allocate<int>(static_cast<size_t>(list.count));
+    for (int i = 0; i < list.count; ++i)
+        order[i] = i;
+    std::sort(order, order + list.count, [&](int a, int b) { return list.edges[a].id < list.edges[b].id; });
+    for (int from = 0; from < list.count; from += kGroup) {
+        edges.count = 0;
+        for (int i = from; i < Min(from + kGroup, list.count); ++i) {
+            const int at = order[i];
+            Begin(&edges, {list.edges[at].id, list.generations[at], list.vectors[at]}, at == 0);
+        }
+        WriteGroup(&edges);
+    }
+}
+
+}  // namespace vecann
