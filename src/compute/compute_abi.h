@@ -14,7 +14,7 @@
 
 namespace vecann {
 
-constexpr uint32_t kComputeAbiVersion = 3;
+constexpr uint32_t kComputeAbiVersion = 4;
 constexpr const char* kComputeApiSymbol = "vecann_compute_api";
 
 // Shared by the waiting backend and the owner thread.
@@ -34,6 +34,7 @@ enum class ComputeTask : int32_t {
     kSelfTest = 2,     // SelfTestTask
     kGraphBuild = 3,   // GraphBuildTask
     kGraphEncode = 4,  // GraphEncodeTask
+    kNearCells = 5,    // NearCellsTask
     kSpin = 100,       // SpinTask; test builds only
 };
 
@@ -82,6 +83,20 @@ struct GraphEncodeTask {
     int64_t count;
     CodedEdge* edges;  // out: count x max_degree
     char* codes;       // out: count x max_degree codes of shape.bytes()
+    float* distances;  // out: count x max_degree squared L2 distances; may be null
+};
+
+// The centroids nearest to each point under L2, of those whose squared distance is at most `reach` times that of the
+// nearest: at most `most` of them, nearest first, the rest of a row 0xFFFF. Needs 1 <= clusters < 65535, most <= 16.
+struct NearCellsTask {
+    const float* points;  // count x dim
+    int64_t count;
+    int32_t dim;
+    const float* centroids;  // clusters x dim
+    int32_t clusters;
+    int32_t most;
+    float reach;
+    uint16_t* cells;  // out: count x most
 };
 
 // What a graph build takes at most, beside the vectors and the lists: links from ten leaves of a point (sixteen for the

@@ -149,9 +149,8 @@ struct SlotView {
     SlotState state() const { return static_cast<SlotState>(header->state); }
 };
 
-// The view of slot `slot` on a page of kind kNode or kUpper.
-inline SlotView SlotAt(const HnswMetaData& meta, Page page, int slot) {
-    char* at = ContentsOf(page) + static_cast<size_t>(slot) * meta.slot_size;
+// The view of the slot whose bytes begin at `at`.
+inline SlotView SlotOver(const HnswMetaData& meta, char* at) {
     SlotView view;
     view.header = reinterpret_cast<SlotHeaderData*>(at);
     at += sizeof(SlotHeaderData);
@@ -164,6 +163,11 @@ inline SlotView SlotAt(const HnswMetaData& meta, Page page, int slot) {
     view.edges = reinterpret_cast<EdgeData*>(at);
     view.codes = at + meta.max_edges * sizeof(EdgeData);
     return view;
+}
+
+// The view of slot `slot` on a page of kind kNode or kUpper.
+inline SlotView SlotAt(const HnswMetaData& meta, Page page, int slot) {
+    return SlotOver(meta, ContentsOf(page) + static_cast<size_t>(slot) * meta.slot_size);
 }
 
 inline TidSegmentData* SegmentAt(Page page, int slot) {
