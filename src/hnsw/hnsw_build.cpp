@@ -174,7 +174,7 @@ void StartBulk(BuildState* state, Relation heap, double expected) {
     const HnswMetaData& meta = state->ctx.meta;
     state->build_memory = CurrentMemoryContext;
     if (meta.code_bits == 0) return;
-    state->memory_limit = static_cast<uint64>(maintenance_work_mem) * 1024;
+    state->memory_limit = Max(static_cast<uint64>(maintenance_work_mem) * 1024, kLeastBulkBytes);
     const BulkJobs jobs = {&state->ctx, ComputeThreads(heap), HnswSeed(state->ctx.index),
                            BulkChunkBytes(state->memory_limit)};
     const uint64 rows = static_cast<uint64>(Max(expected, 0.0));

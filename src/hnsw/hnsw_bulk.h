@@ -29,8 +29,8 @@ struct BulkBuild {
 };
 static_assert(std::is_trivially_destructible_v<BulkBuild>);
 
-// So many are collected whatever the limit.
-constexpr uint64 kLeastBulkNodes = 512;
+// So much is used whatever the limit: what a graph build needs beside its points is about half of it.
+constexpr uint64 kLeastBulkNodes = 512, kLeastBulkBytes = 20 * 1024 * 1024;
 
 // What a build of this limit has for edges that are being encoded.
 uint64 BulkChunkBytes(uint64 memory_limit);

@@ -1,5 +1,6 @@
 // The graphs of a build's partitions, and merging the lists that a node has in several of them. See hnsw_external.h.
 #include <algorithm>
+#include <bit>
 
 #include "hnsw/hnsw_am.h"
 #include "hnsw/hnsw_external.h"
@@ -138,6 +139,9 @@ void ExternalBuildPartitions(ExternalBuild* build) {
 
 namespace {
 
+// Codes of fewer dimensions say too little of an angle.
+constexpr int kLeastSigns = 48;
+
 struct MergedEdge {
     float distance;
     const CodedEdge* edge;
@@ -165,6 +169,9 @@ class Merger {
     }
     void ReadBacks(int p, Arena* arena, BackLists* backs);
     void TakeList(const ListHeader& header, const char* list);
+    void ReadSigns(const MergedEdge& edge, uint64* signs) const;
+    float DistanceBetween(const MergedEdge& a, const uint64* signs_a, const MergedEdge& b,
+                          const uint64* signs_b) const;
     void Choose();
     void FillNode(uint64 node, const NodeRecord& record, const char* payload, const SlotView& slot);
 
@@ -173,6 +180,8 @@ class Merger {
     const HnswMetaData& meta_;
     Arena arena_;
     ArenaVec<MergedEdge> edges_;
+    MergedEdge* fallen_ = nullptr;
+    uint64* signs_ = nullptr;  // of the edges kept so far
     size_t next_upper_ = 0;
 };
 
@@ -216,11 +225,54 @@ void Merger::TakeList(const ListHeader& header, const char* list) {
     }
 }
 
+// The signs of a neighbour's residual: the last plane of its code, in words.
+void Merger::ReadSigns(const MergedEdge& edge, uint64* signs) const {
+    const CodeShape& shape = build_->jobs.ctx->form.shape;
+    const size_t bytes = static_cast<size_t>(shape.words) * sizeof(uint64);
+    memcpy(signs, edge.code + static_cast<size_t>(shape.bits - 1) * bytes, bytes);
+}
+
+// The squared distance of two neighbours, from their distances to the node and the angle between their residuals, which
+// is about the share of the dimensions in which these have other signs.
+float Merger::DistanceBetween(const MergedEdge& a, const uint64* signs_a, const MergedEdge& b,
+                              const uint64* signs_b) const {
+    const CodeShape& shape = build_->jobs.ctx->form.shape;
+    int differ = 0;
+    for (int w = 0; w < shape.words; ++w)
+        differ += std::popcount(signs_a[w] ^ signs_b[w]);
+    const float angle = static_cast<float>(M_PI) * static_cast<float>(differ) / static_cast<float>(shape.code_dim);
+    return a.distance + b.distance - 2 * std::sqrt(a.distance * b.distance) * std::cos(angle);
+}
+
+// Too many edges are pruned like those of a crowded node, by distances as good as codes tell; where codes have few
+// dimensions, the nearest stay.
 void Merger::Choose() {
-    std::sort(edges_.begin(), edges_.end(), [](const MergedEdge& a, const MergedEdge& b) {
+    const auto nearer = [](const MergedEdge& a, const MergedEdge& b) {
         return a.distance < b.distance || (a.distance == b.distance && a.edge->id < b.edge->id);
-    });
-    edges_.size = Min<size_t>(edges_.size, meta_.max_edges);
+    };
+    std::sort(edges_.begin(), edges_.end(), nearer);
+    const size_t most = meta_.max_edges;
+    if (edges_.size <= most) return;
+    const CodeShape& shape = build_->jobs.ctx->form.shape;
+    const size_t words = static_cast<size_t>(shape.words);
+    size_t kept = 0, fell = 0;
+    for (size_t i = 0; i < edges_.size && kept < most && shape.code_dim >= kLeastSigns; ++i) {
+        const MergedEdge edge = edges_[i];
+        uint64* signs = signs_ + kept * words;
+        ReadSigns(edge, signs);
+        bool falls = false;
+        for (size_t k = 0; k < kept && !falls; ++k)
+            falls = DistanceBetween(edges_[k], signs_ + k * words, edge, signs) < edge.distance;
+        if (falls)
+            fallen_[fell++] = edge;
+        else
+            edges_[kept++] = edge;
+    }
+    if (shape.code_dim >= kLeastSigns)
+        for (size_t i = 0; i < fell && kept < most; ++i)
+            edges_[kept++] = fallen_[i];
+    edges_.size = most;
+    std::sort(edges_.begin(), edges_.end(), nearer);
 }
 
 void Merger::FillNode(uint64 node, const NodeRecord& record, const char* payload, const SlotView& slot) {
@@ -253,6 +305,8 @@ void Merger::Run() {
     char* list = arena_.Allocate<char>(ListBytes(meta_.max_edges));
     char* payload = arena_.Allocate<char>(build_->payload_size);
     edges_.Init(&arena_, static_cast<size_t>(meta_.max_edges) * kMostHomes);
+    fallen_ = arena_.Allocate<MergedEdge>(static_cast<size_t>(meta_.max_edges) * kMostHomes);
+    signs_ = arena_.Allocate<uint64>((meta_.max_edges + 1UL) * static_cast<size_t>(build_->jobs.ctx->form.shape.words));
     MemoryContext lists = AllocSetContextCreate(build_->step, "hnsw merge", ALLOCSET_DEFAULT_SIZES);
     build_->nodes.Rewind();
     build_->lists.Rewind();
