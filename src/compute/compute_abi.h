@@ -100,16 +100,19 @@ struct NearCellsTask {
 };
 
 // What a graph build takes at most, beside the vectors and the lists: links from ten leaves of a point (sixteen for the
-// inner product) and from as many of each eighth point, links back, and the rows and products of a block for each
-// thread. Vectors whose squares leave the range of float are copied, which comes on top.
+// inner product) and from as many of each eighth point, links back; the rows and products of a leaf or of a block and
+// its leaders for each thread; a set's leaders. Vectors whose squares leave the range of float are copied, which comes
+// on top.
 inline uint64_t GraphBuildMemory(int64_t count, int32_t dim, int32_t max_degree, int threads = 1,
                                  Metric metric = Metric::kL2) {
     const uint64_t points = count > 0 ? static_cast<uint64_t>(count) : 0;
-    const uint64_t rows = points < 1024 ? points : 1024;
-    const uint64_t block = rows * (static_cast<uint64_t>(dim) * sizeof(float) + 2048) + 65536;
+    const uint64_t row = (static_cast<uint64_t>(dim) + 1) * sizeof(float);
+    const uint64_t leaf = points < 512 ? points : 512;
+    const uint64_t leaders = points < 3200 ? 16 : points < 200000 ? points / 200 : 1000;
+    const uint64_t thread = leaf * (row + 2048) + leaders * 1024 + 65536;
     const uint64_t links = metric == Metric::kInnerProduct ? 1536 : 600;
     const uint64_t per_point = links + 8 * static_cast<uint64_t>(max_degree);
-    return points * per_point + block * (1 + static_cast<uint64_t>(threads)) + rows * 4096;
+    return points * per_point + thread * static_cast<uint64_t>(threads) + leaders * (row + 4 * leaders + 4096);
 }
 
 // A small k-means and a matrix product with known answers.

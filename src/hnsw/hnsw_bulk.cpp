@@ -9,6 +9,9 @@ namespace vecann {
 
 namespace {
 
+// A build by fewer threads reckons with so many, so that its partitions, and the index, are the same.
+constexpr int kUsualThreads = 8;
+
 // Edges are encoded and written in chunks of about so many bytes, or of an eighth of the memory.
 constexpr uint64 kChunkBytes = 64 * 1024 * 1024, kLeastChunkBytes = 1024 * 1024;
 
@@ -128,7 +131,7 @@ uint64 HnswBulkMemory(const BulkJobs& jobs, uint64 count) {
         meta.dim * sizeof(float) + jobs.ctx->form.payload_size + lists + 2 * sizeof(BulkNode) + 4 * sizeof(uint32);
     const uint64 codes = count * meta.max_edges * (sizeof(CodedEdge) + sizeof(float) + meta.code_size);
     return count * node +
-           GraphBuildMemory(static_cast<int64>(count), meta.dim, meta.max_edges, jobs.threads,
+           GraphBuildMemory(static_cast<int64>(count), meta.dim, meta.max_edges, Max(jobs.threads, kUsualThreads),
                             static_cast<Metric>(meta.metric)) +
            Min(codes, jobs.chunk_bytes);
 }
