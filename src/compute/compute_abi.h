@@ -67,6 +67,7 @@ struct GraphBuildTask {
     uint32_t* neighbours;  // out: count x max_degree, nearest first, the rest of a row 0xFFFFFFFF
     uint16_t* degrees;     // out: count
     uint32_t entry;        // out: near the middle of the vectors; 0xFFFFFFFF when there are none
+    int32_t rotated = 0;   // in: the vectors are, at random: the first dimensions of many say which are near
 };
 
 // Codes of the neighbours of nodes first .. first + count - 1 of a graph whose lists look as GraphBuildTask leaves

@@ -36,8 +36,8 @@ void RunNearCells(ComputeJob* job, NearCellsTask* task) {
     RequireBlasBuffers(job->threads);
     const GraphKernels& kernels = BestGraphKernels();
     const auto l2_squared = Kernels().float32.l2_squared;
-    const GraphSpace points = {task->points, task->dim, nullptr, l2_squared};
-    const GraphSpace centroids = {task->centroids, task->dim, nullptr, l2_squared};
+    const GraphSpace points = {task->points, task->dim, task->dim, nullptr, l2_squared};
+    const GraphSpace centroids = {task->centroids, task->dim, task->dim, nullptr, l2_squared};
     std::vector<uint32_t> all(static_cast<size_t>(task->clusters));
     for (size_t i = 0; i < all.size(); ++i)
         all[i] = static_cast<uint32_t>(i);

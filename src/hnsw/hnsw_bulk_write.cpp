@@ -57,6 +57,7 @@ uint32 BulkBuildGraph(const BulkJobs& jobs, Arena* arena, BulkLayer* layer, cons
     task.metric = ctx.form.metric;
     task.max_degree = ctx.meta.max_edges;
     task.seed = jobs.seed;
+    task.rotated = ctx.form.rotation != nullptr ? 1 : 0;
     task.neighbours = layer->neighbours;
     task.degrees = layer->degrees;
     RunCompute(ComputeTask::kGraphBuild, &task, options);
