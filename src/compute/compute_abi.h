@@ -14,7 +14,7 @@
 
 namespace vecann {
 
-constexpr uint32_t kComputeAbiVersion = 3;
+constexpr uint32_t kComputeAbiVersion = 4;
 constexpr const char* kComputeApiSymbol = "vecann_compute_api";
 
 // Shared by the waiting backend and the owner thread.
@@ -34,6 +34,7 @@ enum class ComputeTask : int32_t {
     kSelfTest = 2,     // SelfTestTask
     kGraphBuild = 3,   // GraphBuildTask
     kGraphEncode = 4,  // GraphEncodeTask
+    kNearCells = 5,    // NearCellsTask
     kSpin = 100,       // SpinTask; test builds only
 };
 
@@ -66,6 +67,7 @@ struct GraphBuildTask {
     uint32_t* neighbours;  // out: count x max_degree, nearest first, the rest of a row 0xFFFFFFFF
     uint16_t* degrees;     // out: count
     uint32_t entry;        // out: near the middle of the vectors; 0xFFFFFFFF when there are none
+    int32_t rotated = 0;   // in: the vectors are, at random: the first dimensions of many say which are near
 };
 
 // Codes of the neighbours of nodes first .. first + count - 1 of a graph whose lists look as GraphBuildTask leaves
@@ -82,19 +84,36 @@ struct GraphEncodeTask {
     int64_t count;
     CodedEdge* edges;  // out: count x max_degree
     char* codes;       // out: count x max_degree codes of shape.bytes()
+    float* distances;  // out: count x max_degree squared L2 distances; may be null
+};
+
+// The centroids nearest to each point under L2, of those whose squared distance is at most `reach` times that of the
+// nearest: at most `most` of them, nearest first, the rest of a row 0xFFFF. Needs 1 <= clusters < 65535, most <= 16.
+struct NearCellsTask {
+    const float* points;  // count x dim
+    int64_t count;
+    int32_t dim;
+    const float* centroids;  // clusters x dim
+    int32_t clusters;
+    int32_t most;
+    float reach;
+    uint16_t* cells;  // out: count x most
 };
 
 // What a graph build takes at most, beside the vectors and the lists: links from ten leaves of a point (sixteen for the
-// inner product) and from as many of each eighth point, links back, and the rows and products of a block for each
-// thread. Vectors whose squares leave the range of float are copied, which comes on top.
+// inner product) and from as many of each eighth point, links back; the rows and products of a leaf or of a block and
+// its leaders for each thread; a set's leaders. Vectors whose squares leave the range of float are copied, which comes
+// on top.
 inline uint64_t GraphBuildMemory(int64_t count, int32_t dim, int32_t max_degree, int threads = 1,
                                  Metric metric = Metric::kL2) {
     const uint64_t points = count > 0 ? static_cast<uint64_t>(count) : 0;
-    const uint64_t rows = points < 1024 ? points : 1024;
-    const uint64_t block = rows * (static_cast<uint64_t>(dim) * sizeof(float) + 2048) + 65536;
+    const uint64_t row = (static_cast<uint64_t>(dim) + 1) * sizeof(float);
+    const uint64_t leaf = points < 512 ? points : 512;
+    const uint64_t leaders = points < 3200 ? 16 : points < 200000 ? points / 200 : 1000;
+    const uint64_t thread = leaf * (row + 2048) + leaders * 1024 + 65536;
     const uint64_t links = metric == Metric::kInnerProduct ? 1536 : 600;
     const uint64_t per_point = links + 8 * static_cast<uint64_t>(max_degree);
-    return points * per_point + block * (1 + static_cast<uint64_t>(threads)) + rows * 4096;
+    return points * per_point + thread * static_cast<uint64_t>(threads) + leaders * (row + 4 * leaders + 4096);
 }
 
 // A small k-means and a matrix product with known answers.

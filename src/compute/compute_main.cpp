@@ -24,6 +24,8 @@ void RunTask(ComputeJob* job, ComputeTask task, void* argument) {
             return RunGraphEncode(job, static_cast<GraphEncodeTask*>(argument));
         case ComputeTask::kGraphBuild:
             return RunGraphBuild(job, static_cast<GraphBuildTask*>(argument));
+        case ComputeTask::kNearCells:
+            return RunNearCells(job, static_cast<NearCellsTask*>(argument));
         case ComputeTask::kSpin:
 #ifdef VECANN_RACE_POINTS
             return RunSpin(job, static_cast<SpinTask*>(argument));

@@ -41,6 +41,8 @@ constexpr int kLoneLeafFactor = 12;  // so many times the links where all points
 constexpr int32_t kMaxDegree = 1024;
 constexpr uint32_t kEntrySample = 16384;
 constexpr int64_t kNodeSlice = 256;
+// Dimensions of rotated vectors that tell which points are near.
+constexpr int64_t kNearDims = 256;
 constexpr GraphEdge kNoLink = {UINT64_MAX};
 // Estimated shares of the time, of kProgressTotal.
 constexpr int64_t kCarveWeight = 130000, kLeafWeight = 370000, kSampleCarveWeight = 20000, kSampleLeafWeight = 80000,
@@ -134,6 +136,7 @@ class GraphBuild {
     PhaseProgress progress_;
     std::vector<Scratch> scratch_;
     GraphSpace space_ = {};
+    GraphSpace near_space_ = {};  // to find links in: all dimensions, or the first of a rotated vector
     std::unique_ptr<float[]> copy_, extra_;
     std::vector<LinkedSet> sets_;         // all points, and the sample
     std::unique_ptr<uint32_t[]> order_;   // the nodes, near ones near each other
@@ -168,7 +171,7 @@ void GraphBuild::Prepare(const GraphBuildTask& task) {
     const int64_t dim = task.dim;
     const int exponent =
         SafeExponent(job_, task.vectors, task.count * dim, "a graph over a value that is infinite or not a number");
-    space_ = {task.vectors, dim, nullptr, Kernels().float32.l2_squared};
+    space_ = {task.vectors, dim, dim, nullptr, Kernels().float32.l2_squared};
     if (exponent != 0) {
         CheckMemory(task, true);
         copy_ = Uninitialised<float>(task.count * dim);
@@ -178,6 +181,9 @@ void GraphBuild::Prepare(const GraphBuildTask& task) {
         space_.vectors = copy_.get();
     }
     if (task.metric == Metric::kInnerProduct) AugmentForInnerProduct();
+    near_space_ = space_;
+    // The extra coordinate has no share of what is left out.
+    if (task.rotated != 0 && space_.extra == nullptr) near_space_.dim = std::min(dim, kNearDims);
 }
 
 // With the coordinate that brings all vectors to one length, the nearest are those of the largest product (Bachrach et
@@ -223,7 +229,7 @@ uint32_t GraphBuild::ChooseEntry() const {
 void GraphBuild::CarveSets() {
     std::vector<uint32_t> all(count_);
     std::iota(all.begin(), all.end(), 0u);
-    sets_.push_back({Carve(job_, space_, {std::move(all), seed_, recipe_.fanout, kCarveWeight}, &progress_),
+    sets_.push_back({Carve(job_, near_space_, {std::move(all), seed_, recipe_.fanout, kCarveWeight}, &progress_),
                      recipe_.links, recipe_.product_links});
     if (sets_[0].leaves.count() == 1) {
         sets_[0].near *= kLoneLeafFactor;
@@ -236,7 +242,7 @@ void GraphBuild::CarveSets() {
         if ((RandomOf(i).Next() >> 32) % kSampleStride == 0) sample.push_back(i);
     }
     if (sample.empty()) return;
-    sets_.push_back({Carve(job_, space_, {std::move(sample), seed_, recipe_.fanout, kSampleCarveWeight}, &progress_),
+    sets_.push_back({Carve(job_, near_space_, {std::move(sample), seed_, recipe_.fanout, kSampleCarveWeight}, &progress_),
                      kSampleLinks, recipe_.product_links});
 }
 
@@ -280,12 +286,12 @@ void GraphBuild::LinkLeaf(const LinkedSet& set, int64_t leaf) {
     const uint32_t* ids = set.leaves.members.data() + begin;
     const int size = static_cast<int>(end - begin);
     const int64_t stride = PaddedRow(size);
-    MeanOfSome(space_, ids, size, &scratch.mean);
-    scratch.block.Gather(space_, ids, size, scratch.mean.data());
+    MeanOfSome(near_space_, ids, size, &scratch.mean);
+    scratch.block.Gather(near_space_, ids, size, scratch.mean.data());
     scratch.products.resize(static_cast<size_t>(kLeafPoints) * kLeafPoints);
     scratch.near.resize(static_cast<size_t>(set.links()));
     const float* norms = scratch.block.norms.data();
-    ProductsOfAll(scratch.block.rows.data(), size, Width(space_), scratch.products.data());
+    ProductsOfAll(scratch.block.rows.data(), size, Width(near_space_), scratch.products.data());
     if (set.product > 0) PrepareProductLinks(ids, size);
     for (int i = 0; i < size; ++i) {
         float* row = scratch.products.data() + i * stride;
@@ -363,6 +369,11 @@ void GraphBuild::ListLinks(uint32_t node) {
     std::vector<GraphEdge>& edges = scratch.edges;
     edges.assign(links, links + room);
     edges.resize(Distinct(&edges, kMaxPruneCandidates));
+    if (near_space_.dim < space_.dim) {
+        for (GraphEdge& edge : edges)
+            edge = GraphEdge::Of(space_.Distance(node, edge.id()), edge.id());
+        std::sort(edges.begin(), edges.end());
+    }
     const auto fallen = edges.begin() + static_cast<int64_t>(RobustPrune(space_, rule_, edges.data(), edges.size()));
     std::vector<GraphEdge>& chosen = scratch.chosen;
     chosen.assign(edges.begin(), fallen);

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "compute/tasks.h"
+#include "kernels/kernel_table.h"
 
 namespace vecann {
 
@@ -16,6 +17,7 @@ void RunGraphEncode(ComputeJob* job, GraphEncodeTask* task) {
     const size_t dim = static_cast<size_t>(task->shape.dim), degree = static_cast<size_t>(task->max_degree);
     const size_t code_size = task->shape.bytes();
     if (task->shape.bits < 1 || task->max_degree < 1) throw std::invalid_argument("nothing to encode");
+    const auto l2_squared = Kernels().float32.l2_squared;
     job->total.store(task->count);
     ForSlices(job, task->count, kSlice, [&](int64_t begin, int64_t end) {
         std::vector<float> scratch(dim);
@@ -26,6 +28,9 @@ void RunGraphEncode(ComputeJob* job, GraphEncodeTask* task) {
                 EncodeNeighbour(task->shape, task->metric, task->vectors + node * dim,
                                 task->vectors + neighbours[e] * dim, task->edges + row * degree + e,
                                 task->codes + (row * degree + e) * code_size, scratch.data());
+            for (size_t e = 0; task->distances != nullptr && e < task->degrees[node]; ++e)
+                task->distances[row * degree + e] =
+                    l2_squared(task->vectors + node * dim, task->vectors + neighbours[e] * dim, dim);
         }
         job->done.fetch_add(end - begin);
     });

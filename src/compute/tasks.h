@@ -70,6 +70,7 @@ void ForSlices(const ComputeJob* job, int64_t count, int64_t slice, F body) {
 void RunKMeans(ComputeJob* job, KMeansTask* task);
 void RunSelfTest(ComputeJob* job, SelfTestTask* task);
 void RunGraphEncode(ComputeJob* job, GraphEncodeTask* task);
+void RunNearCells(ComputeJob* job, NearCellsTask* task);
 void RunGraphBuild(ComputeJob* job, GraphBuildTask* task);
 #ifdef VECANN_RACE_POINTS
 void RunSpin(ComputeJob* job, SpinTask* task);

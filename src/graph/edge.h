@@ -28,11 +28,12 @@ struct GraphEdge {
 // point.
 struct GraphSpace {
     const float* vectors;  // row-major
-    int64_t dim;
+    int64_t stride;        // of a row
+    int64_t dim;           // that count, the first ones of a row
     const float* extra;  // may be null
     float (*l2_squared)(const void* a, const void* b, size_t n);
 
-    const float* Row(uint32_t i) const { return vectors + static_cast<int64_t>(i) * dim; }
+    const float* Row(uint32_t i) const { return vectors + static_cast<int64_t>(i) * stride; }
     float Distance(uint32_t a, uint32_t b) const {
         const float d = l2_squared(Row(a), Row(b), static_cast<size_t>(dim));
         if (extra == nullptr) return d;

@@ -50,6 +50,13 @@ void HnswInitOptions() {
                        "Valid values are \"auto\", \"float32\", \"float16\" and \"sq8\".", AccessExclusiveLock);
     add_int_reloption(option_kind, "code_bits", "Bits of a dimension in the codes of neighbours; 0: chosen", 0, 0,
                       kMaxCodeBits, AccessExclusiveLock);
+    add_int_reloption(option_kind, "seed", "Of the random choices of a build: with the same, the same rows in the same "
+                      "order give the same index", 0, 0, PG_INT32_MAX, AccessExclusiveLock);
+}
+
+uint32 HnswSeed(Relation index) {
+    const HnswOptionsData* options = OptionsOf(index);
+    return options == nullptr ? 0 : static_cast<uint32>(options->seed);
 }
 
 HnswShapeOptions HnswOptions(Relation index) {
@@ -64,6 +71,7 @@ extern "C" bytea* hnsw_options(Datum reloptions, bool validate) {
         {"ef_construction", RELOPT_TYPE_INT, offsetof(HnswOptionsData, ef_construction)},
         {"payload", RELOPT_TYPE_ENUM, offsetof(HnswOptionsData, payload)},
         {"code_bits", RELOPT_TYPE_INT, offsetof(HnswOptionsData, code_bits)},
+        {"seed", RELOPT_TYPE_INT, offsetof(HnswOptionsData, seed)},
     };
     return static_cast<bytea*>(
         build_reloptions(reloptions, validate, option_kind, sizeof(HnswOptionsData), elements, lengthof(elements)));

@@ -11,6 +11,7 @@ constexpr int64 kHnswPhaseGraph = 3;
 constexpr int64 kHnswPhaseWrite = 4;
 constexpr int64 kHnswPhaseInsert = 5;
 constexpr int64 kHnswPhaseLog = 6;
+constexpr int64 kHnswPhaseDivide = 7;
 
 // Options of CREATE INDEX ... WITH (...).
 struct HnswOptionsData {
@@ -19,6 +20,7 @@ struct HnswOptionsData {
     int ef_construction;
     int payload;    // PayloadKind or -1
     int code_bits;  // 0: chosen
+    int seed;
 };
 
 // Defines the options; called once from _PG_init.
@@ -30,6 +32,9 @@ void HnswRegisterSearch();
 // The options of an index. m and ef_construction have their defaults filled in; payload is -1 and code_bits 0 where the
 // index chooses.
 HnswShapeOptions HnswOptions(Relation index);
+
+// What the random choices of a build depend on.
+uint32 HnswSeed(Relation index);
 
 // What the session's last index scan that has ended did.
 SearchCounts HnswLastScan();

@@ -1,7 +1,9 @@
-// Building an index: the rows that fit maintenance_work_mem in bulk (hnsw_bulk.h), the rest one after another;
-// unlogged, then one pass that logs the whole fork. Nobody else sees the index meanwhile.
+// Building an index: at once in memory when all rows fit maintenance_work_mem (hnsw_bulk.h), else by partitions through
+// temporary files (hnsw_external.h); unlogged, then one pass that logs the whole fork. Rows that suit neither are
+// inserted. Nobody else sees the index meanwhile.
 #include "hnsw/hnsw_am.h"
 #include "hnsw/hnsw_bulk.h"
+#include "hnsw/hnsw_external.h"
 #include "hnsw/hnsw_insert.h"
 #include "hnsw/hnsw_seeds.h"
 #include "pg/compute_run.h"
@@ -14,8 +16,14 @@ namespace {
 struct BuildState {
     HnswContext ctx;
     IndexedVector value;
-    MemoryContext bulk_memory;  // null once the bulk is written
-    BulkBuild bulk;
+    MemoryContext bulk_memory;  // of whichever is under way; null when rows are inserted as they come
+    BulkBuild bulk;             // as long as the rows fit
+    bool external_used;
+    ExternalBuild external;  // from then on
+    MemoryContext build_memory;
+    TempFile odd_rows;  // TIDs and vectors whose squares leave the range of numbers: to be inserted at the end
+    uint64 odd_count;
+    uint64 memory_limit;
     double indexed;
     int64 seen;
     int64 inserted;  // of those collected
@@ -30,35 +38,96 @@ void InsertOne(BuildState* state, ItemPointer tid) {
     ctx->arena = MakeArena(ctx->memory);
 }
 
+// Makes a value that was collected the one at hand.
+void SetValue(BuildState* state, const float* plain, uint32 hash) {
+    memcpy(state->value.plain, plain, static_cast<size_t>(state->ctx.form.dim) * sizeof(float));
+    HnswRotate(state->ctx.form, &state->value);
+    state->value.hash = hash;
+}
+
 void InsertCollected(void* arg, const float* plain, const BulkRow& row) {
     BuildState* state = static_cast<BuildState*>(arg);
     CHECK_FOR_INTERRUPTS();
-    memcpy(state->value.plain, plain, static_cast<size_t>(state->ctx.form.dim) * sizeof(float));
-    HnswRotate(state->ctx.form, &state->value);
-    state->value.hash = row.value_hash;
+    SetValue(state, plain, row.value_hash);
     ItemPointerData tid = row.tid;
     InsertOne(state, &tid);
     pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, ++state->inserted);
 }
 
-// Writes what has been collected; rows that come later are inserted.
+void SpillCollected(void* arg, const float* plain, const BulkRow& row) {
+    BuildState* state = static_cast<BuildState*>(arg);
+    CHECK_FOR_INTERRUPTS();
+    SetValue(state, plain, row.value_hash);
+    ItemPointerData tid = row.tid;
+    ExternalAdd(&state->external, &state->value, &tid);
+}
+
+// The rows do not fit: hands those that were collected, and the one at hand, to the external build.
+void TurnExternal(BuildState* state, ItemPointer tid) {
+    IndexedVector next = state->value;
+    MemoryContext memory = AllocSetContextCreate(state->build_memory, "hnsw external build", ALLOCSET_DEFAULT_SIZES);
+    MemoryContext old = MemoryContextSwitchTo(memory);
+    ExternalInit(&state->external, state->bulk.jobs, state->memory_limit);
+    state->external_used = true;
+    state->value.Init(&state->external.arena, state->ctx.form);
+    HnswBulkEach(&state->bulk, SpillCollected, state);
+    state->value = next;
+    ExternalAdd(&state->external, &state->value, tid);
+    MemoryContextSwitchTo(old);
+    MemoryContextDelete(state->bulk_memory);
+    state->bulk_memory = memory;
+}
+
+void KeepOddRow(BuildState* state, ItemPointer tid) {
+    MemoryContext old = MemoryContextSwitchTo(state->build_memory);
+    if (!state->odd_rows.IsOpen()) state->odd_rows.Create();
+    state->odd_rows.Put(RowHead{*tid, state->value.hash});
+    state->odd_rows.Write(state->value.plain, static_cast<size_t>(state->ctx.form.dim) * sizeof(float));
+    ++state->odd_count;
+    MemoryContextSwitchTo(old);
+}
+
+void InsertOddRows(BuildState* state) {
+    if (state->odd_count == 0) return;
+    pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kHnswPhaseInsert);
+    state->odd_rows.Rewind();
+    for (uint64 i = 0; i < state->odd_count; ++i) {
+        CHECK_FOR_INTERRUPTS();
+        RowHead row = state->odd_rows.Get<RowHead>();
+        state->odd_rows.Read(state->value.plain, static_cast<size_t>(state->ctx.form.dim) * sizeof(float));
+        HnswRotate(state->ctx.form, &state->value);
+        state->value.hash = row.value_hash;
+        InsertOne(state, &row.tid);
+    }
+    state->odd_rows.Close();
+}
+
+// Writes what has been collected.
 void EndBulk(BuildState* state) {
     if (state->bulk_memory == nullptr) return;
-    // The row at hand waits in state->value.
-    IndexedVector next = state->value;
     MemoryContext old = MemoryContextSwitchTo(state->bulk_memory);
-    if (HnswBulkSuits(state->bulk)) {
+    if (state->external_used) {
+        ExternalWrite(&state->external);
+    } else if (HnswBulkSuits(state->bulk)) {
         HnswBulkWrite(&state->bulk);
     } else {
-        state->value.Init(&state->bulk.arena, state->ctx.form);
         pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kHnswPhaseInsert);
         HnswBulkEach(&state->bulk, InsertCollected, state);
-        state->value = next;
     }
     MemoryContextSwitchTo(old);
     MemoryContextDelete(state->bulk_memory);
     state->bulk_memory = nullptr;
-    pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kHnswPhaseInsert);
+    InsertOddRows(state);
+}
+
+// A row of finite norm.
+void CollectRow(BuildState* state, ItemPointer tid) {
+    MemoryContext old = MemoryContextSwitchTo(state->bulk_memory);
+    if (state->external_used)
+        ExternalAdd(&state->external, &state->value, tid);
+    else if (!HnswBulkAdd(&state->bulk, state->value, tid))
+        TurnExternal(state, tid);
+    MemoryContextSwitchTo(old);
 }
 
 void BuildRow(Relation, ItemPointer tid, Datum* values, bool* isnull, bool, void* arg) {
@@ -70,10 +139,12 @@ void BuildRow(Relation, ItemPointer tid, Datum* values, bool* isnull, bool, void
     MemoryContextSwitchTo(old);
     if (!indexable) return;
     state->indexed += 1;
-    if (state->bulk_memory == nullptr || !HnswBulkAdd(&state->bulk, state->value, tid)) {
-        EndBulk(state);
+    if (state->bulk_memory == nullptr)
         InsertOne(state, tid);
-    }
+    else if (!std::isfinite(state->value.norm))
+        KeepOddRow(state, tid);
+    else
+        CollectRow(state, tid);
     MemoryContextReset(state->ctx.memory);
     state->ctx.arena = MakeArena(state->ctx.memory);
     VECANN_RACE_POINT("hnsw-build-row");
@@ -103,23 +174,29 @@ HnswMetaData MetaFor(Relation index) {
 
 namespace {
 
+// Tables of fewer rows are built in a moment either way.
+constexpr double kWorthNotice = 10000;
+
 // Prepares the bulk build and says so when memory will not hold all rows. Without codes (L1) there is none.
 void StartBulk(BuildState* state, Relation heap, double expected) {
     const HnswMetaData& meta = state->ctx.meta;
+    state->build_memory = CurrentMemoryContext;
     if (meta.code_bits == 0) return;
-    const uint64 limit = static_cast<uint64>(maintenance_work_mem) * 1024;
+    state->memory_limit = Max(static_cast<uint64>(maintenance_work_mem) * 1024, kLeastBulkBytes);
+    const BulkJobs jobs = {&state->ctx, ComputeThreads(heap), HnswSeed(state->ctx.index),
+                           BulkChunkBytes(state->memory_limit)};
     const uint64 rows = static_cast<uint64>(Max(expected, 0.0));
-    const uint64 wanted = HnswBulkMemory(meta, rows, ComputeThreads(heap));
     // Without statistics the estimate goes by the size of the table, and vectors out of line mislead it.
-    if (wanted > limit && heap->rd_rel->reltuples >= 0)
+    if (!HnswBulkFits(jobs, rows, state->memory_limit) && heap->rd_rel->reltuples >= kWorthNotice)
         ereport(NOTICE, (errmsg("hnsw graph of about %.0f rows does not fit into maintenance_work_mem", expected),
-                         errdetail("It takes about %llu MB to build at once. Rows beyond that are inserted one by one, "
-                                   "which takes longer.",
-                                   static_cast<unsigned long long>(wanted / (1024 * 1024))),
-                         errhint("Increase maintenance_work_mem to speed up the build.")));
+                         errdetail("It takes about %llu MB to build at once. It will be built in parts of up to %llu "
+                                   "rows, through temporary files.",
+                                   static_cast<unsigned long long>(HnswBulkMemory(jobs, rows) / (1024 * 1024)),
+                                   static_cast<unsigned long long>(ExternalCapacity(jobs, state->memory_limit))),
+                         errhint("A larger maintenance_work_mem makes the build faster.")));
     state->bulk_memory = AllocSetContextCreate(CurrentMemoryContext, "hnsw bulk build", ALLOCSET_DEFAULT_SIZES);
     MemoryContext old = MemoryContextSwitchTo(state->bulk_memory);
-    HnswBulkInit(&state->bulk, &state->ctx, heap, limit, rows);
+    HnswBulkInit(&state->bulk, jobs, state->memory_limit, rows);
     MemoryContextSwitchTo(old);
 }
 
@@ -141,7 +218,8 @@ extern "C" IndexBuildResult* hnsw_build(Relation heap, Relation index, IndexInfo
     StartBulk(&state, heap, estimate);
     pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kHnswPhaseScan);
     pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, static_cast<int64>(estimate));
-    const double tuples = table_index_build_scan(heap, index, index_info, true, true, BuildRow, &state, nullptr);
+    // In the table's order, wherever other scans are: the same table gives the same index.
+    const double tuples = table_index_build_scan(heap, index, index_info, false, true, BuildRow, &state, nullptr);
     EndBulk(&state);
     HnswPlantSeeds(&state.ctx);
 
@@ -166,6 +244,8 @@ extern "C" char* hnsw_build_phase_name(int64 phase) {
             return const_cast<char*>("initializing");
         case kHnswPhaseScan:
             return const_cast<char*>("scanning table");
+        case kHnswPhaseDivide:
+            return const_cast<char*>("dividing rows");
         case kHnswPhaseGraph:
             return const_cast<char*>("building graph");
         case kHnswPhaseWrite:

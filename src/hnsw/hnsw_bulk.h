@@ -4,18 +4,10 @@
 // page and nothing else, and nobody else sees it. Everything lives in one memory context, which the caller deletes.
 #pragma once
 
-#include "hnsw/hnsw_search.h"
+#include "hnsw/hnsw_bulk_write.h"
+#include "hnsw/hnsw_tids.h"
 
 namespace vecann {
-
-// A distinct vector.
-struct BulkNode {
-    uint32 hash;
-    ItemPointerData tid;  // of its first row
-    uint32 value_hash;    // the same
-    uint8 level;
-    uint32 first_upper;  // its slots above layer 0 are numbered from here, layer 1 first
-};
 
 // A row of a vector.
 struct BulkRow {
@@ -25,9 +17,7 @@ struct BulkRow {
 };
 
 struct BulkBuild {
-    HnswContext* ctx;
-    Relation heap;
-    MemoryContext memory;
+    BulkJobs jobs;
     Arena arena;
     uint64 memory_limit;
     size_t dim;
@@ -41,13 +31,21 @@ struct BulkBuild {
 };
 static_assert(std::is_trivially_destructible_v<BulkBuild>);
 
+// So much is used whatever the limit: what a graph build needs beside its points is about half of it.
+constexpr uint64 kLeastBulkNodes = 512, kLeastBulkBytes = 20 * 1024 * 1024;
+
+// What a build of this limit has for edges that are being encoded.
+uint64 BulkChunkBytes(uint64 memory_limit);
+
 // Bytes that the build of `count` nodes takes at its peak.
-uint64 HnswBulkMemory(const HnswMetaData& meta, uint64 count, int threads);
+uint64 HnswBulkMemory(const BulkJobs& jobs, uint64 count);
+bool HnswBulkFits(const BulkJobs& jobs, uint64 count, uint64 memory_limit);
 
-// `ctx` is open for the index in build mode; `expected` nodes are made room for if the limit (bytes) allows.
-void HnswBulkInit(BulkBuild* bulk, HnswContext* ctx, Relation heap, uint64 memory_limit, uint64 expected);
+// `jobs.ctx` is open for the index in build mode; `expected` nodes are made room for if the limit (bytes) allows.
+// Memory comes from the current context.
+void HnswBulkInit(BulkBuild* bulk, const BulkJobs& jobs, uint64 memory_limit, uint64 expected);
 
-// Takes a row; false, and nothing done, when the limit is reached or the vector is not finite.
+// Takes a row of finite norm; false, and nothing done, when the limit is reached.
 bool HnswBulkAdd(BulkBuild* bulk, const IndexedVector& value, ItemPointer tid);
 
 // Is the partition build at its best with what was collected? Under inner product with vectors of different lengths it
@@ -60,5 +58,8 @@ void HnswBulkEach(BulkBuild* bulk, void (*take)(void* arg, const float* plain, c
 
 // Builds the layers and writes them with their rows, then the entry point. Cancellable.
 void HnswBulkWrite(BulkBuild* bulk);
+
+// A further row of a node that has been written.
+void BulkAppendRow(const HnswContext& ctx, uint32 id, const NewRow& row);
 
 }  // namespace vecann

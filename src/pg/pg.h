@@ -54,6 +54,7 @@ extern "C" {
 #include "commands/defrem.h"
 #include "commands/explain.h"
 #include "commands/progress.h"
+#include "commands/tablespace.h"
 #include "commands/vacuum.h"
 #include "common/hashfn.h"
 #include "common/pg_prng.h"
@@ -80,6 +81,7 @@ extern "C" {
 #include "port/atomics.h"
 #include "portability/instr_time.h"
 #include "storage/buf_internals.h"
+#include "storage/buffile.h"
 #include "storage/bufmgr.h"
 #include "storage/bufpage.h"
 #include "storage/indexfsm.h"
@@ -187,6 +189,15 @@ inline bool OwnsRelation(Oid relation, Oid role) {
     return object_ownercheck(RelationRelationId, relation, role);
 #else
     return pg_class_ownercheck(relation, role);
+#endif
+}
+
+// Appends to a temporary file.
+inline void WriteTempFile(BufFile* file, const void* bytes, size_t size) {
+#if PG_VERSION_NUM >= 160000
+    BufFileWrite(file, bytes, size);
+#else
+    BufFileWrite(file, const_cast<void*>(bytes), size);
 #endif
 }
 
