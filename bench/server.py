@@ -80,15 +80,18 @@ class Server:
     def wal_position(self):
         return self.integer("postgres", "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")
 
-    def pgbench(self, database, script, clients, length, options=None, seed=1):
-        """One run with prepared statements. length: ("-T", seconds) or ("-t", transactions a client).
-        Returns tps and the latencies' median and 99th percentile in milliseconds."""
+    def pgbench(self, database, scripts, clients, length, options=None, seed=1, protocol="prepared"):
+        """One run. scripts: one, or a list (at most 128) to draw from. length: ("-T", seconds) or ("-t", transactions a
+        client). Returns tps and the latencies' median and 99th percentile in milliseconds."""
         with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "script.sql")
-            with open(path, "w") as f:
-                f.write(script)
-            command = [self.program("pgbench"), "-n", "-M", "prepared", "-c", str(clients), "-j",
-                       str(min(clients, os.cpu_count())), length[0], str(length[1]), "-f", path, "-l", "--log-prefix",
+            files = []
+            for i, script in enumerate([scripts] if isinstance(scripts, str) else scripts):
+                path = os.path.join(folder, f"script{i}.sql")
+                files += ["-f", path]
+                with open(path, "w", encoding="utf-8") as f:
+                    f.write(script)
+            command = [self.program("pgbench"), "-n", "-M", protocol, "-c", str(clients), "-j",
+                       str(min(clients, os.cpu_count())), length[0], str(length[1]), *files, "-l", "--log-prefix",
                        os.path.join(folder, "log"), "--random-seed", str(seed), database]
             done = subprocess.run(command, text=True, capture_output=True, env=environment(options))
             tps = re.search(r"^tps = ([0-9.]+)", done.stdout, re.M)

@@ -405,3 +405,31 @@ SELECT problems FROM vecann_verify('vs_l2');
 SELECT problems FROM vecann_verify('vs_cosine');
 DROP TABLE vs;
 DROP ROLE regress_vs;
+
+-- A query that is a parameter of the plan, as here, has no value in parallel workers: such a scan must not run in one.
+CREATE TABLE spread (id int, v vector(3)) PARTITION BY RANGE (id);
+CREATE TABLE spread_1 PARTITION OF spread FOR VALUES FROM (1) TO (1001);
+CREATE TABLE spread_2 PARTITION OF spread FOR VALUES FROM (1001) TO (2001);
+INSERT INTO spread SELECT i, ARRAY[i, i % 7, 1]::vector FROM generate_series(1, 2000) i;
+CREATE INDEX ON spread USING hnsw (v vector_l2_ops);
+ANALYZE spread;
+CREATE VIEW nearest_spread AS SELECT o.id AS query, s.* FROM (VALUES (1, '[9,1,1]'::vector), (2, '[1100,1,1]')) o (id, v),
+    LATERAL (SELECT t.id FROM spread t WHERE t.id % 100 = 3 ORDER BY t.v <-> o.v LIMIT 30) s;
+BEGIN;
+SET LOCAL enable_seqscan = off;
+SET LOCAL parallel_setup_cost = 0;
+SET LOCAL parallel_tuple_cost = 0;
+SET LOCAL min_parallel_table_scan_size = 0;
+SET LOCAL max_parallel_workers_per_gather = 2;
+DO $$
+DECLARE
+    line text;
+BEGIN
+    FOR line IN EXPLAIN (COSTS off) SELECT * FROM nearest_spread LOOP
+        ASSERT line !~ 'Gather', 'a parallel plan';
+    END LOOP;
+END $$;
+SELECT query, count(*), (array_agg(id))[1:3] FROM nearest_spread GROUP BY query ORDER BY query;
+ROLLBACK;
+DROP VIEW nearest_spread;
+DROP TABLE spread;

@@ -129,12 +129,24 @@ Path* MakeVectorPath(RelOptInfo* rel, IndexPath* index_path) {
     return &path->path;
 }
 
+// A query that is a parameter of the plan, as in LATERAL, has no value in a parallel worker. The server looks at the
+// conditions of a scan for such parameters, not at what it is ordered by.
+void CheckParallelSafety(PlannerInfo* root, Path* path) {
+    if (!path->parallel_safe || !IsA(path, IndexPath)) return;
+    const IndexPath* index_path = reinterpret_cast<const IndexPath*>(path);
+    if (index_path->indexorderbys == NIL) return;
+    path->parallel_safe = is_parallel_safe(root, reinterpret_cast<Node*>(index_path->indexorderbys));
+}
+
 // Beside each index scan in the order of a distance, offers the custom scan that does the same.
 void AddVectorPaths(PlannerInfo* root, RelOptInfo* rel, Index rti, RangeTblEntry* rte) {
     if (previous_hook != nullptr) previous_hook(root, rel, rti, rte);
-    if (!Settings().enable_custom_scan || rte->rtekind != RTE_RELATION) return;
-    // add_path changes the list.
+    if (rte->rtekind != RTE_RELATION) return;
     ListCell* cell;
+    foreach (cell, rel->pathlist)
+        CheckParallelSafety(root, static_cast<Path*>(lfirst(cell)));
+    if (!Settings().enable_custom_scan) return;
+    // add_path changes the list.
     foreach (cell, list_copy(rel->pathlist)) {
         Path* path = static_cast<Path*>(lfirst(cell));
         if (IsVectorPath(path)) add_path(rel, MakeVectorPath(rel, reinterpret_cast<IndexPath*>(path)));
