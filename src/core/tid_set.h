@@ -33,8 +33,8 @@ class TidSet {
         rows_ = whole_pages_ = 0;
     }
 
-    // Adds rows of a page, or all of it when there is no room for them. Each page is added once, in ascending order. What
-    // lies beyond the table is left out.
+    // Adds rows of a page, or all of it when there is no room for them. Each page is added once, in ascending order.
+    // What lies beyond the table is left out.
     void AddRows(uint32_t block, const uint16_t* offsets, int count, bool maybe) {
         if (block >= blocks_ || count == 0) return;
         if (pages_.size >= most_pages_) {
@@ -96,8 +96,8 @@ class TidSet {
                     *block = static_cast<uint32_t>(cursor->block);
                     return Membership::kMaybe;
                 }
-                const uint64_t word = words_[cursor->page * words_per_page_ + cursor->offset / 64] >>
-                                      (cursor->offset % 64);
+                const uint64_t word =
+                    words_[cursor->page * words_per_page_ + cursor->offset / 64] >> (cursor->offset % 64);
                 if (word == 0) {
                     cursor->offset |= 63;  // the rest of the word
                     continue;

@@ -34,6 +34,9 @@ HnswShapeOptions HnswOptions(Relation index);
 // What the session's last index scan that has ended did.
 SearchCounts HnswLastScan();
 
+// What the planner takes a search to cost.
+SearchCost HnswSearchCost(const IndexOptInfo* index);
+
 extern "C" {
 IndexBuildResult* hnsw_build(Relation heap, Relation index, IndexInfo* index_info);
 void hnsw_build_empty(Relation index);

@@ -1,6 +1,7 @@
 // Reading the graph: probes, descent, beam search in one layer. Locks: one page at a time, share, for one slot's read.
 #include "hnsw/hnsw_search.h"
 
+#include "hnsw/hnsw_admission.h"
 #include "hnsw/hnsw_parts.h"
 #include "storage/recent_buffers.h"
 
@@ -111,6 +112,7 @@ void LayerSearch::Init(HnswContext* context, const IndexedVector* prepared, int 
     rule = LiveRule::kNotDeleted;
     keep_payloads = false;
     cold_reads = 0;
+    admission = nullptr;
     Arena* arena = &context->arena;
     beam.Init(arena, ef);
     // The upper layers are small whatever the id space is.
@@ -131,12 +133,14 @@ bool LayerSearch::Start(uint32 id) {
 
 bool LayerSearch::Settle(size_t memory_limit) {
     uint32 id;
-    while (beam.NextToExpand(&id)) {
+    while ((admission == nullptr || !admission->Enough(beam.Frontier())) && beam.NextToExpand(&id)) {
         CHECK_FOR_INTERRUPTS();
         const int n = ReadSlot(id);
+        const bool refused = n >= 0 && admission != nullptr && !admission->Admit(found[found.size - 1]);
         // A slot that is gone, or does not count, gives its place to another.
-        if (n < 0 || !found[found.size - 1].live) beam.MarkDead();
+        if (n < 0 || refused || !found[found.size - 1].live) beam.MarkDead();
         if (n >= 0) OfferNeighbours(n);
+        if (refused) --found.size;
         if (memory_limit > 0 && ctx->arena.allocated > memory_limit) return false;
     }
     return true;

@@ -13,6 +13,7 @@
 namespace vecann {
 
 struct SlotParts;  // hnsw_parts.h
+class Admission;   // hnsw_admission.h
 
 // What a search, an insert and a vacuum share. `meta` is a copy, refreshed by each descent.
 struct HnswContext {
@@ -102,7 +103,8 @@ struct LayerSearch {
     float* estimates;  // max_edges
     uint32* ids;       // max_edges
     uint8* generations;
-    int cold_reads;  // expansions that still ask the disk ahead
+    int cold_reads;        // expansions that still ask the disk ahead
+    Admission* admission;  // null: all nodes count; otherwise `found` holds only those admitted
 
     void Init(HnswContext* context, const IndexedVector* prepared, int at_level, uint32 ef);
     // Expands the slot that the search starts from; false when there is no such slot in the layer any more.
@@ -112,7 +114,7 @@ struct LayerSearch {
         if (visited.Add(id)) beam.Offer(distance, id);
     }
     // Expands until every slot in the pool is expanded or the arena holds more than `memory_limit` bytes (0: no limit);
-    // false in the latter case. Cancellable.
+    // false in the latter case. An admission may end it before. Cancellable.
     bool Settle(size_t memory_limit);
     // The nearest slot found, deleted ones included; null when there is none.
     const FoundSlot* Nearest() const;
