@@ -8,6 +8,7 @@
 #pragma once
 
 #include <algorithm>
+#include <limits>
 
 #include "core/arena.h"
 
@@ -87,6 +88,12 @@ class Beam {
         *id = pool_[cursor_++].id;
         return true;
     }
+    // The distance of the node that NextToExpand would return; infinity when there is none.
+    float Frontier() {
+        while (cursor_ < pool_.size && pool_[cursor_].expanded)
+            ++cursor_;
+        return cursor_ < pool_.size ? pool_[cursor_].distance : std::numeric_limits<float>::infinity();
+    }
     // The first `most` nodes of the pool that are not expanded, nearest first, for prefetching. Returns how many.
     int PeekNext(uint32_t* ids, int most) const {
         int n = 0;
@@ -102,9 +109,11 @@ class Beam {
         Refill();
     }
 
-    // Makes room for `more` further nodes, nearest of the overflow first. The pool is settled: all in it is expanded,
-    // so it need not be kept.
+    // Makes room for `more` further nodes, nearest first, of the overflow and of what is not expanded in the pool. The
+    // rest of the pool need not be kept.
     void Widen(uint32_t more) {
+        for (size_t at = cursor_; at < pool_.size; ++at)
+            if (!pool_[at].expanded) Overflow(pool_[at]);
         pool_.Clear();
         cursor_ = 0;
         live_ = 0;

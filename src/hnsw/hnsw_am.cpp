@@ -77,6 +77,16 @@ extern "C" bytea* hnsw_options(Datum reloptions, bool validate) {
         build_reloptions(reloptions, validate, option_kind, sizeof(HnswOptionsData), elements, lengthof(elements)));
 }
 
+SearchCost HnswSearchCost(const IndexOptInfo* index) {
+    double random_page_cost_here;
+    get_tablespace_page_costs(index->reltablespace, &random_page_cost_here, nullptr);
+    const double nodes = Max(index->tuples, 1.0);
+    const double uncached =
+        index->pages > 0 ? Max(0.0, 1.0 - static_cast<double>(effective_cache_size) / index->pages) : 0.0;
+    return {cpu_tuple_cost + kExpansionOperators * cpu_operator_cost + uncached * random_page_cost_here,
+            SlotsRead(nodes, Settings().hnsw_ef_search)};
+}
+
 // The whole search is start-up cost; each further row costs about one more expansion. A slot costs a page that is
 // mostly in memory, a distance and the scoring of its neighbours; what effective_cache_size cannot hold is read at
 // random. Heap fetches are added by the caller.
@@ -92,15 +102,9 @@ extern "C" void hnsw_cost_estimate(PlannerInfo*, IndexPath* path, double loop_co
         *startup_cost = *total_cost = kPricedOut;
         return;
     }
-    double random_page_cost_here;
-    get_tablespace_page_costs(info->reltablespace, &random_page_cost_here, nullptr);
-    const double nodes = Max(info->tuples, 1.0);
-    const double uncached =
-        info->pages > 0 ? Max(0.0, 1.0 - static_cast<double>(effective_cache_size) / info->pages) : 0.0;
-    const double slot_cost =
-        cpu_tuple_cost + kExpansionOperators * cpu_operator_cost + uncached * random_page_cost_here;
-    *startup_cost = SlotsRead(nodes, Settings().hnsw_ef_search) * slot_cost;
-    *total_cost = *startup_cost + nodes * slot_cost;
+    const SearchCost search = HnswSearchCost(info);
+    *startup_cost = search.beam * search.node;
+    *total_cost = *startup_cost + Max(info->tuples, 1.0) * search.node;
 }
 
 extern "C" bool hnsw_validate(Oid opclass_oid) {

@@ -39,6 +39,9 @@ uint32 HnswSeed(Relation index);
 // What the session's last index scan that has ended did.
 SearchCounts HnswLastScan();
 
+// What the planner takes a search to cost.
+SearchCost HnswSearchCost(const IndexOptInfo* index);
+
 extern "C" {
 IndexBuildResult* hnsw_build(Relation heap, Relation index, IndexInfo* index_info);
 void hnsw_build_empty(Relation index);

@@ -31,7 +31,7 @@ struct HnswScan {
 static_assert(std::is_trivially_destructible_v<HnswScan>);
 
 void StartScan(IndexScanDesc desc, HnswScan* scan) {
-    SearchQuery query = {desc->xs_snapshot, desc->ignore_killed_tuples, true, 0};
+    SearchQuery query = {desc->xs_snapshot, desc->ignore_killed_tuples, true, 0, nullptr};
     scan->unordered_null = false;
     if (desc->numberOfOrderBys > 0) {
         const ScanKey key = &desc->orderByData[0];

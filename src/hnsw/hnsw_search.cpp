@@ -1,6 +1,7 @@
 // Reading the graph: probes, descent, beam search in one layer. Locks: one page at a time, share, for one slot's read.
 #include "hnsw/hnsw_search.h"
 
+#include "hnsw/hnsw_admission.h"
 #include "hnsw/hnsw_parts.h"
 #include "storage/recent_buffers.h"
 
@@ -116,6 +117,7 @@ void LayerSearch::Init(HnswContext* context, const IndexedVector* prepared, int 
     cold_reads = 0;
     next_asked = 0;
     std::fill(asked, asked + kAsked, kInvalidId);
+    admission = nullptr;
     Arena* arena = &context->arena;
     beam.Init(arena, ef);
     // The upper layers are small whatever the id space is.
@@ -137,20 +139,28 @@ bool LayerSearch::Start(uint32 id) {
 bool LayerSearch::Settle(size_t memory_limit) {
     met = false;
     uint32 id;
-    while (beam.NextToExpand(&id)) {
+    while ((admission == nullptr || !admission->Enough(beam.Frontier())) && beam.NextToExpand(&id)) {
         CHECK_FOR_INTERRUPTS();
         const int n = ReadSlot(id);
+        const bool refused = n >= 0 && admission != nullptr && !admission->Admit(found[found.size - 1]);
         // A slot that is gone, or does not count, gives its place to another.
-        if (n < 0 || !found[found.size - 1].live) beam.MarkDead();
+        if (n < 0 || refused || !found[found.size - 1].live) beam.MarkDead();
         if (n >= 0) OfferNeighbours(n);
         if (sought != nullptr && n >= 0) {
             const FoundSlot& slot = found[found.size - 1];
             met = slot.live && memcmp(slot.payload, sought, ctx->form.payload_size) == 0;
             if (met) return true;
         }
+        if (refused) Forget();
         if (memory_limit > 0 && ctx->arena.allocated > memory_limit) return false;
     }
     return true;
+}
+
+// Takes back the slot found last.
+void LayerSearch::Forget() {
+    const void* copy = found[--found.size].payload;
+    if (copy != nullptr) spare = const_cast<void*>(copy);
 }
 
 void HnswFill(const HnswContext& ctx, uint32 id, const SlotView& slot, const IndexedVector* query, FoundSlot* out) {

@@ -13,6 +13,7 @@
 namespace vecann {
 
 struct SlotParts;  // hnsw_parts.h
+class Admission;   // hnsw_admission.h
 
 // What a search, an insert and a vacuum share. `meta` is a copy, refreshed by each descent.
 struct HnswContext {
@@ -111,6 +112,7 @@ struct LayerSearch {
     static constexpr int kAsked = 4;
     uint32 asked[kAsked];  // the slots asked for last, in a ring
     uint32 next_asked;
+    Admission* admission;  // null: all nodes count; otherwise `found` holds only those admitted
 
     void Init(HnswContext* context, const IndexedVector* prepared, int at_level, uint32 ef);
     // Expands the slot that the search starts from; false when there is no such slot in the layer any more.
@@ -120,7 +122,7 @@ struct LayerSearch {
         if (visited.Add(id)) beam.Offer(distance, id);
     }
     // Expands until every slot in the pool is expanded, or one is what is sought, or the arena holds more than
-    // `memory_limit` bytes (0: no limit); false in the latter case. Cancellable.
+    // `memory_limit` bytes (0: no limit); false in the latter case. An admission may end it before. Cancellable.
     bool Settle(size_t memory_limit);
     // The nearest slot found, deleted ones included; null when there is none.
     const FoundSlot* Nearest() const;
@@ -136,6 +138,7 @@ struct LayerSearch {
     void OfferScored(int count);
     void OfferProbed(int count);
     void* SpareCopy();
+    void Forget();
     bool IsNews(uint32 id);
     void ReadAhead();
 };

@@ -120,7 +120,10 @@ bool HnswSettleFromSeeds(LayerSearch* search) {
     const NearestFew seeds = FindSeeds(search->ctx, *search->query);
     for (int i = 0; i < seeds.count; ++i)
         search->Offer(seeds.entries[i].distance, seeds.entries[i].id);
-    return search->Settle(0) && !search->found.empty();
+    const uint64 before = search->ctx->counts.expanded;
+    if (!search->Settle(0)) return false;
+    // A filter may have refused all that was found.
+    return search->admission != nullptr ? search->ctx->counts.expanded > before : !search->found.empty();
 }
 
 }  // namespace vecann

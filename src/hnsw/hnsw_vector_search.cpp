@@ -22,6 +22,11 @@ VectorSearch* Open(Relation index) {
     return search;
 }
 
+void KeepState(HnswVectorSearch* search) {
+    search->counts = search->walk.ctx.counts;
+    search->gave_up = search->walk.gave_up();
+}
+
 void Start(VectorSearch* base, const SearchQuery& query) {
     HnswVectorSearch* search = static_cast<HnswVectorSearch*>(base);
     HnswWalkReset(&search->walk, search->index);
@@ -33,7 +38,9 @@ void Start(VectorSearch* base, const SearchQuery& query) {
     MemoryContext old = MemoryContextSwitchTo(search->walk.memory);
     HnswWalkStart(&search->walk, query);
     MemoryContextSwitchTo(old);
-    search->counts = search->walk.ctx.counts;
+    search->in_order = search->walk.mode == IterativeScan::kStrictOrder;
+    search->one_beam = search->walk.mode == IterativeScan::kOff;
+    KeepState(search);
 }
 
 // Makes the value of the node that the walk took last, when its payload is exact.
@@ -70,7 +77,7 @@ bool Next(VectorSearch* base, SearchCandidate* candidate) {
         const bool more = HnswWalkNext(walk);
         if (more) RestoreValue(search);
         MemoryContextSwitchTo(old);
-        search->counts = walk->ctx.counts;
+        KeepState(search);
         search->next_row = 0;
         if (!more) walk->rows.Clear();
         if (!more) return false;
@@ -94,7 +101,7 @@ void Close(VectorSearch* base) {
     pfree(search);
 }
 
-constexpr VectorSearchMethods kMethods = {&hnsw_cost_estimate, &Open, &Start, &Next, &Kill, &Close};
+constexpr VectorSearchMethods kMethods = {&hnsw_cost_estimate, &Open, &Start, &Next, &Kill, &Close, &HnswSearchCost};
 
 }  // namespace
 

@@ -66,11 +66,32 @@ size_t MemoryLimit() {
     return static_cast<size_t>(static_cast<double>(work_mem) * 1024.0 * Settings().hnsw_scan_mem_multiplier);
 }
 
+void InitAdmission(HnswWalk* walk) {
+    if (walk->filter != nullptr)
+        walk->admission.Init(&walk->ctx, walk->filter, walk->ef, walk->ignore_killed, MemoryLimit());
+}
+
 void InitBeam(HnswWalk* walk) {
     walk->search.Init(&walk->ctx, &walk->query, 0, walk->ef);
     walk->search.keep_exact = walk->keep_exact;
     // Killed means dead to every snapshot of the primary; one of a standby may still see the row.
     walk->search.rule = walk->ignore_killed ? LiveRule::kWithRows : LiveRule::kNotDeleted;
+    if (walk->filter != nullptr) walk->search.admission = &walk->admission;
+    InitAdmission(walk);
+}
+
+// With a filter that allows it, the search ends here: who asked for it does the rest in another way.
+bool GiveUp(HnswWalk* walk) {
+    if (walk->filter == nullptr || !walk->admission.may_give_up()) return false;
+    walk->admission.GiveUp();
+    walk->phase = WalkPhase::kDone;
+    return true;
+}
+
+// How many results wait until the beam has gone on, after it has settled: with no more, every row that is returned has
+// been through a beam of settled candidates.
+void SetHeld(HnswWalk* walk) {
+    walk->held = walk->filter != nullptr ? walk->admission.Held(static_cast<uint32>(walk->results.size)) : walk->ef / 4;
 }
 
 // Enters layer 0 from above and settles the beam; false when the index is empty.
@@ -98,6 +119,7 @@ bool SettleFromSeeds(HnswWalk* walk) {
 bool StartBeam(HnswWalk* walk) {
     if (!SettleFromSeeds(walk) && !SettleFromAbove(walk)) return false;
     TakeFound(walk);
+    SetHeld(walk);
     // The slot the search came in by was no candidate: one beam returns ef_search nodes.
     if (walk->mode == IterativeScan::kOff && walk->results.size > walk->ef) {
         std::sort(walk->results.begin(), walk->results.end(), NodeNearer);
@@ -126,17 +148,24 @@ bool TakeRows(HnswWalk* walk, const FoundSlot& slot) {
                              &walk->entry.tid_epoch)) {
         return false;  // recycled since its distance was computed: all its rows were dead
     }
+    if (walk->filter != nullptr) walk->admission.KeepMembers(&walk->rows);
     return !walk->rows.empty();
 }
 
-// The next node from the beam. When no more than a quarter of ef_search nodes wait behind it, the walk goes on first,
-// so that every row has been through a beam of settled candidates. Changes the phase when the beam has no more.
+// The next node from the beam. When no more than a quarter of ef_search nodes wait behind it, or all that a filtered
+// search wanted have gone, the walk goes on first. Changes the phase when the beam has no more.
 bool NextFromBeam(HnswWalk* walk, ScoredNode* out) {
     const uint32 waiting = static_cast<uint32>(walk->results.size);
-    if (walk->phase == WalkPhase::kBeam && walk->mode != IterativeScan::kOff && waiting <= walk->ef / 4) {
-        walk->search.beam.Widen(walk->ef - waiting);
+    if (walk->phase == WalkPhase::kBeam && walk->mode != IterativeScan::kOff && waiting <= walk->held) {
+        walk->search.beam.Widen(Max(walk->ef, waiting + 1) - waiting);
+        if (walk->filter != nullptr) walk->admission.NextRound(walk->results);
         if (!walk->search.Settle(MemoryLimit())) walk->phase = WalkPhase::kDrain;
+        if (walk->filter != nullptr && walk->admission.gave_up()) {
+            GiveUp(walk);
+            return false;
+        }
         TakeFound(walk);
+        SetHeld(walk);
     }
     if (!walk->results.empty()) {
         std::pop_heap(walk->results.begin(), walk->results.end(), NodeFarther);
@@ -146,7 +175,7 @@ bool NextFromBeam(HnswWalk* walk, ScoredNode* out) {
     if (walk->phase == WalkPhase::kBeam) {
         if (walk->mode == IterativeScan::kOff)
             walk->phase = WalkPhase::kDone;
-        else
+        else if (!GiveUp(walk))
             StartSweep(walk);
     }
     return false;
@@ -278,6 +307,7 @@ void HnswWalkStart(HnswWalk* walk, const SearchQuery& query) {
     pgstat_count_index_scan(walk->ctx.index);
     walk->ctx.snapshot = query.snapshot;
     walk->ignore_killed = query.ignore_killed;
+    walk->filter = query.filter;
     walk->mode = static_cast<IterativeScan>(Settings().hnsw_iterative_scan);
     walk->ef = static_cast<uint32>(Settings().hnsw_ef_search);
     walk->ctx.descent_ef = Min(kMaxDescentEf, Max<uint32>(walk->ef, 4));
@@ -285,6 +315,7 @@ void HnswWalkStart(HnswWalk* walk, const SearchQuery& query) {
     walk->results.Init(&walk->ctx.arena);
     walk->search.visited.Init(&walk->ctx.arena, 0);
     walk->query.Init(&walk->ctx.arena, walk->ctx.form);
+    InitAdmission(walk);
     walk->ordered = false;
     walk->unordered_value = 0;
     if (!query.is_null) {
@@ -295,7 +326,9 @@ void HnswWalkStart(HnswWalk* walk, const SearchQuery& query) {
     }
     const bool found = walk->ordered && StartBeam(walk);
     VECANN_RACE_POINT("hnsw-scan-after-start");
-    if (found)
+    if (found && walk->filter != nullptr && walk->admission.gave_up())
+        GiveUp(walk);
+    else if (found)
         walk->phase = WalkPhase::kBeam;
     else
         StartSweep(walk);

@@ -4,7 +4,7 @@
 // Holds no lock or pin between calls. Trivially destructible; its memory is one context, reset by each start.
 #pragma once
 
-#include "hnsw/hnsw_tids.h"
+#include "hnsw/hnsw_admission.h"
 #include "pg/guc.h"
 #include "planner/vector_search.h"
 
@@ -40,6 +40,9 @@ struct HnswWalk {
     MemoryContext memory;
     HnswContext ctx;
     LayerSearch search;
+    const SearchFilter* filter;  // null: none
+    Admission admission;         // with a filter
+    uint32 held;                 // so many results wait until the beam has gone on
     WalkPhase phase;
     IterativeScan mode;  // in force when the walk began
     uint32 ef;           // the same of hnsw.ef_search
@@ -70,6 +73,7 @@ struct HnswWalk {
     RowEntry killed[kMaxKilled];
     int killed_count;
 
+    bool gave_up() const { return filter != nullptr && admission.gave_up(); }
     bool strict() const { return mode == IterativeScan::kStrictOrder && ordered; }
 };
 static_assert(std::is_trivially_destructible_v<HnswWalk>);

@@ -7,7 +7,8 @@ namespace vecann {
 
 namespace {
 
-SettingsData settings = {kDefaultEfSearch, static_cast<int>(IterativeScan::kRelaxedOrder), -1, 1.0, true, -1, nullptr};
+SettingsData settings = {
+    kDefaultEfSearch, static_cast<int>(IterativeScan::kRelaxedOrder), -1, 1.0, true, true, true, true, -1, nullptr};
 
 const config_enum_entry kIterativeScanOptions[] = {
     {"off", static_cast<int>(IterativeScan::kOff), false},
@@ -59,6 +60,17 @@ void InitSettings() {
     DefineCustomBoolVariable("vecann.enable_custom_scan", "Lets the planner use the custom scan node of vecann.",
                              "Without it, queries in the order of a distance use plain index scans.",
                              &settings.enable_custom_scan, true, PGC_USERSET, GUC_EXPLAIN, nullptr, nullptr, nullptr);
+    DefineCustomBoolVariable("vecann.enable_bitmap_search",
+                             "Lets the planner use searches among the rows of a bitmap for filtered queries.", nullptr,
+                             &settings.enable_bitmap_search, true, PGC_USERSET, GUC_EXPLAIN, nullptr, nullptr, nullptr);
+    DefineCustomBoolVariable("vecann.enable_exact_search",
+                             "Lets filtered queries compute the distances of all rows of a bitmap.",
+                             "Without it, searches do not switch to that at run time either.",
+                             &settings.enable_exact_search, true, PGC_USERSET, GUC_EXPLAIN, nullptr, nullptr, nullptr);
+    DefineCustomBoolVariable("vecann.enable_post_filter",
+                             "Lets the planner test the conditions of filtered queries on the rows of a search.",
+                             "Where no other strategy is possible this one is used all the same.",
+                             &settings.enable_post_filter, true, PGC_USERSET, GUC_EXPLAIN, nullptr, nullptr, nullptr);
     DefineCustomEnumVariable("vecann.simd_level", "Instruction set of the distance kernels (for developers).", nullptr,
                              &settings.simd_level, -1, kSimdLevelOptions, PGC_SUSET, GUC_NOT_IN_SAMPLE, CheckSimdLevel,
                              AssignSimdLevel, nullptr);

@@ -18,6 +18,9 @@ struct SettingsData {
     int hnsw_max_scan_tuples;
     double hnsw_scan_mem_multiplier;
     bool enable_custom_scan;
+    bool enable_bitmap_search;
+    bool enable_exact_search;
+    bool enable_post_filter;
     int simd_level;     // -1: the best one
     char* race_points;  // only with VECANN_RACE_POINTS
 };

@@ -2,6 +2,8 @@
 #include "planner/vector_path.h"
 
 #include "pg/guc.h"
+#include "planner/filter_bitmap.h"
+#include "planner/filter_cost.h"
 #include "planner/vector_scan.h"
 #include "planner/vector_search.h"
 
@@ -19,10 +21,12 @@ constexpr double kSaved = 0.05;
 struct VectorPathParts {
     IndexPath* index_path;
     List* columns;  // Vars of the table that are needed above the scan
+    List* filter;   // of a filtered query: FilterPlanToList; otherwise NIL
 };
 
 VectorPathParts PartsOf(const CustomPath* path) {
-    return {linitial_node(IndexPath, path->custom_private), static_cast<List*>(lsecond(path->custom_private))};
+    return {linitial_node(IndexPath, path->custom_private), static_cast<List*>(lsecond(path->custom_private)),
+            static_cast<List*>(lthird(path->custom_private))};
 }
 
 // The operator of an index path's order.
@@ -87,18 +91,28 @@ List* WithoutImplied(List* clauses, const RelOptInfo* rel, const IndexOptInfo* i
 
 // The scan's tuple: the columns that anything in the plan needs, then the distance. The server replaces what it finds
 // of these in the plan's expressions by references to the tuple, so the distance is not computed again.
-Plan* PlanVectorScan(PlannerInfo*, RelOptInfo* rel, CustomPath* path, List* tlist, List* clauses, List*) {
+Plan* PlanVectorScan(PlannerInfo*, RelOptInfo* rel, CustomPath* path, List* tlist, List* clauses, List* children) {
     const VectorPathParts parts = PartsOf(path);
     const IndexOptInfo* index = parts.index_path->indexinfo;
     const DistanceCall distance = FindDistance(parts.index_path);
     CustomScan* scan = makeNode(CustomScan);
     scan->scan.scanrelid = rel->relid;
     scan->scan.plan.targetlist = tlist;
-    scan->scan.plan.qual = extract_actual_clauses(WithoutImplied(clauses, rel, index), false);
+    List* recheck = NIL;
+    if (children == NIL) {
+        scan->scan.plan.qual = extract_actual_clauses(WithoutImplied(clauses, rel, index), false);
+    } else {
+        // The rows of the bitmap need not be in a partial index: its predicate stays.
+        const BitmapPlan bitmap = SplitBitmapPlan(static_cast<Plan*>(linitial(children)));
+        scan->custom_plans = lappend(NIL, bitmap.tree);
+        scan->scan.plan.qual = bitmap.quals;
+        recheck = bitmap.recheck;
+    }
     scan->flags = path->flags;
     scan->methods = &kVectorScanMethods;
 
     List* columns = AddColumns(list_copy(parts.columns), reinterpret_cast<Node*>(scan->scan.plan.qual), rel->relid);
+    columns = AddColumns(columns, reinterpret_cast<Node*>(recheck), rel->relid);
     columns = AddColumns(columns, reinterpret_cast<Node*>(tlist), rel->relid);
     columns = lappend(columns, distance.expression);
     ListCell* cell;
@@ -109,14 +123,16 @@ Plan* PlanVectorScan(PlannerInfo*, RelOptInfo* rel, CustomPath* path, List* tlis
     }
     // The distance's parameters are known to the server through here.
     scan->custom_exprs = lappend(NIL, copyObjectImpl(list_nth(distance.expression->args, distance.query_arg)));
+    scan->custom_exprs = list_concat(scan->custom_exprs, static_cast<List*>(copyObjectImpl(recheck)));
     scan->custom_private = lappend(NIL, lappend_oid(NIL, index->indexoid));
     scan->custom_private = lappend(scan->custom_private, lappend_int(NIL, distance.query_arg));
+    scan->custom_private = lappend(scan->custom_private, parts.filter);
     return &scan->scan.plan;
 }
 
 const CustomPathMethods kPathMethods = {kVectorScanName, &PlanVectorScan, nullptr};
 
-Path* MakeVectorPath(RelOptInfo* rel, IndexPath* index_path) {
+CustomPath* MakeVectorPath(RelOptInfo* rel, IndexPath* index_path, List* filter) {
     CustomPath* path = makeNode(CustomPath);
     path->path = index_path->path;
     path->path.type = T_CustomPath;
@@ -124,9 +140,34 @@ Path* MakeVectorPath(RelOptInfo* rel, IndexPath* index_path) {
     path->path.total_cost -= (path->path.total_cost - path->path.startup_cost) * kSaved;
     path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
     List* columns = AddColumns(NIL, reinterpret_cast<Node*>(rel->reltarget->exprs), rel->relid);
-    path->custom_private = lappend(lappend(NIL, index_path), columns);
+    path->custom_private = lappend(lappend(lappend(NIL, index_path), columns), filter);
     path->methods = &kPathMethods;
-    return &path->path;
+    return path;
+}
+
+void AddFilterPath(RelOptInfo* rel, IndexPath* index_path, FilterPlan plan, Strategy strategy, Path* bitmap) {
+    plan.strategy = strategy;
+    CustomPath* path = MakeVectorPath(rel, index_path, FilterPlanToList(plan));
+    if (bitmap != nullptr) path->custom_paths = lappend(NIL, bitmap);
+    SetFilterCost(plan, strategy, index_path, &path->path);
+    add_path(rel, &path->path);
+}
+
+// Offers what answers a query with conditions. The bitmap goes with a post-filter too, which runs it only when the
+// search goes worse than planned.
+void AddFilterPaths(PlannerInfo* root, RelOptInfo* rel, IndexPath* index_path) {
+    const bool use_bitmap = Settings().enable_bitmap_search || Settings().enable_exact_search;
+    BitmapHeapPath* bitmap = use_bitmap && index_path->path.param_info == nullptr ? FindBitmapPath(root, rel) : nullptr;
+    const IndexOptInfo* index = index_path->indexinfo;
+    const SearchCost search =
+        FindVectorSearch(reinterpret_cast<amcostestimate_function>(index->amcostestimate))->cost(index);
+    const FilterPlan plan = PlanFilter(root, index_path, search, bitmap != nullptr ? bitmap->bitmapqual : nullptr);
+    if (plan.may_exact) AddFilterPath(rel, index_path, plan, Strategy::kExact, &bitmap->path);
+    if (plan.may_search) AddFilterPath(rel, index_path, plan, Strategy::kBitmapSearch, &bitmap->path);
+    if (Settings().enable_post_filter || bitmap == nullptr)
+        AddFilterPath(rel, index_path, plan, Strategy::kPostFilter, plan.may_exact ? &bitmap->path : nullptr);
+    else
+        rel->pathlist = list_delete_ptr(rel->pathlist, index_path);
 }
 
 // A query that is a parameter of the plan, as in LATERAL, has no value in a parallel worker. The server looks at the
@@ -149,7 +190,12 @@ void AddVectorPaths(PlannerInfo* root, RelOptInfo* rel, Index rti, RangeTblEntry
     // add_path changes the list.
     foreach (cell, list_copy(rel->pathlist)) {
         Path* path = static_cast<Path*>(lfirst(cell));
-        if (IsVectorPath(path)) add_path(rel, MakeVectorPath(rel, reinterpret_cast<IndexPath*>(path)));
+        if (!IsVectorPath(path)) continue;
+        IndexPath* index_path = reinterpret_cast<IndexPath*>(path);
+        if (index_path->indexinfo->indrestrictinfo == NIL)
+            add_path(rel, &MakeVectorPath(rel, index_path, NIL)->path);
+        else
+            AddFilterPaths(root, rel, index_path);
     }
 }
 

@@ -5,7 +5,10 @@
 
 #include <algorithm>
 
+#include "core/tid_map.h"
 #include "pg/memory.h"
+#include "planner/filter_bitmap.h"
+#include "planner/filter_cost.h"
 #include "planner/vector_search.h"
 
 namespace vecann {
@@ -21,6 +24,31 @@ struct PendingRow {
     ItemPointerData tid;    // as the index has it
     ItemPointerData place;  // of the version that the snapshot sees
     MinimalTuple tuple;     // of the scan tuple's form
+};
+
+// Of a query with conditions. The rows of the bitmap and what is known of them live as long as the bitmap's parameters.
+struct FilterState {
+    bool any;           // there are conditions
+    FilterPlan plan;    // with any
+    PlanState* bitmap;  // null: there is none
+    ExprState* recheck;
+    Strategy running;  // in this scan
+    bool switched;     // ... after having begun with another one
+    bool budget_hit;   // the scan ended at the setting's limit of rows
+    MemoryContext member_memory;
+    Arena member_arena;
+    TidSet members;
+    bool members_ready;
+    SearchFilter search;
+    // Rows that went out while they came from a search, so that an exact pass need not bring them again.
+    MemoryContext returned_memory;
+    Arena returned_arena;
+    TidMap returned;
+    bool remembers;        // `returned` is complete
+    uint64 first_fetches;  // the scan's count when the search began
+    PendingRow last;       // went out last
+    bool has_last;
+    bool has_more;  // the last exact pass left out rows behind those it kept
 };
 
 struct VectorScanState {
@@ -60,6 +88,7 @@ struct VectorScanState {
     bool run_known;
     int64 returned;  // rows that went out or were filtered
     uint64 fetches;  // of rows of the table, in all searches
+    FilterState filter;
     MemoryContext pending_memory;
     Arena arena;                   // over it
     ArenaVec<PendingRow> pending;  // a heap, nearest on top
@@ -87,6 +116,13 @@ Oid IndexOf(const CustomScan* plan) {
 int QueryArgOf(const CustomScan* plan) {
     return linitial_int(static_cast<List*>(lsecond(plan->custom_private)));
 }
+List* FilterListOf(const CustomScan* plan) {
+    return static_cast<List*>(lthird(plan->custom_private));
+}
+// The conditions that a bitmap answers.
+List* RecheckOf(const CustomScan* plan) {
+    return list_copy_tail(plan->custom_exprs, 1);
+}
 OpExpr* DistanceOf(const CustomScan* plan) {
     return castNode(OpExpr, llast_node(TargetEntry, plan->custom_scan_tlist)->expr);
 }
@@ -109,6 +145,7 @@ void InitColumns(VectorScanState* state) {
     Bitmapset* used = nullptr;
     pull_varattnos(reinterpret_cast<Node*>(plan->scan.plan.targetlist), static_cast<Index>(INDEX_VAR), &used);
     pull_varattnos(reinterpret_cast<Node*>(plan->scan.plan.qual), static_cast<Index>(INDEX_VAR), &used);
+    pull_varattnos(reinterpret_cast<Node*>(RecheckOf(plan)), static_cast<Index>(INDEX_VAR), &used);
     List* tlist = NIL;
     ListCell* cell;
     foreach (cell, plan->custom_scan_tlist) {
@@ -171,6 +208,22 @@ void InitQuals(VectorScanState* state) {
     }
 }
 
+void InitFilter(VectorScanState* state, EState* estate, int eflags) {
+    FilterState* filter = &state->filter;
+    const CustomScan* plan = PlanOf(state);
+    filter->any = FilterListOf(plan) != NIL;
+    if (!filter->any) return;
+    filter->plan = FilterPlanFromList(FilterListOf(plan));
+    filter->running = filter->plan.strategy;
+    if (plan->custom_plans == NIL) return;
+    filter->bitmap = ExecInitNode(linitial_node(Plan, plan->custom_plans), estate, eflags);
+    state->css.custom_ps = lappend(NIL, filter->bitmap);
+    filter->recheck = ExecInitQual(RecheckOf(plan), &state->css.ss.ps);
+    if ((eflags & EXEC_FLAG_EXPLAIN_ONLY) != 0) return;
+    filter->member_memory = AllocSetContextCreate(estate->es_query_cxt, "vector scan bitmap", ALLOCSET_DEFAULT_SIZES);
+    filter->returned_memory = AllocSetContextCreate(estate->es_query_cxt, "vector scan results", ALLOCSET_SMALL_SIZES);
+}
+
 void BeginVectorScan(CustomScanState* node, EState* estate, int eflags) {
     VectorScanState* state = StateOf(node);
     const CustomScan* plan = PlanOf(state);
@@ -180,6 +233,7 @@ void BeginVectorScan(CustomScanState* node, EState* estate, int eflags) {
     InitColumns(state);
     InitDistance(state);
     InitQuals(state);
+    InitFilter(state, estate, eflags);
     state->table_slot = table_slot_create(table, &estate->es_tupleTable);
     state->pending_slot = ExecInitExtraTupleSlot(estate, ScanSlot(state)->tts_tupleDescriptor, &TTSOpsMinimalTuple);
     if ((eflags & EXEC_FLAG_EXPLAIN_ONLY) != 0) return;
@@ -247,12 +301,16 @@ Datum DistanceOfRow(VectorScanState* state, const SearchCandidate* known, bool* 
 }
 
 // Makes the scan's tuple of a row of the table, that of a candidate unless `known` is null; false when it does not pass
-// the quals.
-bool FillAndTest(VectorScanState* state, TupleTableSlot* row, const SearchCandidate* known) {
+// the quals, with `recheck` those of the bitmap too.
+bool FillAndTest(VectorScanState* state, TupleTableSlot* row, const SearchCandidate* known, bool recheck) {
     ExprContext* context = state->css.ss.ps.ps_ExprContext;
     ResetExprContext(context);
     FillColumns(state, row);
     context->ecxt_scantuple = ScanSlot(state);
+    if (recheck && !ExecQual(state->filter.recheck, context)) {
+        InstrCountFiltered2(state, 1);
+        return false;
+    }
     bool passes = ExecQual(state->early_quals, context);
     if (passes) {
         bool is_null;
@@ -279,6 +337,7 @@ void AddCounts(SearchCounts* sum, const SearchCounts& counts) {
     sum->pages += counts.pages;
     sum->codes += counts.codes;
     sum->exact_distances += counts.exact_distances;
+    sum->filter_tests += counts.filter_tests;
 }
 
 void StartSearch(VectorScanState* state) {
@@ -286,21 +345,20 @@ void StartSearch(VectorScanState* state) {
     PrepareQuery(state);
     MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
     if (state->search == nullptr) {
-        state->fetch = table_index_fetch_begin(state->css.ss.ss_currentRelation);
         state->search = state->methods->open(state->index);
         // As an index scan does for an access method without finer predicate locks.
         if (!state->index->rd_indam->ampredlocks) PredicateLockRelation(state->index, estate->es_snapshot);
     }
     AddCounts(&state->counts, state->search->counts);
     const ExprContext* query = state->row_context;
+    const SearchFilter* filter =
+        state->filter.any && state->filter.running == Strategy::kBitmapSearch ? &state->filter.search : nullptr;
     // Entries killed on the primary may be visible to a snapshot of a standby.
     state->methods->start(state->search, {estate->es_snapshot, !TransactionStartedDuringRecovery(),
-                                          query->caseValue_isNull, query->caseValue_datum});
+                                          query->caseValue_isNull, query->caseValue_datum, filter});
     MemoryContextSwitchTo(old);
     state->candidate.settled = -get_float8_infinity();
     state->through = state->row_due = state->run_known = false;
-    state->returned = 0;
-    state->started = true;
 }
 
 // Fetches the version of a row that the snapshot sees into the table's slot.
@@ -316,6 +374,13 @@ void AddPending(VectorScanState* state, const PendingRow& row) {
     std::push_heap(state->pending.begin(), state->pending.end(), RowFarther);
 }
 
+// Must the conditions that the bitmap answers be tested on a row that a search found?
+bool NeedsRecheck(const FilterState& filter, const ItemPointerData& tid) {
+    if (filter.bitmap == nullptr) return false;
+    return filter.running == Strategy::kPostFilter ||
+           filter.members.Find(ItemPointerGetBlockNumber(&tid), ItemPointerGetOffsetNumber(&tid)) == Membership::kMaybe;
+}
+
 // Reads a row; true when it is visible and passes the quals. The scan's tuple is it then. `known`: the candidate whose
 // row it is; null when that has gone by.
 bool ReadRow(VectorScanState* state, ItemPointerData tid, const SearchCandidate* known) {
@@ -326,7 +391,7 @@ bool ReadRow(VectorScanState* state, ItemPointerData tid, const SearchCandidate*
         return false;
     }
     pgstat_count_heap_fetch(state->index);
-    if (FillAndTest(state, state->table_slot, known)) return true;
+    if (FillAndTest(state, state->table_slot, known, NeedsRecheck(state->filter, tid))) return true;
     ++state->returned;
     return false;
 }
@@ -407,24 +472,197 @@ double Settled(const VectorScanState& state) {
     return state.row_due ? state.candidate.nearest : state.candidate.settled;
 }
 
+// ---- rows of a bitmap ----------------------------------------------------------------
+
+// Runs the bitmap unless its rows are known.
+void LoadMembers(VectorScanState* state) {
+    FilterState* filter = &state->filter;
+    if (filter->members_ready) return;
+    // Between bitmap and table nothing keeps the rows where they are: only a snapshot tells an old row from a new one.
+    if (!IsMVCCSnapshot(EStateOf(state)->es_snapshot)) elog(ERROR, "a bitmap needs an MVCC snapshot");
+    MemoryContextReset(filter->member_memory);
+    filter->member_arena = MakeArena(filter->member_memory);
+    MemoryContext old = MemoryContextSwitchTo(filter->member_memory);
+    ReadMembers(filter->bitmap, state->css.ss.ss_currentRelation, &filter->member_arena, &filter->members);
+    MemoryContextSwitchTo(old);
+    filter->members_ready = true;
+}
+
+// How a scan with a bitmap goes, now that the number of its rows is known: the exact pass or a search, which may give
+// up when it has cost as much as the pass would.
+void ChooseStrategy(VectorScanState* state) {
+    FilterState* filter = &state->filter;
+    const FilterPlan& plan = filter->plan;
+    const double members = static_cast<double>(filter->members.rows()) +
+                           static_cast<double>(filter->members.whole_pages()) * plan.rows_per_page;
+    const double rate = members / plan.index_rows, wanted = plan.wanted * plan.members_per_row;
+    const double exact = members * plan.row_cost();
+    const double search = NodesForMembers(plan, wanted, rate) * plan.node_cost + wanted * plan.row_cost();
+    const bool pass = plan.may_exact && (!plan.may_search || exact <= search || state->row_context->caseValue_isNull);
+    filter->running = pass ? Strategy::kExact : Strategy::kBitmapSearch;
+    filter->search = {&filter->members, wanted, 0};
+    if (plan.may_exact)
+        filter->search.most_nodes = static_cast<uint64>(Max(exact / plan.node_cost, Max(2 * plan.beam, 1.0)));
+}
+
+// Does an exact pass bring a row again that went out already?
+bool WentOut(FilterState* filter, const ItemPointerData& tid) {
+    return filter->returned.Find(ItemPointerGetBlockNumber(&tid), ItemPointerGetOffsetNumber(&tid)) != nullptr;
+}
+
+// Reads all rows of the bitmap and keeps the nearest, as many as fit work_mem, of those that have not gone out: with
+// `behind`, of those behind the row that went out last.
+void ReadExact(VectorScanState* state, bool behind) {
+    FilterState* filter = &state->filter;
+    const auto nearer = [](const PendingRow& a, const PendingRow& b) { return RowFarther(b, a); };
+    const size_t most = Max<size_t>(static_cast<size_t>(work_mem) * 1024 / sizeof(PendingRow), 64);
+    ArenaVec<PendingRow>* kept = &state->pending;
+    filter->has_more = false;
+    TidSet::Cursor cursor = {};
+    uint32 block;
+    uint16 offset;
+    for (Membership m; (m = filter->members.Next(&cursor, &block, &offset)) != Membership::kOut;) {
+        CHECK_FOR_INTERRUPTS();
+        ItemPointerData tid;
+        ItemPointerSet(&tid, block, offset);
+        bool all_dead = false;
+        if (WentOut(filter, tid) || !FetchRow(state, tid, &all_dead)) continue;
+        if (!FillAndTest(state, state->table_slot, nullptr, m == Membership::kMaybe)) continue;
+        const PendingRow row = RowAtHand(state, tid);
+        if (behind && !RowFarther(row, filter->last)) continue;
+        if (kept->size < most) {
+            kept->Push(row);
+            if (kept->size == most) std::make_heap(kept->begin(), kept->end(), nearer);
+            continue;
+        }
+        filter->has_more = true;
+        if (!nearer(row, (*kept)[0])) continue;
+        std::pop_heap(kept->begin(), kept->end(), nearer);
+        (*kept)[most - 1] = row;
+        std::push_heap(kept->begin(), kept->end(), nearer);
+    }
+    std::make_heap(kept->begin(), kept->end(), RowFarther);
+    state->through = true;
+}
+
+void OpenTable(VectorScanState* state) {
+    if (state->fetch != nullptr) return;
+    MemoryContext old = MemoryContextSwitchTo(EStateOf(state)->es_query_cxt);
+    state->fetch = table_index_fetch_begin(state->css.ss.ss_currentRelation);
+    MemoryContextSwitchTo(old);
+}
+
+// Goes on with the exact pass in place of a search; false when the plan does not allow it.
+bool SwitchToExact(VectorScanState* state) {
+    FilterState* filter = &state->filter;
+    if (filter->bitmap == nullptr || !filter->plan.may_exact || filter->running == Strategy::kExact) return false;
+    if (!filter->remembers) return false;
+    LoadMembers(state);
+    filter->running = Strategy::kExact;
+    filter->switched = true;
+    state->row_due = false;
+    // What waits comes again.
+    MemoryContextReset(state->pending_memory);
+    state->arena = MakeArena(state->pending_memory);
+    state->pending.Init(&state->arena);
+    state->pending_bytes = 0;
+    ReadExact(state, state->search->in_order && filter->has_last);
+    return true;
+}
+
+// Has a search cost more than the exact pass would, by the plan?
+bool CostsTooMuch(const VectorScanState& state) {
+    const FilterState& filter = state.filter;
+    if (filter.bitmap == nullptr || !filter.plan.may_exact || filter.running != Strategy::kPostFilter) return false;
+    const double spent = static_cast<double>(state.search->counts.expanded) * filter.plan.node_cost +
+                         static_cast<double>(state.fetches - filter.first_fetches) * filter.plan.fetch_cost;
+    return spent > Max(filter.plan.cost[static_cast<int>(Strategy::kExact)],
+                       filter.plan.cost[static_cast<int>(Strategy::kPostFilter)]);
+}
+
+// Asks the search for the next candidate; at its end, or when it costs too much, goes on in another way.
+void NextCandidate(VectorScanState* state) {
+    if (CostsTooMuch(*state) && SwitchToExact(state)) return;
+    state->row_due = state->methods->next(state->search, &state->candidate);
+    if (state->row_due) return;
+    const bool complete = state->search->gave_up || !state->search->one_beam;
+    state->through = !complete || !SwitchToExact(state) || state->through;
+}
+
+void StartScan(VectorScanState* state) {
+    FilterState* filter = &state->filter;
+    state->started = true;
+    state->returned = 0;
+    filter->switched = filter->has_last = filter->has_more = filter->budget_hit = false;
+    if (filter->bitmap != nullptr) {
+        MemoryContextReset(filter->returned_memory);
+        filter->returned_arena = MakeArena(filter->returned_memory);
+        filter->returned.Init(&filter->returned_arena, 0);
+        filter->remembers = true;
+    }
+    filter->running = filter->plan.strategy;
+    if (filter->any && filter->running != Strategy::kPostFilter) {
+        PrepareQuery(state);
+        LoadMembers(state);
+        ChooseStrategy(state);
+    }
+    filter->first_fetches = state->fetches;
+    OpenTable(state);
+    if (filter->any && filter->running == Strategy::kExact) {
+        PrepareQuery(state);
+        ReadExact(state, false);
+    } else {
+        StartSearch(state);
+    }
+}
+
+// Keeps what later exact passes need to know of a row that goes out.
+void NoteReturned(VectorScanState* state, const PendingRow& row) {
+    FilterState* filter = &state->filter;
+    if (filter->bitmap == nullptr) return;
+    filter->last = row;
+    filter->has_last = true;
+    if (filter->running == Strategy::kExact || !filter->remembers) return;
+    // Without the memory for it the search goes on to its end.
+    filter->remembers = filter->returned_arena.allocated < static_cast<size_t>(work_mem) * 1024;
+    bool fresh;
+    filter->returned.Add(ItemPointerGetBlockNumber(&row.tid), ItemPointerGetOffsetNumber(&row.tid), &fresh);
+}
+
+// May a search return no more rows, by its setting?
+bool OutOfBudget(VectorScanState* state) {
+    if (state->filter.any && state->filter.running == Strategy::kExact) return false;
+    if (state->search->max_rows < 0 || state->returned < state->search->max_rows) return false;
+    state->filter.budget_hit = true;
+    return true;
+}
+
 // Makes the next row the scan's tuple: the nearest one known, when nothing that is still to come may be nearer. A
 // candidate's row is read as late as can be: mostly not at all when the query wants no more rows.
 bool NextRow(VectorScanState* state) {
     for (;;) {
         CHECK_FOR_INTERRUPTS();
-        if (state->search->max_rows >= 0 && state->returned >= state->search->max_rows) return false;
+        if (OutOfBudget(state)) return false;
         if (!state->pending.empty() && FloorOf(state->pending[0]) <= Settled(*state)) {
-            if (PopPending(state)) break;
+            const ItemPointerData tid = state->pending[0].tid;
+            if (!PopPending(state)) continue;
+            NoteReturned(state, RowAtHand(state, tid));
+            break;
+        }
+        if (state->through && !state->filter.has_more) return false;
+        if (state->through) {
+            ReadExact(state, true);
             continue;
         }
-        if (state->through) return false;
         if (!state->row_due) {
-            state->row_due = state->methods->next(state->search, &state->candidate);
-            state->through = !state->row_due;
+            NextCandidate(state);
             continue;
         }
         if (!TakeRow(state)) continue;
-        if (state->pending.empty() && FloorOf(state->run) <= state->candidate.settled) break;
+        if (state->pending.empty() && FloorOf(state->run) <= state->candidate.settled) {
+            NoteReturned(state, state->run);
+            break;
+        }
         PushPending(state, state->run);
     }
     ++state->returned;
@@ -449,7 +687,7 @@ bool TakeTestRow(VectorScanState* state, bool* passes) {
     epq->relsubs_done[at] = true;
     if (TupIsNull(row)) return true;
     PrepareQuery(state);
-    *passes = FillAndTest(state, row, nullptr);
+    *passes = FillAndTest(state, row, nullptr, state->filter.bitmap != nullptr);
     return true;
 }
 
@@ -458,7 +696,7 @@ TupleTableSlot* ExecVectorScan(CustomScanState* node) {
     ResetExprContext(node->ss.ps.ps_ExprContext);
     bool more;
     if (!TakeTestRow(state, &more)) {
-        if (!state->started) StartSearch(state);
+        if (!state->started) StartScan(state);
         more = NextRow(state);
     }
     if (more) return Project(state);
@@ -479,6 +717,11 @@ void ReScanVectorScan(CustomScanState* node) {
     state->pending.Init(&state->arena);
     state->pending_bytes = 0;
     state->started = state->query_ready = false;
+    FilterState* filter = &state->filter;
+    if (filter->bitmap == nullptr) return;
+    UpdateChangedParamSet(filter->bitmap, node->ss.ps.chgParam);
+    // Otherwise the rows stay what they are: the same snapshot, the same conditions.
+    if (filter->bitmap->chgParam != nullptr) filter->members_ready = false;
 }
 
 void EndVectorScan(CustomScanState* node) {
@@ -488,6 +731,37 @@ void EndVectorScan(CustomScanState* node) {
     if (state->search != nullptr) state->methods->close(state->search);
     if (state->fetch != nullptr) table_index_fetch_end(state->fetch);
     if (state->index != nullptr) index_close(state->index, NoLock);
+    if (state->filter.bitmap != nullptr) ExecEndNode(state->filter.bitmap);
+}
+
+// What the strategies cost, for the rows that the query wants.
+void ExplainCosts(const FilterPlan& plan, ExplainState* es) {
+    for (int i = 0; i < kStrategies; ++i) {
+        if (plan.cost[i] < 0) continue;
+        const Strategy strategy = static_cast<Strategy>(i);
+        ExplainPropertyFloat(psprintf("Cost of %s", StrategyName(strategy)), nullptr, plan.cost[i], 2, es);
+    }
+}
+
+void ExplainFilter(VectorScanState* state, List* context, ExplainState* es) {
+    const FilterState& filter = state->filter;
+    if (!filter.any) return;
+    ExplainPropertyText("Strategy", StrategyName(filter.plan.strategy), es);
+    if (es->verbose && es->costs) ExplainCosts(filter.plan, es);
+    if (filter.bitmap != nullptr) {
+        Node* recheck = reinterpret_cast<Node*>(make_ands_explicit(RecheckOf(PlanOf(state))));
+        ExplainPropertyText("Bitmap Cond", deparse_expression(recheck, context, es->verbose, false), es);
+    }
+    if (!es->analyze) return;
+    if (state->started && filter.switched)
+        ExplainPropertyText("Switched", "to exact, while running", es);
+    else if (state->started && filter.running != filter.plan.strategy)
+        ExplainPropertyText("Switched", psprintf("to %s, by the size of the bitmap", StrategyName(filter.running)), es);
+    if (filter.members_ready) {
+        ExplainPropertyInteger("Bitmap Rows", nullptr, static_cast<int64>(filter.members.rows()), es);
+        ExplainPropertyInteger("Bitmap Lossy Pages", nullptr, static_cast<int64>(filter.members.whole_pages()), es);
+    }
+    if (filter.budget_hit) ExplainPropertyText("Stopped", "by the limit of rows of a scan", es);
 }
 
 void ExplainVectorScan(CustomScanState* node, List* ancestors, ExplainState* es) {
@@ -498,6 +772,7 @@ void ExplainVectorScan(CustomScanState* node, List* ancestors, ExplainState* es)
     ExplainPropertyText("Index", name != nullptr ? quote_identifier(name) : "?", es);
     ExplainPropertyText("Order By",
                         deparse_expression(reinterpret_cast<Node*>(DistanceOf(plan)), context, es->verbose, false), es);
+    ExplainFilter(state, context, es);
     if (!es->analyze) return;
     SearchCounts counts = state->counts;
     if (state->search != nullptr) AddCounts(&counts, state->search->counts);
@@ -506,6 +781,8 @@ void ExplainVectorScan(CustomScanState* node, List* ancestors, ExplainState* es)
     ExplainPropertyInteger("Codes Scored", nullptr, static_cast<int64>(counts.codes), es);
     ExplainPropertyInteger("Exact Distances", nullptr, static_cast<int64>(counts.exact_distances), es);
     ExplainPropertyInteger("Heap Fetches", nullptr, static_cast<int64>(state->fetches), es);
+    if (state->filter.bitmap != nullptr)
+        ExplainPropertyInteger("Filter Tests", nullptr, static_cast<int64>(counts.filter_tests), es);
 }
 
 constexpr CustomExecMethods ExecMethods() {

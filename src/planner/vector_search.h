@@ -4,6 +4,7 @@
 // computes the distances, and puts the rows in their final order. A search holds no lock or pin between calls.
 #pragma once
 
+#include "core/tid_set.h"
 #include "pg/pg.h"
 
 namespace vecann {
@@ -14,14 +15,31 @@ struct SearchCounts {
     uint64 pages;            // pages touched, of every kind
     uint64 codes;            // neighbours scored by their codes
     uint64 exact_distances;  // distances to vectors in the index
+    uint64 filter_tests;     // rows looked up in a filter's members
 };
+
+// Rows that a search is to find, and no others.
+struct SearchFilter {
+    const TidSet* members;
+    double wanted;      // how many of them the query will probably want; 0: not known
+    uint64 most_nodes;  // the search may give up when it has read so many, and when it is through; 0: it may not
+};
+
+// How many members, nearest first, a search must have found before it stops at the next one's distance: those that are
+// wanted and some beyond, because a search of a graph does not meet nodes quite in their order. The more nodes it reads
+// for a member, the better the order it has met them in. `beam` is what a search without a filter reads.
+inline double MembersNeeded(double wanted, double beam, double pass_rate) {
+    const double margin = Max(2.0, wanted / 2);
+    return wanted + margin + Max(beam - wanted - margin, 0.0) * std::sqrt(pass_rate);
+}
 
 // What a search is for. A null query orders nothing: all rows come.
 struct SearchQuery {
     Snapshot snapshot;
     bool ignore_killed;  // entries known to be dead need not come; false for snapshots of a standby
     bool is_null;
-    Datum value;  // lives as long as the search of it
+    Datum value;                 // lives as long as the search of it
+    const SearchFilter* filter;  // null: all rows; lives as long as the search
 };
 
 struct SearchCandidate {
@@ -42,7 +60,16 @@ struct SearchCandidate {
 struct VectorSearch {
     Relation index;
     int64 max_rows;  // to be returned by this search, before filters; -1: no limit; set by `start`
+    bool in_order;   // rows nearer than one before do not come; set by `start`
+    bool one_beam;   // ends before all rows have come; set by `start`
+    bool gave_up;    // ended as the filter allows; set by `start` and `next`
     SearchCounts counts;
+};
+
+// What a search costs, in the planner's units.
+struct SearchCost {
+    double node;  // reading a node
+    double beam;  // nodes read by the shortest search
 };
 
 struct VectorSearchMethods {
@@ -56,6 +83,7 @@ struct VectorSearchMethods {
     // The row of the candidate handed out last is dead to every snapshot.
     void (*kill)(VectorSearch* search);
     void (*close)(VectorSearch* search);
+    SearchCost (*cost)(const IndexOptInfo* index);
 };
 
 // To be called once for each access method, from _PG_init; `methods` lives as long as the backend.

@@ -1,0 +1,24 @@
+// Bitmaps of the rows that pass a filter, made by the user's own indexes: the planner's and the executor's side.
+#pragma once
+
+#include "core/tid_set.h"
+#include "pg/pg.h"
+
+namespace vecann {
+
+// The best bitmap scan for the conditions of a table, as a path; null when no index helps.
+BitmapHeapPath* FindBitmapPath(PlannerInfo* root, RelOptInfo* rel);
+
+// The parts of a plan made from such a path.
+struct BitmapPlan {
+    Plan* tree;     // of bitmap index scans, ANDs and ORs
+    List* quals;    // what the bitmap does not answer
+    List* recheck;  // what it answers, for pages without single rows
+};
+BitmapPlan SplitBitmapPlan(Plan* plan);
+
+// Runs a bitmap's plan and fills a set, in the current memory context, which the arena is over. Single rows take at
+// most work_mem.
+void ReadMembers(PlanState* bitmap, Relation table, Arena* arena, TidSet* members);
+
+}  // namespace vecann

@@ -1,0 +1,51 @@
+// What the ways to answer a filtered query in the order of a distance cost, and the numbers that a plan keeps of it for
+// decisions at run time. The constants, and how they were measured, stand in filter_cost.cpp.
+#pragma once
+
+#include "planner/vector_search.h"
+
+namespace vecann {
+
+enum class Strategy : int {
+    kPostFilter,    // search, and test the rows that it finds
+    kBitmapSearch,  // a bitmap of the rows that pass, and a search that finds no others
+    kExact,         // a bitmap, then the distances of all its rows
+};
+constexpr int kStrategies = 3;
+
+const char* StrategyName(Strategy strategy);
+
+// Of a plan with a filter. Costs are in the planner's units.
+struct FilterPlan {
+    Strategy strategy;
+    bool has_bitmap;
+    bool may_search;  // by the members of the bitmap
+    bool may_exact;
+
+    double wanted;             // rows the query will probably take; 0: not known
+    double index_rows;         // in the index
+    double rows_per_page;      // of the table
+    double members_per_row;    // rows of the bitmap for one that passes all conditions
+    double node_cost;          // of reading a node
+    double beam;               // nodes that the shortest search reads
+    double fetch_cost;         // of reading a row and testing it
+    double distance_cost;      // of its distance
+    double cost[kStrategies];  // of each, for the rows wanted; negative: not possible
+
+    double row_cost() const { return fetch_cost + distance_cost; }
+};
+
+// For custom_private, and back.
+List* FilterPlanToList(const FilterPlan& plan);
+FilterPlan FilterPlanFromList(List* list);
+
+// A plan's numbers for one index; `bitmap` (what a bitmap heap path would scan) may be null. `strategy` is not set.
+FilterPlan PlanFilter(PlannerInfo* root, const IndexPath* index_path, const SearchCost& search, Path* bitmap);
+
+// Sets a path's costs to those of a strategy.
+void SetFilterCost(const FilterPlan& plan, Strategy strategy, const IndexPath* index_path, Path* path);
+
+// Nodes that a search for `members` rows reads when `rate` of all rows are members.
+double NodesForMembers(const FilterPlan& plan, double members, double rate);
+
+}  // namespace vecann
