@@ -22,11 +22,11 @@ import server
 import stages
 
 PEERS = ["vecann", "pgvector", "hnswlib", "faiss"]
-STAGES = ["build", "recall", "qps", "insert", "vacuum", "churn"]
+STAGES = ["build", "recall", "qps", "insert", "vacuum", "churn", "disk"]
 DEFAULT_STAGES = STAGES[:4]
 DEFAULT_SETS = ["fashion-mnist", "tate", "gen-200000x128", "gen-100000x768", "gen-1000000x128"]
 QUICK = {"datasets": ["gen-20000x32"], "ef": [10, 40, 100], "seconds": 1, "rounds": 1, "clients": [1, os.cpu_count()],
-         "inserts": 200, "stage": STAGES}
+         "inserts": 200, "stage": STAGES[:6]}
 NORMAL = {"datasets": DEFAULT_SETS, "ef": [10, 20, 40, 60, 80, 120, 200, 400], "seconds": 5, "rounds": 3,
           "clients": [1, os.cpu_count(), 16], "inserts": 2000, "stage": DEFAULT_STAGES}
 SHOWN = ["shared_buffers", "maintenance_work_mem", "max_parallel_maintenance_workers", "fsync", "full_page_writes",

@@ -10,6 +10,7 @@ that begins at a higher recall was not asked to be faster); above the last point
 """
 import json
 import math
+import statistics
 import sys
 
 LEVELS = (0.90, 0.95, 0.98, 0.99)
@@ -131,11 +132,21 @@ def index_table(name, dataset, markdown):
 
 
 def churn_table(name, dataset, markdown):
-    rows = [[f"{peer}, {percent} %"] + [f"{x:.4f}" for x in step["recall"].values()] + [step["index_bytes"] / 1e6]
+    rows = [[f"{peer}, {percent} %"] + [f"{x:.4f}" for x in step["recall"].values()] + [
+        step["index_bytes"] / 1e6, step.get("seconds")]
             for peer, r in dataset["peers"].items() for percent, step in r.get("churn", {}).items()]
     header = [f"recall at ef {ef}" for r in dataset["peers"].values() for ef in r.get("churn", {}).get("0", {}).get(
-        "recall", {})][:len(rows[0]) - 2 if rows else 0]
-    return table(f"{name}: after churn", ["rows replaced"] + header + ["size MB"], rows, markdown)
+        "recall", {})][:len(rows[0]) - 3 if rows else 0]
+    return table(f"{name}: after churn", ["rows replaced"] + header + ["size MB", "after s"], rows, markdown)
+
+
+def disk_table(name, dataset, markdown):
+    rows = []
+    for peer, r in dataset["peers"].items():
+        for ahead, runs in r.get("disk", {}).items():
+            rows.append([f"{peer}, {'read-ahead' if int(ahead) else 'none'}"] +
+                        [statistics.median(run[what] for run in runs) for what in ("ms", "index_pages_read")])
+    return table(f"{name}: from the disk", ["", "ms a query", "index pages read"], rows, markdown) if rows else []
 
 
 def scaled(value, unit):
@@ -235,7 +246,7 @@ def rendered(results, markdown=False):
             lines += ["", f"## {name}"]
         for warning in dataset.get("warnings", []):
             lines += ["", f"WARNING: {warning}"]
-        for part in (sweep_table, equal_recall_table, index_table, churn_table, target_table):
+        for part in (sweep_table, equal_recall_table, index_table, churn_table, disk_table, target_table):
             lines += part(name, dataset, markdown)
     return "\n".join(lines) + "\n"
 

@@ -112,6 +112,22 @@ class Server:
             self.sql("postgres", f"ALTER SYSTEM RESET {name};\nSELECT pg_reload_conf()")
             time.sleep(0.5)
 
+    def evict(self, database, relations):
+        """Drops relations from shared buffers, by reading as much else, and from the system's cache of files."""
+        self.sql(database, """CREATE TABLE IF NOT EXISTS filler AS SELECT repeat('x', 1800) AS x FROM generate_series(1,
+            (SELECT setting::int * 3 FROM pg_settings WHERE name = 'shared_buffers'));
+            CHECKPOINT; SELECT pg_prewarm('filler'); SELECT pg_prewarm('filler')""")
+        folder = self.sql(database, "SHOW data_directory")
+        for relation in relations:
+            path = os.path.join(folder, self.sql(database, f"SELECT pg_relation_filepath('{relation}')"))
+            for part in [path] + glob.glob(path + ".*"):
+                descriptor = os.open(part, os.O_RDONLY)
+                try:
+                    os.fsync(descriptor)
+                    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+                finally:
+                    os.close(descriptor)
+
     def await_setting(self, name, value):
         for _ in range(100):
             if self.sql("postgres", f"SHOW {name}") == value:

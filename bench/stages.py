@@ -1,4 +1,4 @@
-"""The stages of one data set: build, recall, qps, insert, vacuum, churn. Each fills its part of the results.
+"""The stages of one data set: build, recall, qps, insert, vacuum, churn, disk. Each fills its part of the results.
 
 A peer of the server is a database of the same name; all have the same tables:
   items (id, v)      the base, with the index items_v;   plain: the same without index, for what a bare insert costs
@@ -24,6 +24,7 @@ OPERATORS = {"l2": ("<->", "vector_l2_ops"), "cosine": ("<=>", "vector_cosine_op
 MOVED = 100_000_000
 ADDED = 1_000_000_000
 CHURN_SLICES = 10
+COLD_QUERIES = 200
 COUNTERS = ("nodes_expanded", "pages_touched", "codes_scored", "exact_distances")
 
 
@@ -257,6 +258,7 @@ class DatasetRun:
         for db in self.databases:
             self.fresh(db)
             steps = self.peer(db)["churn"] = {}
+            started = time.monotonic()
             for n in range(CHURN_SLICES + 1):
                 if n > 0:
                     chosen = f"id < {MOVED} AND id % {CHURN_SLICES} = {n - 1}"
@@ -269,15 +271,53 @@ class DatasetRun:
                     self.server.sql(db, "VACUUM ANALYZE items")
                     recall = {str(ef): self.recall_of(db, ef)[0] for ef in self.settings.churn_ef}
                     steps[str(n * 100 // CHURN_SLICES)] = {
-                        "recall": recall, "index_bytes": self.server.integer(db, "SELECT pg_relation_size('items_v')")}
-                    say(f"{db}: churn {n * 100 // CHURN_SLICES} %: recall {recall}")
+                        "recall": recall, "index_bytes": self.server.integer(db, "SELECT pg_relation_size('items_v')"),
+                        "seconds": time.monotonic() - started}
+                    say(f"{db}: churn {n * 100 // CHURN_SLICES} %: {steps[str(n * 100 // CHURN_SLICES)]}")
+
+    # ---- an index that is not in memory ----------------------------------------------
+
+    def disk(self):
+        """Queries of one client right after table and index were dropped from shared buffers and from the system's cache,
+        each query once; with read-ahead (effective_io_concurrency 16) and without. Needs the server's files, and shared
+        buffers that are small against the index (measure --shared-buffers)."""
+        buffers = self.server.integer("postgres", "SELECT setting::bigint * 8192 FROM pg_settings "
+                                      "WHERE name = 'shared_buffers'")
+        for db in self.databases:
+            size = self.server.integer(db, "SELECT pg_relation_size('items_v')")
+            if size < 3 * buffers:
+                self.out.setdefault("warnings", []).append(f"disk: {db}'s index is only {size / buffers:.1f} times "
+                                                           "shared_buffers")
+        for number in range(self.settings.rounds):
+            for db in self.databases:
+                for ahead in (0, 16):
+                    run = self.disk_once(db, ahead, number)
+                    self.peer(db).setdefault("disk", {}).setdefault(str(ahead), []).append(run)
+                    say(f"{db}: cold, effective_io_concurrency {ahead}: {run}")
+
+    def disk_once(self, db, ahead, number):
+        self.server.evict(db, ["items", "items_v"])
+        rows = min(COLD_QUERIES, len(self.data.queries))
+        first = number * rows % len(self.data.queries)
+        lines = [f"PREPARE nearest (int) AS {self.query('$1')};", "SELECT clock_timestamp() AS began \\gset"]
+        lines += [f"EXECUTE nearest ({(first + i) % len(self.data.queries)}) \\g /dev/null" for i in range(rows)]
+        lines += ["SELECT extract(epoch FROM clock_timestamp() - :'began'::timestamptz);"]
+        options = self.options(self.settings.churn_ef[0]) | {"effective_io_concurrency": ahead}
+        before = self.blocks_read(db)
+        seconds = float(self.server.sql(db, "\n".join(lines), options))
+        return {"ms": 1000 * seconds / rows, "index_pages_read": (self.blocks_read(db) - before) / rows}
+
+    def blocks_read(self, db):
+        """Pages of the index that were not in shared buffers; sessions report what they did when they end."""
+        time.sleep(1)
+        return self.server.integer(db, "SELECT idx_blks_read FROM pg_statio_user_indexes WHERE indexrelname = 'items_v'")
 
     def close(self):
         for library in self.libraries.values():
             library.close()
         for db in self.databases:
             with contextlib.suppress(Exception):
-                self.server.sql(db, "DROP TABLE IF EXISTS items, queries, extra, plain; CHECKPOINT")
+                self.server.sql(db, "DROP TABLE IF EXISTS items, queries, extra, plain, filler; CHECKPOINT")
 
 
 def summed_insert(raw, rows):

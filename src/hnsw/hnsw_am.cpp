@@ -169,7 +169,7 @@ VECANN_FUNCTION(vecann_hnswhandler) {
     am->amcanorderbyop = true;
     am->amoptionalkey = true;
     am->amusemaintenanceworkmem = true;
-    am->amparallelvacuumoptions = VACUUM_OPTION_PARALLEL_BULKDEL;
+    am->amparallelvacuumoptions = VACUUM_OPTION_PARALLEL_BULKDEL | VACUUM_OPTION_PARALLEL_CLEANUP;
     am->amkeytype = InvalidOid;
     am->ambuild = hnsw_build;
     am->ambuildempty = hnsw_build_empty;

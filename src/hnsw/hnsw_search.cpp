@@ -68,6 +68,7 @@ void HnswOpen(HnswContext* ctx, Relation index, WriteMode mode, MemoryContext me
     ctx->arena = MakeArena(memory);
     ctx->strategy = nullptr;
     ctx->snapshot = nullptr;
+    ctx->asks_ahead = get_tablespace_io_concurrency(index->rd_rel->reltablespace) > 0;
     ctx->descent_ef = kMaxDescentEf;
     memset(&ctx->counts, 0, sizeof(ctx->counts));
 }
@@ -193,7 +194,7 @@ int LayerSearch::ReadSlot(uint32 id) {
     void* copy = SpareCopy();
     const int64 reads_before = pgBufferUsage.shared_blks_read;
     LockedPage page(ctx->index, BlockOfId(meta, id), BUFFER_LOCK_SHARE, ctx->strategy);
-    if (unlikely(pgBufferUsage.shared_blks_read != reads_before)) cold_reads = kColdExpansions;
+    if (unlikely(pgBufferUsage.shared_blks_read != reads_before) && ctx->asks_ahead) cold_reads = kColdExpansions;
     const SlotView slot = CheckedSlot(ctx, page, KindOfLevel(level), id);
     const SlotHeaderData& header = *slot.header;
     if (slot.state() == SlotState::kFree || header.level != level) return -1;
@@ -281,6 +282,12 @@ void LayerSearch::ReadAhead() {
                            Min<size_t>(meta.slot_size, kBytesAhead));
     }
     if (cold) --cold_reads;
+}
+
+void LayerSearch::BeginCold() {
+    if (!ctx->asks_ahead) return;
+    cold_reads = kColdExpansions;
+    ReadAhead();
 }
 
 void LayerSearch::OfferScored(int count) {

@@ -26,6 +26,7 @@ struct HnswContext {
     Arena arena;           // over `memory`
     BufferAccessStrategy strategy;
     Snapshot snapshot;  // of a scan; null otherwise
+    bool asks_ahead;    // for pages from the disk: not with effective_io_concurrency = 0
     uint32 descent_ef;  // size of the beam in the layers above the one that is searched
     SearchCounts counts;
 };
@@ -126,6 +127,9 @@ struct LayerSearch {
     bool Settle(size_t memory_limit);
     // The nearest slot found, deleted ones included; null when there is none.
     const FoundSlot* Nearest() const;
+    // Asks the disk ahead for the nearest in the pool, and goes on with that for a while: pages of the search so far
+    // were not in shared buffers.
+    void BeginCold();
     // Takes one slot into `found` and scores its neighbours, all under one content lock. Returns how many neighbours
     // there are, -1 when the slot is free or of another layer.
     int ReadSlot(uint32 id);

@@ -71,7 +71,10 @@ int ScorePage(HnswContext* ctx, const IndexedVector& query, BlockNumber block, i
     return view.header->level;
 }
 
-NearestFew FindSeeds(HnswContext* ctx, const IndexedVector& query) {
+// The nearest seeds. *cold: pages had to be read from the disk; after the first of a level, the rest of it is asked
+// for.
+NearestFew FindSeeds(HnswContext* ctx, const IndexedVector& query, bool* cold) {
+    const int64 reads_before = pgBufferUsage.shared_blks_read;
     const size_t capacity = static_cast<size_t>(HnswSeedCapacity(ctx->meta));
     float* estimates = ctx->arena.Allocate<float>(capacity);
     NearestFew nearest;
@@ -81,10 +84,18 @@ NearestFew FindSeeds(HnswContext* ctx, const IndexedVector& query) {
         const int pages = Min(nearest.count, kPagesRead);
         for (int i = 0; i < pages; ++i)
             PrefetchRecent(ctx->index, nearest.entries[i].id, kPageContents, kBytesAhead);
-        for (int i = 0; i < pages; ++i)
+        bool asked = !ctx->asks_ahead;
+        for (int i = 0; i < pages; ++i) {
+            const int64 reads = pgBufferUsage.shared_blks_read;
             ScorePage(ctx, query, nearest.entries[i].id, level, estimates, &below);
+            if (asked || pgBufferUsage.shared_blks_read == reads) continue;
+            asked = true;
+            for (int next = i + 1; next < pages; ++next)
+                PrefetchBuffer(ctx->index, MAIN_FORKNUM, nearest.entries[next].id);
+        }
         nearest = below;
     }
+    *cold = pgBufferUsage.shared_blks_read != reads_before;
     ctx->arena.Release(estimates, capacity);
     return nearest;
 }
@@ -117,9 +128,11 @@ bool HnswHasSeeds(const HnswContext& ctx) {
 }
 
 bool HnswSettleFromSeeds(LayerSearch* search) {
-    const NearestFew seeds = FindSeeds(search->ctx, *search->query);
+    bool cold;
+    const NearestFew seeds = FindSeeds(search->ctx, *search->query, &cold);
     for (int i = 0; i < seeds.count; ++i)
         search->Offer(seeds.entries[i].distance, seeds.entries[i].id);
+    if (unlikely(cold)) search->BeginCold();
     const uint64 before = search->ctx->counts.expanded;
     if (!search->Settle(0)) return false;
     // A filter may have refused all that was found.
