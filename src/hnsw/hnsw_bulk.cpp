@@ -62,7 +62,7 @@ char* EncodePayloads(BulkBuild* bulk) {
         float* vector = bulk->vectors + i * bulk->dim;
         memcpy(value.vector, vector, bulk->dim * sizeof(float));
         HnswMeasure(ctx.form, &value);
-        HnswEncodePayload(ctx.form, &value);
+        HnswEncodePayload(ctx.form, bulk->nodes[i].hash, &value);
         memcpy(payloads + i * ctx.form.payload_size, value.payload, ctx.form.payload_size);
         DecodePayload(ctx.form.payload, value.payload, ctx.form.dim, vector);
     }

@@ -102,7 +102,11 @@ uint32 HnswHash(const float* vector, size_t dim) {
 }
 
 void HnswEncodePayload(const VectorForm& form, IndexedVector* v) {
-    EncodePayload(form.payload, v->vector, form.dim, HnswHash(v->vector, static_cast<size_t>(form.dim)), v->payload);
+    HnswEncodePayload(form, HnswHash(v->vector, static_cast<size_t>(form.dim)), v);
+}
+
+void HnswEncodePayload(const VectorForm& form, uint32 hash, IndexedVector* v) {
+    EncodePayload(form.payload, v->vector, form.dim, hash, v->payload);
     // SQ8 needs `low` for its scale; the others have it free for the norm.
     if (form.payload != PayloadKind::kSq8)
         reinterpret_cast<PayloadHeadData*>(v->payload)->low =

@@ -56,6 +56,8 @@ uint32 HnswHash(const float* vector, size_t dim);
 
 // Fills the payload of a vector: equal vectors have equal payloads, byte by byte.
 void HnswEncodePayload(const VectorForm& form, IndexedVector* v);
+// The same with the vector's hash (HnswHash) at hand.
+void HnswEncodePayload(const VectorForm& form, uint32 hash, IndexedVector* v);
 
 // Fills the query code of a vector.
 void HnswPrepareQuery(const VectorForm& form, IndexedVector* v);
