@@ -41,8 +41,9 @@ constexpr int kLoneLeafFactor = 12;  // so many times the links where all points
 constexpr int32_t kMaxDegree = 1024;
 constexpr uint32_t kEntrySample = 16384;
 constexpr int64_t kNodeSlice = 256;
-// Dimensions of rotated vectors that tell which points are near.
-constexpr int64_t kNearDims = 256;
+// Of rotated vectors the first dimensions are a random projection: so many tell which points may be near, within these
+// bounds half of all; and so many, which of those are.
+constexpr int64_t kLeastNearDims = 128, kMostNearDims = 192, kPruneDims = 384;
 constexpr GraphEdge kNoLink = {UINT64_MAX};
 // Estimated shares of the time, of kProgressTotal.
 constexpr int64_t kCarveWeight = 130000, kLeafWeight = 370000, kSampleCarveWeight = 20000, kSampleLeafWeight = 80000,
@@ -136,7 +137,7 @@ class GraphBuild {
     PhaseProgress progress_;
     std::vector<Scratch> scratch_;
     GraphSpace space_ = {};
-    GraphSpace near_space_ = {};  // to find links in: all dimensions, or the first of a rotated vector
+    GraphSpace near_space_ = {};  // to find links in: with fewer dimensions where that will do
     std::unique_ptr<float[]> copy_, extra_;
     std::vector<LinkedSet> sets_;         // all points, and the sample
     std::unique_ptr<uint32_t[]> order_;   // the nodes, near ones near each other
@@ -183,7 +184,9 @@ void GraphBuild::Prepare(const GraphBuildTask& task) {
     if (task.metric == Metric::kInnerProduct) AugmentForInnerProduct();
     near_space_ = space_;
     // The extra coordinate has no share of what is left out.
-    if (task.rotated != 0 && space_.extra == nullptr) near_space_.dim = std::min(dim, kNearDims);
+    if (task.rotated == 0 || space_.extra != nullptr) return;
+    near_space_.dim = std::min(dim, std::clamp(dim / 2, kLeastNearDims, kMostNearDims));
+    space_.dim = std::min(dim, kPruneDims);
 }
 
 // With the coordinate that brings all vectors to one length, the nearest are those of the largest product (Bachrach et
@@ -242,8 +245,9 @@ void GraphBuild::CarveSets() {
         if ((RandomOf(i).Next() >> 32) % kSampleStride == 0) sample.push_back(i);
     }
     if (sample.empty()) return;
-    sets_.push_back({Carve(job_, near_space_, {std::move(sample), seed_, recipe_.fanout, kSampleCarveWeight}, &progress_),
-                     kSampleLinks, recipe_.product_links});
+    sets_.push_back(
+        {Carve(job_, near_space_, {std::move(sample), seed_, recipe_.fanout, kSampleCarveWeight}, &progress_),
+         kSampleLinks, recipe_.product_links});
 }
 
 // Lays out each node's links, of each set those of all leaves it is in, and the order in which the nodes are visited.

@@ -30,7 +30,7 @@ struct GraphSpace {
     const float* vectors;  // row-major
     int64_t stride;        // of a row
     int64_t dim;           // that count, the first ones of a row
-    const float* extra;  // may be null
+    const float* extra;    // may be null
     float (*l2_squared)(const void* a, const void* b, size_t n);
 
     const float* Row(uint32_t i) const { return vectors + static_cast<int64_t>(i) * stride; }

@@ -50,8 +50,10 @@ void HnswInitOptions() {
                        "Valid values are \"auto\", \"float32\", \"float16\" and \"sq8\".", AccessExclusiveLock);
     add_int_reloption(option_kind, "code_bits", "Bits of a dimension in the codes of neighbours; 0: chosen", 0, 0,
                       kMaxCodeBits, AccessExclusiveLock);
-    add_int_reloption(option_kind, "seed", "Of the random choices of a build: with the same, the same rows in the same "
-                      "order give the same index", 0, 0, PG_INT32_MAX, AccessExclusiveLock);
+    add_int_reloption(option_kind, "seed",
+                      "Of the random choices of a build: with the same, the same rows in the same "
+                      "order give the same index",
+                      0, 0, PG_INT32_MAX, AccessExclusiveLock);
 }
 
 uint32 HnswSeed(Relation index) {

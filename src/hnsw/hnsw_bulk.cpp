@@ -62,7 +62,7 @@ char* EncodePayloads(BulkBuild* bulk) {
         float* vector = bulk->vectors + i * bulk->dim;
         memcpy(value.plain, vector, bulk->dim * sizeof(float));
         HnswRotate(ctx.form, &value);
-        HnswEncodePayload(ctx.form, &value);
+        HnswEncodePayload(ctx.form, bulk->nodes[i].hash, &value);
         memcpy(payloads + i * ctx.form.payload_size, value.payload, ctx.form.payload_size);
         memcpy(vector, value.vector, bulk->dim * sizeof(float));
     }

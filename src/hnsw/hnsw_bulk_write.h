@@ -125,8 +125,9 @@ void BulkWriteParts(const HnswContext& ctx, const BulkLayout& layout, PayloadOf 
             HnswFillPart(ctx.form, meta, payload, number,
                          reinterpret_cast<PartHeaderData*>(parts + i * meta.part_size));
         }
-        BulkAddPage(ctx, PageKind::kPart, static_cast<int>(used), meta.parts,
-                    [&](Page page) { memcpy(static_cast<void*>(PartAt(meta, page, 0)), parts, used * meta.part_size); });
+        BulkAddPage(ctx, PageKind::kPart, static_cast<int>(used), meta.parts, [&](Page page) {
+            memcpy(static_cast<void*>(PartAt(meta, page, 0)), parts, used * meta.part_size);
+        });
     }
     pfree(parts);
 }

@@ -10,15 +10,15 @@ namespace vecann {
 
 namespace {
 
-constexpr int kNearCells = 8;      // of a row that are kept
+constexpr int kNearCells = 8;       // of a row that are kept
 constexpr float kCellReach = 1.4F;  // of which the squared distances are within this factor of the nearest
 // Many small cells make partitions with few rows near their borders: 1M rows in 4 partitions of 48 cells had 920,000
 // guests.
 constexpr uint64 kLeastCells = 16, kMostCells = 1024;
-constexpr uint64 kRowsOfCell = 64;      // at least, and so many in the sample
-constexpr int kRounds = 5;              // of k-means
-constexpr double kFirstShare = 0.7;     // of a partition's places that its own rows get at first
-constexpr double kNextShare = 0.85;     // of that, when the guests are too many
+constexpr uint64 kRowsOfCell = 64;        // at least, and so many in the sample
+constexpr int kRounds = 5;                // of k-means
+constexpr double kFirstShare = 0.7;       // of a partition's places that its own rows get at first
+constexpr double kNextShare = 0.85;       // of that, when the guests are too many
 constexpr uint64 kMostPartitions = 4096;  // each has three files, one of them open with a buffer at a time
 
 // Where the rows of a cell go.

@@ -102,8 +102,8 @@ struct Distinct {
 };
 
 void AddNode(ExternalBuild* build, uint64 number, const NodeRecord& record, const char* payload) {
-    if (number >= kInvalidId) elog(ERROR, "too many vectors for index \"%s\"",
-                                   RelationGetRelationName(build->jobs.ctx->index));
+    if (number >= kInvalidId)
+        elog(ERROR, "too many vectors for index \"%s\"", RelationGetRelationName(build->jobs.ctx->index));
     build->nodes.Put(record);
     build->nodes.Write(payload, build->payload_size);
     for (int i = 1; i < kMostHomes && record.homes[i] != kNoPartition; ++i) {

@@ -30,9 +30,9 @@ struct ExternalBuild {
     int partitions;
     TempFile* part_rows;  // of each partition: NodeRecord, payload
     uint64* part_count;
-    TempFile* guests;     // of each partition: nodes of others, with their payloads
-    TempFile* backs;      // of each partition: lists that its nodes have in others
-    uint64* first_node;   // of each partition, and the end
+    TempFile* guests;    // of each partition: nodes of others, with their payloads
+    TempFile* backs;     // of each partition: lists that its nodes have in others
+    uint64* first_node;  // of each partition, and the end
     uint64* guest_count;
 
     TempFile nodes;      // in order: NodeRecord, payload

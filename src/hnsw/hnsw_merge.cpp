@@ -164,14 +164,11 @@ class Merger {
     void Run();
 
   private:
-    uint64 ListBytes(uint16 degree) const {
-        return degree * (sizeof(CodedEdge) + sizeof(float) + meta_.code_size);
-    }
+    uint64 ListBytes(uint16 degree) const { return degree * (sizeof(CodedEdge) + sizeof(float) + meta_.code_size); }
     void ReadBacks(int p, Arena* arena, BackLists* backs);
     void TakeList(const ListHeader& header, const char* list);
     void ReadSigns(const MergedEdge& edge, uint64* signs) const;
-    float DistanceBetween(const MergedEdge& a, const uint64* signs_a, const MergedEdge& b,
-                          const uint64* signs_b) const;
+    float DistanceBetween(const MergedEdge& a, const uint64* signs_a, const MergedEdge& b, const uint64* signs_b) const;
     void Choose();
     void FillNode(uint64 node, const NodeRecord& record, const char* payload, const SlotView& slot);
 

@@ -173,7 +173,7 @@ void FillPage(Planter* p, const Group& group, int level, IndexedVector* middle, 
     const size_t n = group.end - group.begin;
     Mean(p, p->order.data + group.begin, n, middle->vector);
     HnswMeasure(ctx.form, middle);
-    HnswEncodeRotated(ctx.form, middle);
+    HnswEncodeRotated(ctx.form, 0, middle);
     memcpy(view.payload, middle->payload, ctx.meta.payload_size);
     // Codes are relative to what the payload says.
     HnswDecode(ctx.form, view.payload, middle->vector);
@@ -301,7 +301,7 @@ void Collect(Planter* p, Points* out) {
             if (HnswIsExact(slot.payload)) {
                 HnswDecode(ctx.form, slot.payload, rotated.vector);
                 HnswMeasure(ctx.form, &rotated);
-                HnswEncodeRotated(ctx.form, &rotated);
+                HnswEncodeRotated(ctx.form, 0, &rotated);
             }
             const char* payload = HnswIsExact(slot.payload) ? rotated.payload : slot.payload;
             memcpy(out->payloads + out->ids.size * payload_size, payload, payload_size);

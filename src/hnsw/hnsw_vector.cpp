@@ -121,19 +121,23 @@ uint32 HnswHash(const float* vector, size_t dim) {
 }
 
 void HnswEncodePayload(const VectorForm& form, IndexedVector* v) {
+    HnswEncodePayload(form, HnswHash(v->plain, static_cast<size_t>(form.dim)), v);
+}
+
+void HnswEncodePayload(const VectorForm& form, uint32 hash, IndexedVector* v) {
     if (!form.may_be_exact || !PayloadHolds(form.payload, v->plain, form.dim)) {
-        HnswEncodeRotated(form, v);
+        HnswEncodeRotated(form, hash, v);
         return;
     }
-    EncodePayload(form.payload, v->plain, form.dim, HnswHash(v->plain, static_cast<size_t>(form.dim)), v->payload);
+    EncodePayload(form.payload, v->plain, form.dim, hash, v->payload);
     PayloadHeadData* head = reinterpret_cast<PayloadHeadData*>(v->payload);
     Assert(head->error == 0);
     head->error = kExactPayload;
     KeepNorm(form, *v, head);
 }
 
-void HnswEncodeRotated(const VectorForm& form, IndexedVector* v) {
-    EncodePayload(form.payload, v->vector, form.dim, HnswHash(v->vector, static_cast<size_t>(form.dim)), v->payload);
+void HnswEncodeRotated(const VectorForm& form, uint32 hash, IndexedVector* v) {
+    EncodePayload(form.payload, v->vector, form.dim, hash, v->payload);
     KeepNorm(form, *v, reinterpret_cast<PayloadHeadData*>(v->payload));
 }
 

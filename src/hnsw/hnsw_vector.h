@@ -63,9 +63,11 @@ uint32 HnswHash(const float* vector, size_t dim);
 
 // Fills the payload of an extracted value: equal values have equal payloads, byte by byte.
 void HnswEncodePayload(const VectorForm& form, IndexedVector* v);
+// The same with the hash (HnswHash) of the plain numbers at hand.
+void HnswEncodePayload(const VectorForm& form, uint32 hash, IndexedVector* v);
 
 // The same for a vector that is not a value's.
-void HnswEncodeRotated(const VectorForm& form, IndexedVector* v);
+void HnswEncodeRotated(const VectorForm& form, uint32 hash, IndexedVector* v);
 
 // Does a payload hold the numbers of the value itself?
 inline bool HnswIsExact(const void* payload) {
