@@ -132,14 +132,14 @@ class FilterRun:
                 f"LIMIT {filter_data.K}")
 
     def taken(self, db, cell, options):
-        """(strategy of most queries, switches seen) by EXPLAIN of a few."""
-        texts = [self.explain(db, self.sql(q), options) for q in cell.queries[:3]]
-        names = collections.Counter(strategy_of(t) for t in texts)
-        return names.most_common(1)[0][0], sum("Switched" in t for t in texts)
-
-    def explain(self, db, sql, options):
+        """(what most queries take, how many where not all do; switches seen in a few) by EXPLAIN."""
         load = "LOAD 'vecann';\n" if db == "vecann" else ""
-        return self.server.sql(db, f"{load}EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) {sql}", options)
+        plain = "\n".join(f"\\echo =\nEXPLAIN (COSTS OFF) {self.sql(q)};" for q in cell.queries)
+        texts = self.server.sql(db, load + plain, options).split("=\n")[1:]
+        name, count = collections.Counter(strategy_of(t) for t in texts).most_common(1)[0]
+        switched = sum("Switched" in self.server.sql(db, f"{load}EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) {self.sql(q)}",
+                                                     options) for q in cell.queries[:3])
+        return name if count == len(texts) else f"{name} ({count} of {len(texts)})", switched
 
     # ---- one plan of one cell ---------------------------------------------------------
 

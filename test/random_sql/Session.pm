@@ -51,6 +51,7 @@ sub must
 sub close
 {
 	my ($self) = @_;
+	local $SIG{PIPE} = 'IGNORE';
 	close $self->{to};
 	close $self->{from};
 	waitpid $self->{pid}, 0;

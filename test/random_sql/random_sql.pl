@@ -54,13 +54,42 @@ sub problem
 	return;
 }
 
-# One world: `queries` of them, with changes in between, some of them seen by a snapshot that is older than the changes.
+# Waits for a server that has crashed to come back.
+sub await_server
+{
+	for (1 .. 60)
+	{
+		my $session = Session->new;
+		my $up = eval { $session->must('SELECT 1') };
+		$session->close;
+		return if $up;
+		sleep 1;
+	}
+	die "the server does not come back\n";
+}
+
+# One world in a log of its own. What ends it early, a lost connection above all, is one problem; the next world goes on.
 sub run_world
 {
 	my ($kind, $world_seed, $queries, $counts) = @_;
-	srand $world_seed;
 	my $file = "$logs/world-$kind-$world_seed.sql";
 	open my $log, '>:utf8', $file or die "$file: $!";
+	my $before = $problems;
+	if (!eval { run_queries($kind, $world_seed, $queries, $counts, $log, $file); 1 })
+	{
+		problem("--$kind, world $world_seed: $@", $file);
+		await_server();
+	}
+	close $log;
+	unlink $file if $problems == $before;
+	return;
+}
+
+# The queries of a world, with changes in between, some of them seen by a snapshot that is older than the changes.
+sub run_queries
+{
+	my ($kind, $world_seed, $queries, $counts, $log, $file) = @_;
+	srand $world_seed;
 	my $before = $problems;
 	my $session = Session->new(log => $log);
 	$session->run(World::SESSION);
@@ -108,8 +137,6 @@ sub run_world
 		$counts->{reach}{$class}[$_] += $reach{$class}[$_] for 0, 1;
 	}
 	$session->close;
-	close $log;
-	unlink $file if $problems == $before;
 	return;
 }
 
