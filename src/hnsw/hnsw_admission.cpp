@@ -12,10 +12,7 @@ void Admission::Init(HnswContext* ctx, const SearchFilter* filter, uint32 ef, bo
     memory_limit_ = memory_limit;
     skip_killed_ = skip_killed;
     gave_up_ = stopped_early_ = false;
-    seen_ = admitted_ = 0;
-    const double most = MostWanted();
-    wanted_ = filter->wanted > 0 && filter->wanted < most ? static_cast<uint32>(std::ceil(filter->wanted))
-                                                          : static_cast<uint32>(most);
+    gathering_ = Gathering::Of(ef, filter->wanted);
     nearest_.Init(&ctx->arena, ef + 1);
     rows_.Init(&ctx->arena);
 }
@@ -26,22 +23,22 @@ bool Admission::IsMember(const ItemPointerData& tid) {
            Membership::kOut;
 }
 
+bool Admission::HasMember(const FoundSlot& slot) {
+    for (int i = 0; i < slot.tid_count; ++i)
+        if ((!skip_killed_ || (slot.tids[i].flags & kTidKilled) == 0) && IsMember(slot.tids[i].tid)) return true;
+    if (slot.tid_chain == kInvalidId) return false;
+    uint32 epoch;
+    if (!HnswReadRows(*ctx_, slot.id, slot.generation, skip_killed_, &rows_, &epoch)) return false;
+    for (const NodeRow& row : rows_)
+        if (IsMember(row.tid)) return true;
+    return false;
+}
+
 bool Admission::Admit(const FoundSlot& slot) {
-    ++seen_;
-    if (!slot.live) return false;
-    bool admits = false;
-    for (int i = 0; !admits && i < slot.tid_count; ++i)
-        admits = (!skip_killed_ || (slot.tids[i].flags & kTidKilled) == 0) && IsMember(slot.tids[i].tid);
-    if (!admits && slot.tid_chain != kInvalidId) {
-        uint32 epoch;
-        if (!HnswReadRows(*ctx_, slot.id, slot.generation, skip_killed_, &rows_, &epoch)) return false;
-        for (size_t i = 0; !admits && i < rows_.size; ++i)
-            admits = IsMember(rows_[i].tid);
-    }
-    if (!admits) return false;
-    ++admitted_;
-    Keep(slot.distance);
-    return true;
+    const bool admits = slot.live && HasMember(slot);
+    gathering_.Add(admits);
+    if (admits) Keep(slot.distance);
+    return admits;
 }
 
 void Admission::KeepMembers(ArenaVec<NodeRow>* rows) {
@@ -61,27 +58,24 @@ void Admission::Keep(float distance) {
     std::rotate(std::upper_bound(nearest_.begin(), last, distance), last, nearest_.end());
 }
 
-uint32 Admission::Needed() const {
-    const double rate = static_cast<double>(admitted_) / static_cast<double>(Max<uint64>(seen_, 1));
-    return static_cast<uint32>(Min<double>(MembersNeeded(wanted_, ef_, rate), ef_));
-}
-
 bool Admission::Enough(float frontier) {
-    if (ctx_->arena.allocated > memory_limit_ || (may_give_up() && seen_ >= filter_->most_nodes)) {
+    if (ctx_->arena.allocated > memory_limit_ ||
+        (may_give_up() && gathering_.seen >= static_cast<double>(filter_->most_nodes))) {
         gave_up_ = may_give_up();
         return true;
     }
     // As many nodes as a search without a filter, at least.
-    if (seen_ < ef_) return false;
-    const uint32 needed = Needed();
-    stopped_early_ = needed <= nearest_.size && nearest_[needed - 1] < frontier;
+    if (gathering_.seen < ef_) return false;
+    const size_t nearer =
+        static_cast<size_t>(std::lower_bound(nearest_.begin(), nearest_.end(), frontier) - nearest_.begin());
+    stopped_early_ = gathering_.Enough(static_cast<double>(nearer));
     return stopped_early_;
 }
 
 uint32 Admission::Held(uint32 waiting) const {
     if (!stopped_early_) return ef_ / 4;
     // A few more than wanted: what waits for its place in the order is asked for as well.
-    const uint32 free = wanted_ + (Needed() - Min(Needed(), wanted_)) / 2;
+    const uint32 free = static_cast<uint32>((gathering_.wanted + gathering_.Needed()) / 2);
     return waiting > free ? waiting - free : 0;
 }
 

@@ -30,7 +30,7 @@ class Admission {
     // Begins anew for the nodes that come after those returned; `waiting` are known already.
     template <class Nodes>
     void NextRound(const Nodes& waiting) {
-        wanted_ = Min(wanted_ * 2, MostWanted());
+        gathering_.NextRound();
         stopped_early_ = false;
         nearest_.Clear();
         for (const auto& node : waiting)
@@ -38,9 +38,8 @@ class Admission {
     }
 
   private:
-    uint32 MostWanted() const { return Max<uint32>(ef_ - ef_ / 4, 1); }
-    uint32 Needed() const;
     void Keep(float distance);
+    bool HasMember(const FoundSlot& slot);
     bool IsMember(const ItemPointerData& tid);
 
     HnswContext* ctx_;
@@ -50,8 +49,7 @@ class Admission {
     bool skip_killed_;
     bool gave_up_;
     bool stopped_early_;
-    uint32 wanted_;            // nodes, in this round
-    uint64 seen_, admitted_;   // nodes, in all rounds
+    Gathering gathering_;      // of nodes
     ArenaVec<float> nearest_;  // of those admitted, ascending, at most ef_
     ArenaVec<NodeRow> rows_;   // of a chain
 };

@@ -137,10 +137,19 @@ bool LayerSearch::Start(uint32 id) {
     return n >= 0;
 }
 
+bool LayerSearch::NextToRead(uint32* id) {
+    if (admission == nullptr) return beam.NextToExpand(id);
+    if (admission->Enough(beam.Frontier())) return false;
+    if (beam.NextToExpand(id)) return true;
+    // The pool is full of nodes that count, and more are needed.
+    beam.Widen(beam.capacity());
+    return beam.NextToExpand(id);
+}
+
 bool LayerSearch::Settle(size_t memory_limit) {
     met = false;
     uint32 id;
-    while ((admission == nullptr || !admission->Enough(beam.Frontier())) && beam.NextToExpand(&id)) {
+    while (NextToRead(&id)) {
         CHECK_FOR_INTERRUPTS();
         const int n = ReadSlot(id);
         const bool refused = n >= 0 && admission != nullptr && !admission->Admit(found[found.size - 1]);

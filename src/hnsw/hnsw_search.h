@@ -138,6 +138,7 @@ struct LayerSearch {
     // Adds what the parts of the slot just found say to its distance and its neighbours' estimates; false when it is
     // gone.
     bool AddParts(const SlotParts& parts, int count, void* copy);
+    bool NextToRead(uint32* id);
     void OfferNeighbours(int count);
     void OfferScored(int count);
     void OfferProbed(int count);

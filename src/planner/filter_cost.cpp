@@ -37,6 +37,11 @@ List* AppendDouble(List* list, double value) {
     return lappend(list, makeFloat(psprintf("%.17g", value)));
 }
 
+// A plan that came to a worker as text has integers for numbers without a fraction.
+double DoubleOf(const void* node) {
+    return IsA(node, Integer) ? intVal(node) : floatVal(node);
+}
+
 // The rows that the query will take of this table in the order of the distance; 0 when nothing tells.
 double RowsWanted(const PlannerInfo* root) {
     // limit_tuples is set above a join as well, where it says nothing of one table's rows.
@@ -94,15 +99,16 @@ FilterPlan FilterPlanFromList(List* list) {
     plan.may_search = intVal(list_nth(list, at++)) != 0;
     plan.may_exact = intVal(list_nth(list, at++)) != 0;
     for (Field field : kFields)
-        plan.*field = floatVal(list_nth(list, at++));
+        plan.*field = DoubleOf(list_nth(list, at++));
     for (double& cost : plan.cost)
-        cost = floatVal(list_nth(list, at++));
+        cost = DoubleOf(list_nth(list, at++));
     return plan;
 }
 
 double NodesForMembers(const FilterPlan& plan, double members, double rate) {
     const double least = 1 / Max(plan.index_rows, 1.0);
-    const double needed = MembersNeeded(members > 0 ? members : plan.beam * 3 / 4, plan.beam, Min(rate, 1.0));
+    const double needed =
+        Gathering::MembersNeeded(members > 0 ? members : plan.beam * 3 / 4, plan.beam, Min(rate, 1.0));
     return Min(Max(needed / Max(rate, least), plan.beam), Max(plan.index_rows, 1.0));
 }
 
@@ -126,7 +132,8 @@ FilterPlan PlanFilter(PlannerInfo* root, const IndexPath* index_path, const Sear
     plan.members_per_row = 1;
 
     const double wanted = plan.wanted > 0 ? plan.wanted : Min(rows, plan.beam * 3 / 4);
-    const double tested = Min(wanted * plan.index_rows / rows, plan.index_rows);
+    const double rate = rows / all;
+    const double tested = Min(Gathering::MembersNeeded(wanted, 0, rate) / rate, plan.index_rows);
     plan.cost[static_cast<int>(Strategy::kPostFilter)] =
         (plan.beam + tested) * plan.node_cost + tested * plan.fetch_cost + wanted * plan.distance_cost;
     plan.cost[static_cast<int>(Strategy::kBitmapSearch)] = plan.cost[static_cast<int>(Strategy::kExact)] = -1;
@@ -152,16 +159,17 @@ FilterPlan PlanFilter(PlannerInfo* root, const IndexPath* index_path, const Sear
     return plan;
 }
 
-void SetFilterCost(const FilterPlan& plan, Strategy strategy, const IndexPath* index_path, Path* path) {
+void SetFilterCost(const FilterPlan& plan, Strategy strategy, Path* path) {
     const double rows = Max(path->rows, 1.0), cost = plan.cost[static_cast<int>(strategy)];
     const double wanted = plan.wanted > 0 ? plan.wanted : Min(rows, plan.beam * 3 / 4);
     double startup = Min(cost, plan.beam * plan.node_cost);
     if (strategy == Strategy::kExact) startup = Max(0.0, cost - wanted * cpu_tuple_cost * kReturnTuples);
-    path->startup_cost = startup;
-    path->total_cost = startup + (cost - startup) * Max(rows / Max(wanted, 1.0), 1.0);
-    // Who takes all rows reads pages in no order: the server's own estimate knows that.
-    if (strategy == Strategy::kPostFilter && wanted >= rows)
-        path->total_cost = Max(path->total_cost, index_path->path.total_cost);
+    const double total = startup + (cost - startup) * Max(rows / Max(wanted, 1.0), 1.0);
+    // A post-filter does what the index scan does and a little less. Who takes all rows reads pages in no order: the
+    // server's own estimate knows that.
+    const bool post = strategy == Strategy::kPostFilter;
+    path->startup_cost = post ? Min(startup, path->startup_cost) : startup;
+    if (!post || wanted < rows) path->total_cost = post ? Min(total, path->total_cost) : total;
 }
 
 }  // namespace vecann

@@ -42,8 +42,8 @@ FilterPlan FilterPlanFromList(List* list);
 // A plan's numbers for one index; `bitmap` (what a bitmap heap path would scan) may be null. `strategy` is not set.
 FilterPlan PlanFilter(PlannerInfo* root, const IndexPath* index_path, const SearchCost& search, Path* bitmap);
 
-// Sets a path's costs to those of a strategy.
-void SetFilterCost(const FilterPlan& plan, Strategy strategy, const IndexPath* index_path, Path* path);
+// Sets a path's costs, which are those of a scan without a thought of its conditions, to those of a strategy.
+void SetFilterCost(const FilterPlan& plan, Strategy strategy, Path* path);
 
 // Nodes that a search for `members` rows reads when `rate` of all rows are members.
 double NodesForMembers(const FilterPlan& plan, double members, double rate);

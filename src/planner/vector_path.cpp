@@ -149,7 +149,7 @@ void AddFilterPath(RelOptInfo* rel, IndexPath* index_path, FilterPlan plan, Stra
     plan.strategy = strategy;
     CustomPath* path = MakeVectorPath(rel, index_path, FilterPlanToList(plan));
     if (bitmap != nullptr) path->custom_paths = lappend(NIL, bitmap);
-    SetFilterCost(plan, strategy, index_path, &path->path);
+    SetFilterCost(plan, strategy, &path->path);
     add_path(rel, &path->path);
 }
 
@@ -162,12 +162,12 @@ void AddFilterPaths(PlannerInfo* root, RelOptInfo* rel, IndexPath* index_path) {
     const SearchCost search =
         FindVectorSearch(reinterpret_cast<amcostestimate_function>(index->amcostestimate))->cost(index);
     const FilterPlan plan = PlanFilter(root, index_path, search, bitmap != nullptr ? bitmap->bitmapqual : nullptr);
+    // What the index scan does a post-filter does with less.
+    rel->pathlist = list_delete_ptr(rel->pathlist, index_path);
     if (plan.may_exact) AddFilterPath(rel, index_path, plan, Strategy::kExact, &bitmap->path);
     if (plan.may_search) AddFilterPath(rel, index_path, plan, Strategy::kBitmapSearch, &bitmap->path);
     if (Settings().enable_post_filter || bitmap == nullptr)
         AddFilterPath(rel, index_path, plan, Strategy::kPostFilter, plan.may_exact ? &bitmap->path : nullptr);
-    else
-        rel->pathlist = list_delete_ptr(rel->pathlist, index_path);
 }
 
 // A query that is a parameter of the plan, as in LATERAL, has no value in a parallel worker. The server looks at the

@@ -44,7 +44,10 @@ struct FilterState {
     MemoryContext returned_memory;
     Arena returned_arena;
     TidMap returned;
-    bool remembers;        // `returned` is complete
+    bool remembers;  // `returned` is complete
+    // A post-filter's rows go out in rounds, of which each gathers some more rows than it returns.
+    Gathering gathering;
+    double round_left;
     uint64 first_fetches;  // the scan's count when the search began
     PendingRow last;       // went out last
     bool has_last;
@@ -391,9 +394,11 @@ bool ReadRow(VectorScanState* state, ItemPointerData tid, const SearchCandidate*
         return false;
     }
     pgstat_count_heap_fetch(state->index);
-    if (FillAndTest(state, state->table_slot, known, NeedsRecheck(state->filter, tid))) return true;
-    ++state->returned;
-    return false;
+    FilterState* filter = &state->filter;
+    const bool passes = FillAndTest(state, state->table_slot, known, NeedsRecheck(*filter, tid));
+    filter->gathering.Add(passes);
+    if (!passes || filter->any) ++state->returned;
+    return passes;
 }
 
 // The scan's tuple as a row that waits, without the tuple.
@@ -409,7 +414,9 @@ PendingRow RowAtHand(VectorScanState* state, ItemPointerData tid) {
 bool TakeRow(VectorScanState* state) {
     state->row_due = false;
     const SearchCandidate& candidate = state->candidate;
-    if (candidate.same && state->run_known) {
+    // A post-filter counts the rows that pass as they are found.
+    const bool counted = state->filter.any && state->filter.running == Strategy::kPostFilter;
+    if (candidate.same && state->run_known && !counted) {
         PendingRow row = state->run;
         row.unread = true;
         row.tid = candidate.tid;
@@ -561,7 +568,8 @@ bool SwitchToExact(VectorScanState* state) {
     filter->running = Strategy::kExact;
     filter->switched = true;
     state->row_due = false;
-    // What waits comes again.
+    // What waits comes again. The row that went out last may still stand in the slot.
+    ExecClearTuple(state->pending_slot);
     MemoryContextReset(state->pending_memory);
     state->arena = MakeArena(state->pending_memory);
     state->pending.Init(&state->arena);
@@ -582,11 +590,28 @@ bool CostsTooMuch(const VectorScanState& state) {
 
 // Asks the search for the next candidate; at its end, or when it costs too much, goes on in another way.
 void NextCandidate(VectorScanState* state) {
+    const VectorSearch& search = *state->search;
+    if (state->filter.any && search.max_rows >= 0 && state->returned >= search.max_rows) {
+        state->through = state->filter.budget_hit = true;
+        return;
+    }
     if (CostsTooMuch(*state) && SwitchToExact(state)) return;
     state->row_due = state->methods->next(state->search, &state->candidate);
     if (state->row_due) return;
     const bool complete = state->search->gave_up || !state->search->one_beam;
     state->through = !complete || !SwitchToExact(state) || state->through;
+}
+
+// May rows go out now? A search meets them not quite in their order: before a round of a post-filter begins, rows
+// beyond it must have been found.
+bool MayGoOut(VectorScanState* state) {
+    FilterState* filter = &state->filter;
+    if (!filter->any || filter->running != Strategy::kPostFilter || state->through || filter->round_left > 0)
+        return true;
+    if (!filter->gathering.Enough(static_cast<double>(state->pending.size))) return false;
+    filter->round_left = filter->gathering.wanted;
+    filter->gathering.NextRound();
+    return true;
 }
 
 void StartScan(VectorScanState* state) {
@@ -607,6 +632,9 @@ void StartScan(VectorScanState* state) {
         ChooseStrategy(state);
     }
     filter->first_fetches = state->fetches;
+    filter->gathering = Gathering::Of(filter->plan.beam, filter->plan.wanted);
+    filter->gathering.beam = 0;
+    filter->round_left = 0;
     OpenTable(state);
     if (filter->any && filter->running == Strategy::kExact) {
         PrepareQuery(state);
@@ -619,6 +647,7 @@ void StartScan(VectorScanState* state) {
 // Keeps what later exact passes need to know of a row that goes out.
 void NoteReturned(VectorScanState* state, const PendingRow& row) {
     FilterState* filter = &state->filter;
+    filter->round_left -= 1;
     if (filter->bitmap == nullptr) return;
     filter->last = row;
     filter->has_last = true;
@@ -629,12 +658,9 @@ void NoteReturned(VectorScanState* state, const PendingRow& row) {
     filter->returned.Add(ItemPointerGetBlockNumber(&row.tid), ItemPointerGetOffsetNumber(&row.tid), &fresh);
 }
 
-// May a search return no more rows, by its setting?
-bool OutOfBudget(VectorScanState* state) {
-    if (state->filter.any && state->filter.running == Strategy::kExact) return false;
-    if (state->search->max_rows < 0 || state->returned < state->search->max_rows) return false;
-    state->filter.budget_hit = true;
-    return true;
+// May a search without conditions return no more rows, by its setting?
+bool OutOfBudget(const VectorScanState* state) {
+    return !state->filter.any && state->search->max_rows >= 0 && state->returned >= state->search->max_rows;
 }
 
 // Makes the next row the scan's tuple: the nearest one known, when nothing that is still to come may be nearer. A
@@ -643,7 +669,8 @@ bool NextRow(VectorScanState* state) {
     for (;;) {
         CHECK_FOR_INTERRUPTS();
         if (OutOfBudget(state)) return false;
-        if (!state->pending.empty() && FloorOf(state->pending[0]) <= Settled(*state)) {
+        const bool may_go_out = MayGoOut(state);
+        if (may_go_out && !state->pending.empty() && FloorOf(state->pending[0]) <= Settled(*state)) {
             const ItemPointerData tid = state->pending[0].tid;
             if (!PopPending(state)) continue;
             NoteReturned(state, RowAtHand(state, tid));
@@ -659,13 +686,13 @@ bool NextRow(VectorScanState* state) {
             continue;
         }
         if (!TakeRow(state)) continue;
-        if (state->pending.empty() && FloorOf(state->run) <= state->candidate.settled) {
+        if (may_go_out && state->pending.empty() && FloorOf(state->run) <= state->candidate.settled) {
             NoteReturned(state, state->run);
             break;
         }
         PushPending(state, state->run);
     }
-    ++state->returned;
+    if (!state->filter.any) ++state->returned;
     return true;
 }
 

@@ -25,13 +25,45 @@ struct SearchFilter {
     uint64 most_nodes;  // the search may give up when it has read so many, and when it is through; 0: it may not
 };
 
-// How many members, nearest first, a search must have found before it stops at the next one's distance: those that are
-// wanted and some beyond, because a search of a graph does not meet nodes quite in their order. The more nodes it reads
-// for a member, the better the order it has met them in. `beam` is what a search without a filter reads.
-inline double MembersNeeded(double wanted, double beam, double pass_rate) {
-    const double margin = Max(2.0, wanted / 2);
-    return wanted + margin + Max(beam - wanted - margin, 0.0) * std::sqrt(pass_rate);
-}
+// When has a search met enough rows of a filter? It does not meet them quite in their order, the less so the farther it
+// has gone. So it goes on for as many rows as it took to find those wanted, and finds some beyond them.
+struct Gathering {
+    double beam;       // what a search without a filter reads; 0: such a search brings the rows, in an order of its own
+    double most;       // rows of the filter in a round
+    double wanted;     // rows of the filter, in this round
+    double seen;       // rows in all
+    double passed;     // of the filter
+    double wanted_at;  // `seen` when the last one wanted was found; 0: not yet
+
+    void Add(bool pass) {
+        seen += 1;
+        passed += pass ? 1 : 0;
+    }
+    // How many rows of the filter must have been found before the nearest ones are certain enough.
+    double Needed() const { return MembersNeeded(wanted, beam, passed / Max(seen, 1.0)); }
+    // `waiting` rows of the filter are known that have not been returned.
+    bool Enough(double waiting) {
+        if (waiting < wanted) return false;
+        if (wanted_at == 0) wanted_at = seen;
+        return waiting >= Needed() && seen >= 2 * wanted_at;
+    }
+    // The next round, of twice as many.
+    void NextRound() {
+        wanted = Min(2 * wanted, most);
+        wanted_at = 0;
+    }
+
+    static double MostWanted(double beam) { return Max(std::floor(beam * 3 / 4), 1.0); }
+    // The number of members needed, by the planner's numbers as by those of a search.
+    static double MembersNeeded(double wanted, double beam, double rate) {
+        const double margin = Max(4.0, wanted);
+        return wanted + margin + Max(beam - wanted - margin, 0.0) * std::sqrt(rate);
+    }
+    static Gathering Of(double beam, double wanted) {
+        const double most = MostWanted(beam);
+        return {beam, most, wanted > 0 ? Min(std::ceil(wanted), most) : most, 0, 0, 0};
+    }
+};
 
 // What a search is for. A null query orders nothing: all rows come.
 struct SearchQuery {
