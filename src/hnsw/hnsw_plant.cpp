@@ -281,11 +281,15 @@ void Collect(Planter* p, Points* out) {
     memset(static_cast<void*>(&census), 0, sizeof(census));
     census.blocks = RelationGetNumberOfBlocks(ctx.index);
     TakeCensus(p, &census);
-    const uint64 special = ChooseFew(ctx, &census) + census.many_rows;
-    const uint64 room = static_cast<uint64>(maintenance_work_mem) * 1024 / 2 / (payload_size + 2 * sizeof(Scored));
-    const uint64 stride = Max(kSeedRatio, census.nodes / Max<uint64>(room, 1) + 1);
+    // A share of half of the memory for the sample, and as much at most for the others.
+    const uint64 few = ChooseFew(ctx, &census);
+    const uint64 memory = static_cast<uint64>(maintenance_work_mem) * 1024 / 2;
+    const uint64 room = Max<uint64>(memory / (payload_size + 2 * sizeof(Scored)) / 2, kLeastSeeds);
+    const uint64 stride = Max(kSeedRatio, census.nodes / room + 1);
+    const uint64 special = Min(few + census.many_rows, room);
     // Nodes that come meanwhile are left out.
     const uint64 most = census.nodes / stride + special + 1;
+    uint64 taken = 0;
     out->ids.Init(&p->arena, most);
     out->payloads = p->arena.Allocate<char>(most * payload_size);
     IndexedVector rotated;
@@ -296,7 +300,9 @@ void Collect(Planter* p, Points* out) {
         LockedPage page(ctx.index, block, BUFFER_LOCK_SHARE, ctx.strategy);
         ForLiveNodes(ctx, page, [&](uint32 id, const SlotView& slot) {
             const bool sampled = seen++ % stride == 0;
-            if (!sampled && !HasManyRows(slot) && census.links[id] > census.few) return;
+            const bool wanted = HasManyRows(slot) || census.links[id] <= census.few;
+            if (!sampled && (!wanted || taken == special)) return;
+            if (!sampled) ++taken;
             if (out->ids.size == most) return;
             if (HnswIsExact(slot.payload)) {
                 HnswDecode(ctx.form, slot.payload, rotated.vector);

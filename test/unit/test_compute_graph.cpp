@@ -44,6 +44,7 @@ struct Request {
     int degree = 32;
     int threads = 2;
     uint32_t seed = 1;
+    int32_t rotated = 0;
 };
 
 GraphBuildTask TaskOf(const std::vector<float>& points, const Request& request, Graph* graph) {
@@ -59,15 +60,20 @@ GraphBuildTask TaskOf(const std::vector<float>& points, const Request& request, 
             request.seed,
             graph->neighbours.data(),
             graph->degrees.data(),
-            0};
+            0,
+            request.rotated};
+}
+
+void RunTask(ComputeJob* job, ComputeTask kind, void* task) {
+    Status status;
+    const ComputeApi* api = vecann_compute_api(kComputeAbiVersion, &status);
+    void* handle = api->start(job, kind, task, &status);
+    ASSERT_NE(handle, nullptr) << status.message;
+    api->join(handle);
 }
 
 void RunJob(ComputeJob* job, GraphBuildTask* task) {
-    Status status;
-    const ComputeApi* api = vecann_compute_api(kComputeAbiVersion, &status);
-    void* handle = api->start(job, ComputeTask::kGraphBuild, task, &status);
-    ASSERT_NE(handle, nullptr) << status.message;
-    api->join(handle);
+    RunTask(job, ComputeTask::kGraphBuild, task);
 }
 
 Graph Build(const std::vector<float>& points, const Request& request) {
@@ -425,6 +431,62 @@ TEST(GraphBuildTest, CancelEndsIt) {
             EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(1));
         }
     }
+}
+
+// Dimensions of a random direction each, like those of rotated vectors: half of them find what all find.
+TEST(GraphBuildTest, FewerDimensionsOfRotatedVectors) {
+    const int dim = 448;
+    const std::vector<float> points = Clustered(3000, dim);
+    Request all = {dim}, fewer = {dim};
+    fewer.rotated = 1;
+    const Graph with_all = Build(points, all), with_fewer = Build(points, fewer);
+    CheckForm(with_fewer);
+    EXPECT_NE(with_all.neighbours, with_fewer.neighbours);
+    EXPECT_GE(Recall(with_fewer, points, fewer, 40), Recall(with_all, points, all, 40) - 0.02);
+}
+
+TEST(NearCellsTest, NearestFirstWithinReach) {
+    const int dim = 24, clusters = 40, most = 5;
+    const float reach = 1.5f;
+    const std::vector<float> points = Clustered(2000, dim), centroids = Clustered(clusters, dim);
+    std::vector<uint16_t> cells(2000 * most), again(cells.size());
+    NearCellsTask task = {points.data(), 2000, dim, centroids.data(), clusters, most, reach, cells.data()};
+    for (const int threads : {1, 3}) {
+        ComputeJob job;
+        job.threads = threads;
+        task.cells = threads == 1 ? cells.data() : again.data();
+        RunTask(&job, ComputeTask::kNearCells, &task);
+        ASSERT_TRUE(job.status.ok()) << job.status.message;
+    }
+    EXPECT_EQ(cells, again);
+    for (size_t i = 0; i < 2000; ++i) {
+        std::vector<double> distances;
+        for (int c = 0; c < clusters; ++c)
+            distances.push_back(
+                Distance(points.data() + i * dim, centroids.data() + static_cast<size_t>(c) * dim, dim, Metric::kL2));
+        std::vector<double> sorted = distances;
+        std::sort(sorted.begin(), sorted.end());
+        for (int n = 0; n < most; ++n) {
+            const uint16_t cell = cells[i * most + static_cast<size_t>(n)];
+            if (cell == UINT16_MAX) {
+                EXPECT_GT(sorted[static_cast<size_t>(n)], reach * sorted[0] * (1 - 1e-3));
+                break;
+            }
+            ASSERT_LT(cell, clusters);
+            EXPECT_NEAR(distances[cell], sorted[static_cast<size_t>(n)], 1e-3 * sorted[static_cast<size_t>(n)] + 1e-3);
+            EXPECT_LE(distances[cell], reach * sorted[0] * (1 + 1e-3) + 1e-3);
+        }
+    }
+    const auto code = [&](void (*spoil)(NearCellsTask*)) {
+        NearCellsTask bad = task;
+        spoil(&bad);
+        ComputeJob job;
+        RunTask(&job, ComputeTask::kNearCells, &bad);
+        return job.status.code;
+    };
+    EXPECT_EQ(code([](NearCellsTask* t) { t->most = 17; }), StatusCode::kInvalidArgument);
+    EXPECT_EQ(code([](NearCellsTask* t) { t->clusters = 65535; }), StatusCode::kInvalidArgument);
+    EXPECT_EQ(code([](NearCellsTask* t) { t->dim = 0; }), StatusCode::kInvalidArgument);
 }
 
 TEST(GraphBuildTest, BadArgumentsAndTooLittleMemory) {
