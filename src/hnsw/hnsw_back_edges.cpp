@@ -52,7 +52,7 @@ const float* VectorOf(HnswContext* ctx, int level, const LinkEnd& slot) {
     if (!HnswProbe(ctx, slot.id, KindOfLevel(level), kAnyGeneration, &probed, payload)) return nullptr;
     if (probed.generation != slot.generation) return nullptr;
     float* vector = ctx->arena.Allocate<float>(static_cast<size_t>(ctx->form.dim));
-    DecodePayload(ctx->form.payload, payload, ctx->form.dim, vector);
+    HnswDecode(ctx->form, payload, vector);
     return vector;
 }
 
