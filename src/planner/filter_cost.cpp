@@ -133,7 +133,8 @@ FilterPlan PlanFilter(PlannerInfo* root, const IndexPath* index_path, const Sear
 
     const double wanted = plan.wanted > 0 ? plan.wanted : Min(rows, plan.beam * 3 / 4);
     const double rate = rows / all;
-    const double tested = Min(Gathering::MembersNeeded(wanted, 0, rate) / rate, plan.index_rows);
+    const double tested =
+        Min(Gathering::MembersNeeded(wanted, Min(plan.beam, 4 * wanted), rate) / rate, plan.index_rows);
     plan.cost[static_cast<int>(Strategy::kPostFilter)] =
         (plan.beam + tested) * plan.node_cost + tested * plan.fetch_cost + wanted * plan.distance_cost;
     plan.cost[static_cast<int>(Strategy::kBitmapSearch)] = plan.cost[static_cast<int>(Strategy::kExact)] = -1;

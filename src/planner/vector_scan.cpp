@@ -633,7 +633,7 @@ void StartScan(VectorScanState* state) {
     }
     filter->first_fetches = state->fetches;
     filter->gathering = Gathering::Of(filter->plan.beam, filter->plan.wanted);
-    filter->gathering.beam = 0;
+    filter->gathering.beam = Min(filter->plan.beam, 4 * filter->gathering.wanted);
     filter->round_left = 0;
     OpenTable(state);
     if (filter->any && filter->running == Strategy::kExact) {

@@ -28,7 +28,7 @@ struct SearchFilter {
 // When has a search met enough rows of a filter? It does not meet them quite in their order, the less so the farther it
 // has gone. So it goes on for as many rows as it took to find those wanted, and finds some beyond them.
 struct Gathering {
-    double beam;       // what a search without a filter reads; 0: such a search brings the rows, in an order of its own
+    double beam;       // what a search without a filter reads, as far as more rows are worth it
     double most;       // rows of the filter in a round
     double wanted;     // rows of the filter, in this round
     double seen;       // rows in all

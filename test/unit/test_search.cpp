@@ -69,6 +69,8 @@ TEST(BeamTest, EqualDistancesAreOrderedById) {
     for (const uint32_t id : {7u, 3u, 9u, 1u, 5u})
         beam.Offer(2, id);
     EXPECT_EQ(Ids(beam), (std::vector<uint32_t>{1, 3, 5}));
+    for (uint32_t id; beam.NextToExpand(&id);) {
+    }
     beam.Widen(3);
     EXPECT_EQ(Ids(beam), (std::vector<uint32_t>{7, 9}));
 }
