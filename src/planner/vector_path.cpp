@@ -168,6 +168,8 @@ void AddFilterPaths(PlannerInfo* root, RelOptInfo* rel, IndexPath* index_path) {
     if (plan.may_search) AddFilterPath(rel, index_path, plan, Strategy::kBitmapSearch, &bitmap->path);
     if (Settings().enable_post_filter || bitmap == nullptr)
         AddFilterPath(rel, index_path, plan, Strategy::kPostFilter, plan.may_exact ? &bitmap->path : nullptr);
+    // With all else forbidden it may be the only way.
+    if (rel->pathlist == NIL) rel->pathlist = lappend(NIL, index_path);
 }
 
 // A query that is a parameter of the plan, as in LATERAL, has no value in a parallel worker. The server looks at the

@@ -489,7 +489,8 @@ void LoadMembers(VectorScanState* state) {
     if (!IsMVCCSnapshot(EStateOf(state)->es_snapshot)) elog(ERROR, "a bitmap needs an MVCC snapshot");
     MemoryContextReset(filter->member_memory);
     filter->member_arena = MakeArena(filter->member_memory);
-    MemoryContext old = MemoryContextSwitchTo(filter->member_memory);
+    // What the bitmap's nodes allocate on their way is theirs until the end of the query.
+    MemoryContext old = MemoryContextSwitchTo(EStateOf(state)->es_query_cxt);
     ReadMembers(filter->bitmap, state->css.ss.ss_currentRelation, &filter->member_arena, &filter->members);
     MemoryContextSwitchTo(old);
     filter->members_ready = true;
