@@ -157,14 +157,14 @@ SELECT count(*), count(d) FROM (SELECT v <-> (SELECT v FROM vs WHERE id = -1) AS
 SELECT id FROM vs ORDER BY v <-> '[1,2]' LIMIT 5;
 -- distances beyond all bounds: every row waits for all others
 CREATE TABLE vs_wide (id int, v vector(3), filler text);
-INSERT INTO vs_wide SELECT i, ARRAY[i % 10 * 1e6, 2e8 + i * 1e5, i * 1e6]::vector, repeat('x', 300) FROM generate_series(1, 600) AS i;
+INSERT INTO vs_wide SELECT i, ARRAY[i, 3e7 + i, 0]::vector, repeat('x', 300) FROM generate_series(1, 600) AS i;
 CREATE INDEX vs_wide_ip ON vs_wide USING hnsw (v vector_ip_ops);
 SET hnsw.ef_search = 1000;
 CREATE FUNCTION pg_temp.wide(OUT n_rows bigint, OUT n_ids bigint, OUT in_order boolean, OUT shortest int)
 LANGUAGE sql AS $$
     SELECT count(*), count(DISTINCT id), bool_and(d >= before), min(length(filler)) FROM (
         SELECT id, d, filler, lag(d) OVER () AS before FROM (
-            SELECT id, filler, v <#> '[1,1e30,0]' AS d FROM vs_wide ORDER BY v <#> '[1,1e30,0]' LIMIT 2000) AS s) AS t
+            SELECT id, filler, v <#> '[1,1e31,0]' AS d FROM vs_wide ORDER BY v <#> '[1,1e31,0]' LIMIT 2000) AS s) AS t
 $$;
 SELECT * FROM pg_temp.wide();
 -- without the memory to keep them, rows are read again (the multiplier keeps the search itself going)

@@ -99,7 +99,7 @@ struct LayerSearch {
     int level;
     LiveRule rule;
     bool keep_payloads;
-    bool keep_exact;  // keep those that are exact
+    bool keep_exact;     // keep those that are exact
     const void* sought;  // with keep_payloads: Settle stops behind a live slot of just this payload; null: no stop
     bool met;            // it has stopped there, and goes on when called again
     Beam beam;
