@@ -42,7 +42,7 @@ VACUUM seeds;
 SELECT nodes, problems FROM vecann_verify('seeds_v');
 SELECT hits >= 9 AS found, least_pages FROM seeds_found(6001);
 INSERT INTO seeds SELECT i, seeds_vector(i) FROM generate_series(10001, 12000) i;
-SELECT hits >= 48 AS found FROM seeds_found(11001);
+SELECT hits >= 45 AS found FROM seeds_found(11001);
 SELECT nodes, problems FROM vecann_verify('seeds_v');
 
 -- All gone, and a new start.

@@ -37,8 +37,8 @@ void Release(void*, void* block) {
 Arena MakeScratchArena(MemoryContext context) {
     if (scratch.context != nullptr) return MakeArena(context);
     if (scratch.begin == nullptr) {
-        void* memory = MemoryContextAlloc(TopMemoryContext, kScratchBytes + kAlignment);
-        scratch.begin = reinterpret_cast<char*>(TYPEALIGN(kAlignment, memory));
+        char* memory = static_cast<char*>(MemoryContextAlloc(TopMemoryContext, kScratchBytes + kAlignment));
+        scratch.begin = memory + (kAlignment - reinterpret_cast<uintptr_t>(memory) % kAlignment);
     }
     MemoryContextCallback* callback =
         static_cast<MemoryContextCallback*>(MemoryContextAlloc(context, sizeof(MemoryContextCallback)));

@@ -1,0 +1,189 @@
+// Conditions of the custom scan: the bitmap's rows, the exact pass, switches at run time, and when rows may go out. See
+// README.md, "Filters".
+#include <algorithm>
+
+#include "planner/vector_scan_state.h"
+
+namespace vecann {
+
+namespace {
+
+// Runs the bitmap unless its rows are known.
+void LoadMembers(VectorScanState* state) {
+    FilterState* filter = &state->filter;
+    if (filter->members_ready) return;
+    // Between bitmap and table nothing keeps the rows where they are: only a snapshot tells an old row from a new one.
+    if (!IsMVCCSnapshot(EStateOf(state)->es_snapshot)) elog(ERROR, "a bitmap needs an MVCC snapshot");
+    MemoryContextReset(filter->member_memory);
+    filter->member_arena = MakeArena(filter->member_memory);
+    // What the bitmap's nodes allocate on their way is theirs until the end of the query.
+    MemoryContext old = MemoryContextSwitchTo(EStateOf(state)->es_query_cxt);
+    ReadMembers(filter->bitmap, state->css.ss.ss_currentRelation, &filter->member_arena, &filter->members);
+    MemoryContextSwitchTo(old);
+    filter->members_ready = true;
+}
+
+// How a scan with a bitmap goes, now that the number of its rows is known: the exact pass or a search, which may give
+// up when it has cost as much as the pass would.
+void ChooseStrategy(VectorScanState* state) {
+    FilterState* filter = &state->filter;
+    const FilterPlan& plan = filter->plan;
+    const double members = static_cast<double>(filter->members.rows()) +
+                           static_cast<double>(filter->members.whole_pages()) * plan.rows_per_page;
+    const double rate = members / plan.index_rows, wanted = plan.wanted * plan.members_per_row;
+    const double exact = members * plan.row_cost();
+    const double search = NodesForMembers(plan, wanted, rate) * plan.node_cost + wanted * plan.row_cost();
+    const bool pass = plan.may_exact && (!plan.may_search || exact <= search || state->row_context->caseValue_isNull);
+    filter->running = pass ? Strategy::kExact : Strategy::kBitmapSearch;
+    filter->search = {&filter->members, wanted, 0};
+    if (plan.may_exact)
+        filter->search.most_nodes = static_cast<uint64>(Max(exact / plan.node_cost, Max(2 * plan.beam, 1.0)));
+}
+
+// Does an exact pass bring a row again that went out already?
+bool WentOut(FilterState* filter, const ItemPointerData& tid) {
+    return filter->returned.Find(ItemPointerGetBlockNumber(&tid), ItemPointerGetOffsetNumber(&tid)) != nullptr;
+}
+
+}  // namespace
+
+void ReadExact(VectorScanState* state, bool behind) {
+    FilterState* filter = &state->filter;
+    const auto nearer = [](const PendingRow& a, const PendingRow& b) { return RowFarther(b, a); };
+    const size_t most = Max<size_t>(static_cast<size_t>(work_mem) * 1024 / sizeof(PendingRow), 64);
+    ArenaVec<PendingRow>* kept = &state->pending;
+    filter->has_more = false;
+    TidSet::Cursor cursor = {};
+    uint32 block;
+    uint16 offset;
+    for (Membership m; (m = filter->members.Next(&cursor, &block, &offset)) != Membership::kOut;) {
+        CHECK_FOR_INTERRUPTS();
+        ItemPointerData tid;
+        ItemPointerSet(&tid, block, offset);
+        bool all_dead = false;
+        if (WentOut(filter, tid) || !FetchRow(state, tid, &all_dead)) continue;
+        if (!FillAndTest(state, state->table_slot, nullptr, m == Membership::kMaybe)) continue;
+        const PendingRow row = RowAtHand(state, tid);
+        if (behind && !RowFarther(row, filter->last)) continue;
+        if (kept->size < most) {
+            kept->Push(row);
+            if (kept->size == most) std::make_heap(kept->begin(), kept->end(), nearer);
+            continue;
+        }
+        filter->has_more = true;
+        if (!nearer(row, (*kept)[0])) continue;
+        std::pop_heap(kept->begin(), kept->end(), nearer);
+        (*kept)[most - 1] = row;
+        std::push_heap(kept->begin(), kept->end(), nearer);
+    }
+    std::make_heap(kept->begin(), kept->end(), RowFarther);
+    state->through = true;
+}
+
+namespace {
+
+void OpenTable(VectorScanState* state) {
+    if (state->fetch != nullptr) return;
+    MemoryContext old = MemoryContextSwitchTo(EStateOf(state)->es_query_cxt);
+    state->fetch = table_index_fetch_begin(state->css.ss.ss_currentRelation);
+    MemoryContextSwitchTo(old);
+}
+
+// Goes on with the exact pass in place of a search; false when the plan does not allow it.
+bool SwitchToExact(VectorScanState* state) {
+    FilterState* filter = &state->filter;
+    if (filter->bitmap == nullptr || !filter->plan.may_exact || filter->running == Strategy::kExact) return false;
+    if (!filter->remembers) return false;
+    LoadMembers(state);
+    filter->running = Strategy::kExact;
+    filter->switched = true;
+    state->row_due = false;
+    // What waits comes again. The row that went out last may still stand in the slot.
+    ClearPending(state);
+    ReadExact(state, state->search->in_order && filter->has_last);
+    return true;
+}
+
+// Has a search cost more than the exact pass would, by the plan?
+bool CostsTooMuch(const VectorScanState& state) {
+    const FilterState& filter = state.filter;
+    if (filter.bitmap == nullptr || !filter.plan.may_exact || filter.running != Strategy::kPostFilter) return false;
+    const double spent = static_cast<double>(state.search->counts.expanded) * filter.plan.node_cost +
+                         static_cast<double>(state.fetches - filter.first_fetches) * filter.plan.fetch_cost;
+    return spent > Max(filter.plan.cost[static_cast<int>(Strategy::kExact)],
+                       filter.plan.cost[static_cast<int>(Strategy::kPostFilter)]);
+}
+
+}  // namespace
+
+void NextCandidate(VectorScanState* state) {
+    const VectorSearch& search = *state->search;
+    if (state->filter.any && search.max_rows >= 0 && state->returned >= search.max_rows) {
+        state->through = state->filter.budget_hit = true;
+        return;
+    }
+    if (CostsTooMuch(*state) && SwitchToExact(state)) return;
+    state->row_due = state->methods->next(state->search, &state->candidate);
+    if (state->row_due) return;
+    const bool complete = state->search->gave_up || !state->search->one_beam;
+    state->through = !complete || !SwitchToExact(state) || state->through;
+}
+
+bool MayGoOut(VectorScanState* state) {
+    FilterState* filter = &state->filter;
+    if (!filter->any || filter->running != Strategy::kPostFilter || state->through || filter->round_left > 0)
+        return true;
+    if (!filter->gathering.Enough(static_cast<double>(state->pending.size))) return false;
+    filter->round_left = filter->gathering.wanted;
+    filter->gathering.NextRound();
+    return true;
+}
+
+void StartScan(VectorScanState* state) {
+    FilterState* filter = &state->filter;
+    state->started = true;
+    state->returned = 0;
+    filter->switched = filter->has_last = filter->has_more = filter->budget_hit = false;
+    if (filter->bitmap != nullptr) {
+        MemoryContextReset(filter->returned_memory);
+        filter->returned_arena = MakeArena(filter->returned_memory);
+        filter->returned.Init(&filter->returned_arena, 0);
+        filter->remembers = true;
+    }
+    filter->running = filter->plan.strategy;
+    if (filter->any && filter->running != Strategy::kPostFilter) {
+        PrepareQuery(state);
+        LoadMembers(state);
+        ChooseStrategy(state);
+    }
+    filter->first_fetches = state->fetches;
+    filter->gathering = Gathering::Of(filter->plan.beam, filter->plan.wanted);
+    filter->gathering.beam = Min(filter->plan.beam, 4 * filter->gathering.wanted);
+    filter->round_left = 0;
+    OpenTable(state);
+    if (filter->any && filter->running == Strategy::kExact) {
+        PrepareQuery(state);
+        ReadExact(state, false);
+    } else {
+        StartSearch(state);
+    }
+}
+
+void NoteReturned(VectorScanState* state, const PendingRow& row) {
+    FilterState* filter = &state->filter;
+    filter->round_left -= 1;
+    if (filter->bitmap == nullptr) return;
+    filter->last = row;
+    filter->has_last = true;
+    if (filter->running == Strategy::kExact || !filter->remembers) return;
+    // Without the memory for it the search goes on to its end.
+    filter->remembers = filter->returned_arena.allocated < static_cast<size_t>(work_mem) * 1024;
+    bool fresh;
+    filter->returned.Add(ItemPointerGetBlockNumber(&row.tid), ItemPointerGetOffsetNumber(&row.tid), &fresh);
+}
+
+bool OutOfBudget(const VectorScanState* state) {
+    return !state->filter.any && state->search->max_rows >= 0 && state->returned >= state->search->max_rows;
+}
+
+}  // namespace vecann

@@ -1,0 +1,231 @@
+// Rows of the custom scan: from the table to the scan's tuple, and those that wait for their turn.
+#include <algorithm>
+
+#include "planner/vector_scan_state.h"
+
+namespace vecann {
+
+void PrepareQuery(VectorScanState* state) {
+    if (state->query_ready) return;
+    ExprContext* context = state->css.ss.ps.ps_ExprContext;
+    MemoryContextReset(state->query_memory);
+    bool is_null;
+    Datum value = ExecEvalExprSwitchContext(state->query, context, &is_null);
+    if (!is_null) {
+        MemoryContext old = MemoryContextSwitchTo(state->query_memory);
+        value = state->query_length == -1 ? PointerGetDatum(PG_DETOAST_DATUM_COPY(value))
+                                          : datumCopy(value, state->query_by_value, state->query_length);
+        MemoryContextSwitchTo(old);
+    }
+    state->row_context->caseValue_datum = value;
+    state->row_context->caseValue_isNull = is_null;
+    ResetExprContext(context);
+    state->query_ready = true;
+}
+
+namespace {
+
+// Sets the scan's tuple to the columns of a row of the table, which must stay where it is.
+void FillColumns(VectorScanState* state, TupleTableSlot* row) {
+    ResetExprContext(state->row_context);
+    state->row_context->ecxt_scantuple = row;
+    TupleTableSlot* slot = ExecProject(state->columns);
+    // for UPDATE and DELETE ... WHERE CURRENT OF
+    slot->tts_tid = row->tts_tid;
+    slot->tts_tableOid = row->tts_tableOid;
+}
+
+void SetDistance(VectorScanState* state, Datum value, bool is_null) {
+    ScanSlot(state)->tts_values[state->distance_at] = value;
+    ScanSlot(state)->tts_isnull[state->distance_at] = is_null;
+}
+
+// The distance of the row in the scan's context, whose indexed value may be known: then a vector that the table keeps
+// out of line is not fetched.
+Datum DistanceOfRow(VectorScanState* state, const SearchCandidate* known, bool* is_null) {
+    const ExprContext* query = state->row_context;
+    if (known == nullptr || !known->has_value || query->caseValue_isNull)
+        return ExecEvalExprSwitchContext(state->distance, state->row_context, is_null);
+    MemoryContext old = MemoryContextSwitchTo(query->ecxt_per_tuple_memory);
+    LOCAL_FCINFO(call, 2);
+    InitFunctionCallInfoData(*call, &state->operation, 2, state->collation, nullptr, nullptr);
+    call->args[state->query_arg] = {query->caseValue_datum, false};
+    call->args[1 - state->query_arg] = {known->value, false};
+    const Datum distance = FunctionCallInvoke(call);
+    MemoryContextSwitchTo(old);
+    *is_null = call->isnull;
+    return distance;
+}
+
+}  // namespace
+
+bool FillAndTest(VectorScanState* state, TupleTableSlot* row, const SearchCandidate* known, bool recheck) {
+    ExprContext* context = state->css.ss.ps.ps_ExprContext;
+    ResetExprContext(context);
+    FillColumns(state, row);
+    context->ecxt_scantuple = ScanSlot(state);
+    if (recheck && !ExecQual(state->filter.recheck, context)) {
+        InstrCountFiltered2(state, 1);
+        return false;
+    }
+    bool passes = ExecQual(state->early_quals, context);
+    if (passes) {
+        bool is_null;
+        const Datum distance = DistanceOfRow(state, known, &is_null);
+        SetDistance(state, distance, is_null);
+        passes = ExecQual(state->late_quals, context);
+    }
+    if (!passes) InstrCountFiltered1(state, 1);
+    return passes;
+}
+
+void AddCounts(SearchCounts* sum, const SearchCounts& counts) {
+    sum->expanded += counts.expanded;
+    sum->pages += counts.pages;
+    sum->codes += counts.codes;
+    sum->exact_distances += counts.exact_distances;
+    sum->filter_tests += counts.filter_tests;
+}
+
+void StartSearch(VectorScanState* state) {
+    EState* estate = EStateOf(state);
+    PrepareQuery(state);
+    MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
+    if (state->search == nullptr) {
+        state->search = state->methods->open(state->index);
+        // As an index scan does for an access method without finer predicate locks.
+        if (!state->index->rd_indam->ampredlocks) PredicateLockRelation(state->index, estate->es_snapshot);
+    }
+    AddCounts(&state->counts, state->search->counts);
+    const ExprContext* query = state->row_context;
+    const SearchFilter* filter =
+        state->filter.any && state->filter.running == Strategy::kBitmapSearch ? &state->filter.search : nullptr;
+    // Entries killed on the primary may be visible to a snapshot of a standby.
+    state->methods->start(state->search, {estate->es_snapshot, !TransactionStartedDuringRecovery(),
+                                          query->caseValue_isNull, query->caseValue_datum, filter});
+    MemoryContextSwitchTo(old);
+    state->candidate.settled = -get_float8_infinity();
+    state->through = state->row_due = state->run_known = false;
+}
+
+bool FetchRow(VectorScanState* state, ItemPointerData tid, bool* all_dead) {
+    bool call_again = false;
+    ++state->fetches;
+    return table_index_fetch_tuple(state->fetch, &tid, EStateOf(state)->es_snapshot, state->table_slot, &call_again,
+                                   all_dead);
+}
+
+namespace {
+
+void AddPending(VectorScanState* state, const PendingRow& row) {
+    state->pending.Push(row);
+    std::push_heap(state->pending.begin(), state->pending.end(), RowFarther);
+}
+
+// Must the conditions that the bitmap answers be tested on a row that a search found?
+bool NeedsRecheck(const FilterState& filter, const ItemPointerData& tid) {
+    if (filter.bitmap == nullptr) return false;
+    return filter.running == Strategy::kPostFilter ||
+           filter.members.Find(ItemPointerGetBlockNumber(&tid), ItemPointerGetOffsetNumber(&tid)) == Membership::kMaybe;
+}
+
+// Reads a row; true when it is visible and passes the quals. The scan's tuple is it then. `known`: the candidate whose
+// row it is; null when that has gone by.
+bool ReadRow(VectorScanState* state, ItemPointerData tid, const SearchCandidate* known) {
+    pgstat_count_index_tuples(state->index, 1);
+    bool all_dead = false;
+    if (!FetchRow(state, tid, &all_dead)) {
+        if (all_dead && known != nullptr) state->methods->kill(state->search);
+        return false;
+    }
+    pgstat_count_heap_fetch(state->index);
+    FilterState* filter = &state->filter;
+    const bool passes = FillAndTest(state, state->table_slot, known, NeedsRecheck(*filter, tid));
+    filter->gathering.Add(passes);
+    if (!passes || filter->any) ++state->returned;
+    return passes;
+}
+
+}  // namespace
+
+PendingRow RowAtHand(VectorScanState* state, ItemPointerData tid) {
+    const TupleTableSlot* slot = ScanSlot(state);
+    const bool is_null = slot->tts_isnull[state->distance_at];
+    const double distance = is_null ? 0 : DatumGetFloat8(slot->tts_values[state->distance_at]);
+    return {distance, is_null, false, tid, slot->tts_tid, nullptr};
+}
+
+bool TakeRow(VectorScanState* state) {
+    state->row_due = false;
+    const SearchCandidate& candidate = state->candidate;
+    // A post-filter counts the rows that pass as they are found.
+    const bool counted = state->filter.any && state->filter.running == Strategy::kPostFilter;
+    if (candidate.same && state->run_known && !counted) {
+        PendingRow row = state->run;
+        row.unread = true;
+        row.tid = candidate.tid;
+        AddPending(state, row);
+        return false;
+    }
+    state->run_known = false;
+    if (!ReadRow(state, candidate.tid, &candidate)) return false;
+    state->run = RowAtHand(state, candidate.tid);
+    state->run_known = true;
+    return true;
+}
+
+void PushPending(VectorScanState* state, PendingRow row) {
+    if (state->pending_bytes < static_cast<size_t>(work_mem) * 1024) {
+        MemoryContext old = MemoryContextSwitchTo(state->pending_memory);
+        row.tuple = ExecCopySlotMinimalTuple(ScanSlot(state));
+        MemoryContextSwitchTo(old);
+        state->pending_bytes += row.tuple->t_len;
+    }
+    AddPending(state, row);
+}
+
+bool PopPending(VectorScanState* state) {
+    std::pop_heap(state->pending.begin(), state->pending.end(), RowFarther);
+    const PendingRow row = state->pending[--state->pending.size];
+    if (row.unread) {
+        if (!ReadRow(state, row.tid, nullptr)) return false;
+        const PendingRow read = RowAtHand(state, row.tid);
+        if (!RowFarther(read, row)) return true;
+        PushPending(state, read);
+        return false;
+    }
+    if (row.tuple == nullptr) {
+        bool all_dead;
+        if (!FetchRow(state, row.tid, &all_dead)) elog(ERROR, "a row has vanished from the snapshot of the scan");
+        FillColumns(state, state->table_slot);
+        SetDistance(state, Float8GetDatum(row.distance), row.distance_null);
+        return true;
+    }
+    state->pending_bytes -= row.tuple->t_len;
+    TupleTableSlot *from = state->pending_slot, *to = ScanSlot(state);
+    ExecStoreMinimalTuple(row.tuple, from, true);
+    slot_getallattrs(from);
+    ExecClearTuple(to);
+    const size_t n = static_cast<size_t>(to->tts_tupleDescriptor->natts);
+    memcpy(to->tts_values, from->tts_values, n * sizeof(Datum));
+    memcpy(to->tts_isnull, from->tts_isnull, n * sizeof(bool));
+    ExecStoreVirtualTuple(to);
+    to->tts_tid = row.place;
+    to->tts_tableOid = RelationGetRelid(state->css.ss.ss_currentRelation);
+    return true;
+}
+
+double Settled(const VectorScanState& state) {
+    if (state.through) return get_float8_infinity();
+    return state.row_due ? state.candidate.nearest : state.candidate.settled;
+}
+
+void ClearPending(VectorScanState* state) {
+    ExecClearTuple(state->pending_slot);
+    if (state->pending_memory != nullptr) MemoryContextReset(state->pending_memory);
+    state->arena = MakeArena(state->pending_memory);
+    state->pending.Init(&state->arena);
+    state->pending_bytes = 0;
+}
+
+}  // namespace vecann

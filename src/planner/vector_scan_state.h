@@ -1,0 +1,179 @@
+// The state of the custom scan node, and the steps that its files have of each other: vector_scan.cpp (the node),
+// scan_rows.cpp (rows of the table and those that wait), filter_scan.cpp (conditions: bitmaps, the exact pass, when
+// rows may go out).
+#pragma once
+
+#include "core/tid_map.h"
+#include "pg/memory.h"
+#include "planner/filter_bitmap.h"
+#include "planner/filter_cost.h"
+#include "planner/vector_search.h"
+
+namespace vecann {
+
+// A row that waits for its turn. One without a tuple, for want of memory, is fetched again; one that has not been read
+// yet has the distance of a row of the same value.
+struct PendingRow {
+    double distance;
+    bool distance_null;
+    bool unread;
+    ItemPointerData tid;    // as the index has it
+    ItemPointerData place;  // of the version that the snapshot sees
+    MinimalTuple tuple;     // of the scan tuple's form
+};
+
+// Of a query with conditions. The rows of the bitmap and what is known of them live as long as the bitmap's parameters.
+struct FilterState {
+    bool any;           // there are conditions
+    FilterPlan plan;    // with any
+    PlanState* bitmap;  // null: there is none
+    ExprState* recheck;
+    Strategy running;  // in this scan
+    bool switched;     // ... after having begun with another one
+    bool budget_hit;   // the scan ended at the setting's limit of rows
+    MemoryContext member_memory;
+    Arena member_arena;
+    TidSet members;
+    bool members_ready;
+    SearchFilter search;
+    // Rows that went out while they came from a search, so that an exact pass need not bring them again.
+    MemoryContext returned_memory;
+    Arena returned_arena;
+    TidMap returned;
+    bool remembers;  // `returned` is complete
+    // A post-filter's rows go out in rounds, of which each gathers some more rows than it returns.
+    Gathering gathering;
+    double round_left;
+    uint64 first_fetches;  // the scan's count when the search began
+    PendingRow last;       // went out last
+    bool has_last;
+    bool has_more;  // the last exact pass left out rows behind those it kept
+};
+
+struct VectorScanState {
+    CustomScanState css;  // first
+    Relation index;
+    const VectorSearchMethods* methods;
+    VectorSearch* search;  // opened by the first row
+    SearchCounts counts;   // of searches that are over
+
+    // from a row of the table to the scan's tuple
+    IndexFetchTableData* fetch;
+    TupleTableSlot* table_slot;
+    ExprContext* row_context;  // its scan tuple is the row of the table, its case value the query
+    ProjectionInfo* columns;   // all but the distance
+    ExprState* distance;
+    FmgrInfo operation;  // the same as a call, for values that the index knows
+    Oid collation;
+    int query_arg;
+    int distance_at;  // the distance's place in the scan's tuple, from 0
+
+    ExprState* query;
+    int16 query_length;  // typlen
+    bool query_by_value;
+    bool query_ready;
+    MemoryContext query_memory;
+
+    // The leading quals that do not refer to the distance are tested before it is computed. The order of quals is kept:
+    // it protects the rows behind a security barrier.
+    ExprState* early_quals;
+    ExprState* late_quals;
+
+    bool started;
+    bool through;  // no more candidates
+    SearchCandidate candidate;
+    bool row_due;    // the candidate's row has not been read
+    PendingRow run;  // its distance is that of candidates that are the same as the one before
+    bool run_known;
+    int64 returned;  // rows that went out or were filtered
+    uint64 fetches;  // of rows of the table, in all searches
+    FilterState filter;
+    MemoryContext pending_memory;
+    Arena arena;                   // over it
+    ArenaVec<PendingRow> pending;  // a heap, nearest on top
+    size_t pending_bytes;          // of their tuples
+    TupleTableSlot* pending_slot;
+};
+static_assert(std::is_trivially_destructible_v<VectorScanState>);
+
+inline VectorScanState* StateOf(CustomScanState* node) {
+    return reinterpret_cast<VectorScanState*>(node);
+}
+inline const CustomScan* PlanOf(const VectorScanState* state) {
+    return reinterpret_cast<const CustomScan*>(state->css.ss.ps.plan);
+}
+inline TupleTableSlot* ScanSlot(VectorScanState* state) {
+    return state->css.ss.ss_ScanTupleSlot;
+}
+inline EState* EStateOf(VectorScanState* state) {
+    return state->css.ss.ps.state;
+}
+
+inline Oid IndexOf(const CustomScan* plan) {
+    return linitial_oid(static_cast<List*>(linitial(plan->custom_private)));
+}
+inline int QueryArgOf(const CustomScan* plan) {
+    return linitial_int(static_cast<List*>(lsecond(plan->custom_private)));
+}
+inline List* FilterListOf(const CustomScan* plan) {
+    return static_cast<List*>(lthird(plan->custom_private));
+}
+// The conditions that a bitmap answers.
+inline List* RecheckOf(const CustomScan* plan) {
+    return list_copy_tail(plan->custom_exprs, 1);
+}
+inline OpExpr* DistanceOf(const CustomScan* plan) {
+    return castNode(OpExpr, llast_node(TargetEntry, plan->custom_scan_tlist)->expr);
+}
+
+// NULL is farther than all, NaN than all numbers.
+inline double FloorOf(const PendingRow& row) {
+    return row.distance_null ? get_float8_infinity() : OrderKey(row.distance);
+}
+inline bool RowFarther(const PendingRow& a, const PendingRow& b) {
+    if (a.distance_null != b.distance_null) return a.distance_null;
+    return OrderedBehind(a.distance, a.tid, b.distance, b.tid);
+}
+
+// ---- scan_rows.cpp -------------------------------------------------------------------
+
+// Computes the value of the query for the distances to come.
+void PrepareQuery(VectorScanState* state);
+// Makes the scan's tuple of a row of the table, that of a candidate unless `known` is null; false when it does not pass
+// the quals, with `recheck` those of the bitmap too.
+bool FillAndTest(VectorScanState* state, TupleTableSlot* row, const SearchCandidate* known, bool recheck);
+void AddCounts(SearchCounts* sum, const SearchCounts& counts);
+void StartSearch(VectorScanState* state);
+// Fetches the version of a row that the snapshot sees into the table's slot.
+bool FetchRow(VectorScanState* state, ItemPointerData tid, bool* all_dead);
+// The scan's tuple as a row that waits, without the tuple.
+PendingRow RowAtHand(VectorScanState* state, ItemPointerData tid);
+// Reads the row of the candidate, or puts it off when its distance is known. True when the row has been read and passes
+// the quals: it is the scan's tuple then.
+bool TakeRow(VectorScanState* state);
+// Keeps the scan's tuple for later.
+void PushPending(VectorScanState* state, PendingRow row);
+// Makes the nearest pending row the scan's tuple; false when it is none after all, or must wait longer.
+bool PopPending(VectorScanState* state);
+// Forgets the rows that wait.
+void ClearPending(VectorScanState* state);
+// Up to what distance may pending rows go out?
+double Settled(const VectorScanState& state);
+
+// ---- filter_scan.cpp -----------------------------------------------------------------
+
+void StartScan(VectorScanState* state);
+// Asks the search for the next candidate; at its end, or when it costs too much, goes on in another way.
+void NextCandidate(VectorScanState* state);
+// Reads all rows of the bitmap and keeps the nearest, as many as fit work_mem, of those that have not gone out: with
+// `behind`, of those behind the row that went out last.
+void ReadExact(VectorScanState* state, bool behind);
+// May rows go out now? A search meets them not quite in their order: before a round of a post-filter begins, rows
+// beyond it must have been found.
+bool MayGoOut(VectorScanState* state);
+// Keeps what later exact passes need to know of a row that goes out.
+void NoteReturned(VectorScanState* state, const PendingRow& row);
+// May a search without conditions return no more rows, by its setting?
+bool OutOfBudget(const VectorScanState* state);
+
+}  // namespace vecann
