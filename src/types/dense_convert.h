@@ -1,4 +1,4 @@
-// Casts of the dense types: length coercion, from arrays of numbers, to real[].
+// Casts of the dense types: length coercion, from one to the other, from arrays of numbers, to real[].
 #pragma once
 
 #include "types/dense_text.h"
@@ -13,21 +13,26 @@ Datum DenseCoerce(PG_FUNCTION_ARGS) {
     PG_RETURN_POINTER(v);
 }
 
-// The element nearest to x; 22003 when it is too large for the type, 22000 when it is NaN or infinite.
-template <DenseElement E>
-typename E::Storage ElementFromDouble(double x) {
+// The element nearest to x, a float or a double; 22003 when it is too large for the type, 22000 when it is NaN or
+// infinite.
+template <DenseElement E, class F>
+typename E::Storage ElementFromFloat(F x) {
     const char* type = DenseTraits<E>::kTypeName;
-    const typename E::Storage element = DenseTraits<E>::FromDouble(x);
+    const typename E::Storage element = DenseTraits<E>::FromDouble(static_cast<double>(x));
     const float stored = E::ToFloat(element);
     if (std::isinf(stored) && !std::isinf(x)) {
-        const char* text = float8out_internal(x);
+        char text[DOUBLE_SHORTEST_DECIMAL_LEN];
+        if constexpr (std::is_same_v<F, float>)
+            float_to_shortest_decimal_buf(x, text);
+        else
+            double_to_shortest_decimal_buf(x, text);
         DenseRangeError(type, text, strlen(text), nullptr);
     }
     CheckFinite(type, stored);
     return element;
 }
 
-// The same of a numeric, through its text: exact, and underflow is as silent as in the type's own input.
+// Of a numeric, through its text: exact, and underflow is as silent as in the type's own input.
 template <DenseElement E>
 typename E::Storage ElementFromNumeric(Datum numeric) {
     char* text = DatumGetCString(DirectFunctionCall1(numeric_out, numeric));
@@ -43,11 +48,11 @@ template <DenseElement E>
 typename E::Storage ElementFromDatum(Datum value, Oid type) {
     switch (type) {
         case INT4OID:
-            return ElementFromDouble<E>(DatumGetInt32(value));
+            return ElementFromFloat<E, double>(DatumGetInt32(value));
         case FLOAT4OID:
-            return ElementFromDouble<E>(static_cast<double>(DatumGetFloat4(value)));
+            return ElementFromFloat<E>(DatumGetFloat4(value));
         case FLOAT8OID:
-            return ElementFromDouble<E>(DatumGetFloat8(value));
+            return ElementFromFloat<E>(DatumGetFloat8(value));
         default:
             return ElementFromNumeric<E>(value);
     }
@@ -75,6 +80,17 @@ Datum DenseFromArray(PG_FUNCTION_ARGS) {
     for (int i = 0; i < dim; ++i)
         v->x[i] = ElementFromDatum<E>(values[i], type);
     pfree(values);
+    PG_RETURN_POINTER(v);
+}
+
+// A_to_B(A, integer, boolean)
+template <DenseElement From, DenseElement To>
+Datum DenseToDense(PG_FUNCTION_ARGS) {
+    const DenseVectorData<From>* from = DenseArg<From>(fcinfo, 0);
+    CheckExpectedDimension(from->dim, PG_GETARG_INT32(1));
+    DenseVectorData<To>* v = NewDense<To>(from->dim);
+    for (int i = 0; i < from->dim; ++i)
+        v->x[i] = ElementFromFloat<To>(From::ToFloat(from->x[i]));
     PG_RETURN_POINTER(v);
 }
 

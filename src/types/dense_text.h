@@ -1,8 +1,7 @@
 // Text and binary form of the dense types, written once over the element.
 //
 //   text    [ number , number ... ]   white space anywhere but inside a number; what strtof reads (decimal, exponent,
-//   hex,
-//           NaN, infinity) is a number, and NaN and infinity are then refused. Output is the shortest decimal that
+//           hex, NaN, infinity) is a number, and NaN and infinity are then refused. Output is the shortest decimal that
 //           reads back as the same float4, without spaces; the sign of -0 is kept.
 //   binary  int16 dimension, int16 0, then the elements, all big endian
 #pragma once
@@ -31,11 +30,11 @@ bool ParseElement(const char* text, const char** p, typename E::Storage* out, No
     const char* type = DenseTraits<E>::kTypeName;
     char* end;
     errno = 0;
-    const float x = strtof(*p, &end);
+    const double x = DenseTraits<E>::Read(*p, &end);
     const bool overflow = std::isinf(x) && errno == ERANGE;
     if (end == *p) return DenseSyntaxError(type, text, **p == '\0' ? kUnexpectedEnd : nullptr, soft);
     if (!overflow && !CheckFinite(type, x, soft)) return false;
-    *out = DenseTraits<E>::FromFloat(x);
+    *out = DenseTraits<E>::FromDouble(x);
     if (std::isinf(E::ToFloat(*out))) return DenseRangeError(type, *p, static_cast<size_t>(end - *p), soft);
     *p = end;
     return true;

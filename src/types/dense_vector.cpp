@@ -24,7 +24,7 @@ bool CheckExpectedDimension(int dim, int32 expected, Node* soft) {
     return true;
 }
 
-bool CheckFinite(const char* type, float x, Node* soft) {
+bool CheckFinite(const char* type, double x, Node* soft) {
     if (std::isnan(x)) {
         VECANN_SOFT_ERROR(soft, false, (errcode(ERRCODE_DATA_EXCEPTION), errmsg("NaN not allowed in %s", type)));
     }
