@@ -26,7 +26,7 @@ typename E::Storage ElementFromFloat(F x) {
             float_to_shortest_decimal_buf(x, text);
         else
             double_to_shortest_decimal_buf(x, text);
-        DenseRangeError(type, text, strlen(text), nullptr);
+        InputRangeError(type, text, strlen(text), nullptr);
     }
     CheckFinite(type, stored);
     return element;
@@ -37,7 +37,7 @@ template <DenseElement E>
 typename E::Storage ElementFromNumeric(Datum numeric) {
     char* text = DatumGetCString(DirectFunctionCall1(numeric_out, numeric));
     const char* p = text;
-    typename E::Storage element;
+    typename E::Storage element = {};
     ParseElement<E>(text, &p, &element, nullptr);
     pfree(text);
     CHECK_FOR_INTERRUPTS();  // a numeric may have 147,455 digits
@@ -60,6 +60,8 @@ typename E::Storage ElementFromDatum(Datum value, Oid type) {
 
 // Raises unless `array` has one dimension at most, numbers we know and no nulls. Returns its number of elements.
 int CheckNumberArray(ArrayType* array);
+// The elements of such an array, to be freed by the caller; returns their type.
+Oid DeconstructNumbers(ArrayType* array, Datum** values);
 
 // array_to_T(A, integer, boolean)
 template <DenseElement E>
@@ -68,14 +70,8 @@ Datum DenseFromArray(PG_FUNCTION_ARGS) {
     const int dim = CheckNumberArray(array);
     CheckDimension(DenseTraits<E>::kTypeName, dim);
     CheckExpectedDimension(dim, PG_GETARG_INT32(1));
-    const Oid type = ARR_ELEMTYPE(array);
-    int16 length;
-    bool by_value;
-    char align;
-    get_typlenbyvalalign(type, &length, &by_value, &align);
     Datum* values;
-    int count;
-    deconstruct_array(array, type, length, by_value, align, &values, nullptr, &count);
+    const Oid type = DeconstructNumbers(array, &values);
     DenseVectorData<E>* v = NewDense<E>(dim);
     for (int i = 0; i < dim; ++i)
         v->x[i] = ElementFromDatum<E>(values[i], type);

@@ -3,15 +3,15 @@
 
 namespace vecann {
 
-bool CheckDimension(const char* type, int dim, Node* soft) {
+bool CheckDimension(const char* type, int dim, Node* soft, int most) {
     if (dim < 1) {
         VECANN_SOFT_ERROR(soft, false,
                           (errcode(ERRCODE_DATA_EXCEPTION), errmsg("%s must have at least 1 dimension", type)));
     }
-    if (dim > kMaxDenseDimensions) {
-        VECANN_SOFT_ERROR(soft, false,
-                          (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-                           errmsg("%s cannot have more than %d dimensions", type, kMaxDenseDimensions)));
+    if (dim > most) {
+        VECANN_SOFT_ERROR(
+            soft, false,
+            (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("%s cannot have more than %d dimensions", type, most)));
     }
     return true;
 }

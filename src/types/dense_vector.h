@@ -58,8 +58,8 @@ struct DenseTraits<Float16Element> {
 // Each raises its error, or, when `soft` collects errors (input functions since PostgreSQL 16), leaves it there and
 // returns false.
 
-// 1 <= dim <= kMaxDenseDimensions.
-bool CheckDimension(const char* type, int dim, Node* soft = nullptr);
+// 1 <= dim <= most.
+bool CheckDimension(const char* type, int dim, Node* soft = nullptr, int most = kMaxDenseDimensions);
 // The dimension that a column wants (typmod, -1: any).
 bool CheckExpectedDimension(int dim, int32 expected, Node* soft = nullptr);
 // Neither NaN nor infinite.

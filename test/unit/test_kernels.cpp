@@ -11,6 +11,7 @@
 #include "guarded_array.h"
 #include "kernels/half.h"
 #include "kernels/kernel_table.h"
+#include "kernels/sparse_kernels.h"
 
 namespace vecann {
 namespace {
@@ -367,6 +368,44 @@ TEST(HalfTest, ConversionsRoundOnceToTheNearest) {
     EXPECT_EQ(HalfFromDouble(1e300).bits, 0x7c00);
     EXPECT_EQ(HalfFromDouble(-1e-300).bits, 0x8000);
     EXPECT_EQ(HalfFromFloat(-kInf).bits, 0xfc00);
+}
+
+// Sparse vectors of very different and of equal lengths, with many and with few indices in common.
+TEST(SparseTest, MergesMatchTheDenseReference) {
+    Rng rng(7);
+    for (int round = 0; round < 2000; ++round) {
+        const int dim = 1 + static_cast<int>(rng.Next() % 400);
+        std::vector<double> dense[2] = {std::vector<double>(dim), std::vector<double>(dim)};
+        std::vector<int32_t> indices[2];
+        std::vector<float> values[2];
+        for (int side = 0; side < 2; ++side) {
+            const uint64_t one_in = 1 + rng.Next() % 60;
+            for (int i = 0; i < dim; ++i) {
+                if (rng.Next() % one_in != 0) continue;
+                indices[side].push_back(i);
+                values[side].push_back(static_cast<float>(rng.NextUnit() - 0.5));
+                dense[side][i] = values[side].back();
+            }
+        }
+        double dot = 0, l2 = 0, l1 = 0, norm = 0;
+        for (int i = 0; i < dim; ++i) {
+            dot += dense[0][i] * dense[1][i];
+            l2 += (dense[0][i] - dense[1][i]) * (dense[0][i] - dense[1][i]);
+            l1 += std::fabs(dense[0][i] - dense[1][i]);
+            norm += dense[0][i] * dense[0][i];
+        }
+        const SparseView a = {indices[0].data(), values[0].data(), static_cast<int>(indices[0].size())};
+        const SparseView b = {indices[1].data(), values[1].data(), static_cast<int>(indices[1].size())};
+        EXPECT_NEAR(SparseInnerProduct(a, b), dot, 1e-12);
+        EXPECT_EQ(SparseInnerProduct(a, b), SparseInnerProduct(b, a));
+        EXPECT_NEAR(SparseL2Squared(a, b), l2, 1e-12);
+        EXPECT_EQ(SparseL2Squared(a, b), SparseL2Squared(b, a));
+        EXPECT_NEAR(SparseL1(a, b), l1, 1e-12);
+        EXPECT_EQ(SparseL1(a, b), SparseL1(b, a));
+        EXPECT_NEAR(SparseSquaredNorm(a), norm, 1e-12);
+        EXPECT_EQ(SparseL2Squared(a, a), 0);
+        EXPECT_EQ(SparseL1(a, a), 0);
+    }
 }
 
 TEST(MetricTest, BitGoesWithHammingAndJaccardOnly) {
