@@ -16,7 +16,7 @@ EXPLAIN (COSTS OFF) SELECT id FROM hnsw_plan ORDER BY v <-> :query LIMIT 10 OFFS
 EXPLAIN (COSTS OFF) SELECT id FROM hnsw_plan ORDER BY :query <-> v LIMIT 10;
 EXPLAIN (COSTS OFF) SELECT id, v <-> :query AS d FROM hnsw_plan ORDER BY d LIMIT 10;
 EXPLAIN (COSTS OFF) SELECT id FROM hnsw_plan WHERE category < 5 ORDER BY v <-> :query LIMIT 10;
-EXPLAIN (COSTS OFF) SELECT id FROM hnsw_plan ORDER BY v <-> l2_normalize(:query) LIMIT 10;
+EXPLAIN (COSTS OFF) SELECT id FROM hnsw_plan ORDER BY v <-> l2_normalize(:query::vector) LIMIT 10;
 EXPLAIN (COSTS OFF) SELECT * FROM (VALUES (1), (2)) AS t(x),
     LATERAL (SELECT id FROM hnsw_plan ORDER BY v <-> array_fill(x, ARRAY[4])::vector LIMIT 3) AS n;
 EXPLAIN (COSTS OFF) SELECT min(id) FROM (SELECT id FROM hnsw_plan ORDER BY v <-> :query LIMIT 10) AS s;

@@ -35,7 +35,7 @@ RESET ROLE;
 GRANT USAGE ON SCHEMA vec TO regress_vecann_guest;
 GRANT SELECT ON vec.items TO regress_vecann_guest;
 SET ROLE regress_vecann_guest;
-SELECT vec.l2_distance('[0,0]', '[3,4]'), '[1]'::vec.vector OPERATOR(vec.<=>) '[2]' AS cosine;
+SELECT vec.l2_distance('[0,0]'::vec.vector, '[3,4]'), '[1]'::vec.vector OPERATOR(vec.<=>) '[2]' AS cosine;
 SELECT count(*) FROM vec.items WHERE v OPERATOR(vec.<+>) '[1,1]' < 2;
 -- but not what is the superuser's
 SET vecann.simd_level = 'baseline';

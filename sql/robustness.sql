@@ -72,26 +72,26 @@ CREATE FUNCTION robust_five(integer) RETURNS bigint LANGUAGE sql IMMUTABLE RETUR
 CREATE FUNCTION robust_int_distance(vector, vector) RETURNS integer LANGUAGE sql IMMUTABLE RETURN 5;
 CREATE FUNCTION robust_time_distance(timestamp, timestamp) RETURNS float8 LANGUAGE sql IMMUTABLE RETURN 5;
 CREATE FUNCTION robust_bit_distance(bit, bit) RETURNS float8 LANGUAGE sql IMMUTABLE RETURN 5;
-CREATE OPERATOR <~> (FUNCTION = robust_int_distance, LEFTARG = vector, RIGHTARG = vector);
-CREATE OPERATOR <~> (FUNCTION = robust_time_distance, LEFTARG = timestamp, RIGHTARG = timestamp);
-CREATE OPERATOR <~> (FUNCTION = robust_bit_distance, LEFTARG = bit, RIGHTARG = bit);
+CREATE OPERATOR <~~> (FUNCTION = robust_int_distance, LEFTARG = vector, RIGHTARG = vector);
+CREATE OPERATOR <~~> (FUNCTION = robust_time_distance, LEFTARG = timestamp, RIGHTARG = timestamp);
+CREATE OPERATOR <~~> (FUNCTION = robust_bit_distance, LEFTARG = bit, RIGHTARG = bit);
 CREATE OPERATOR CLASS robust_ops FOR TYPE vector USING hnsw AS
     OPERATOR 1 <-> (vector, vector) FOR ORDER BY float_ops, FUNCTION 1 robust_five(integer);
 CREATE OPERATOR CLASS robust_ops FOR TYPE vector USING hnsw AS
-    OPERATOR 1 <~> (vector, vector) FOR ORDER BY integer_ops, FUNCTION 1 vecann_vector_l2_opclass(internal);
+    OPERATOR 1 <~~> (vector, vector) FOR ORDER BY integer_ops, FUNCTION 1 vecann_vector_l2_opclass(internal);
 CREATE OPERATOR CLASS robust_ops FOR TYPE vector USING hnsw AS
     OPERATOR 1 = (vector, vector), FUNCTION 1 vecann_vector_l2_opclass(internal);
 CREATE OPERATOR CLASS robust_empty_ops FOR TYPE vector USING hnsw AS STORAGE vector;
 CREATE OPERATOR CLASS robust_time_ops FOR TYPE timestamp USING hnsw AS
-    OPERATOR 1 <~> (timestamp, timestamp) FOR ORDER BY float_ops, FUNCTION 1 vecann_vector_l2_opclass(internal);
+    OPERATOR 1 <~~> (timestamp, timestamp) FOR ORDER BY float_ops, FUNCTION 1 vecann_vector_l2_opclass(internal);
 CREATE OPERATOR CLASS robust_bit_ops FOR TYPE bit USING hnsw AS
-    OPERATOR 1 <~> (bit, bit) FOR ORDER BY float_ops, FUNCTION 1 vecann_vector_l2_opclass(internal);
+    OPERATOR 1 <~~> (bit, bit) FOR ORDER BY float_ops, FUNCTION 1 vecann_vector_l2_opclass(internal);
 CREATE TABLE robust_types (t timestamp(3), b bit(3), v vector(2));
 CREATE INDEX ON robust_types USING hnsw (t robust_time_ops);
 CREATE INDEX ON robust_types USING hnsw (v robust_empty_ops);
 CREATE INDEX ON robust_types USING hnsw (b robust_bit_ops);
 INSERT INTO robust_types (b) VALUES (B'101');
-SELECT b FROM robust_types ORDER BY b <~> B'101';
+SELECT b FROM robust_types ORDER BY b <~~> B'101';
 DROP TABLE robust_types;
 DROP OPERATOR FAMILY robust_empty_ops USING hnsw;
 DROP OPERATOR FAMILY robust_time_ops USING hnsw;

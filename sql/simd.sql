@@ -59,13 +59,28 @@ SELECT count(*), bool_and(abs(n.l2 - b.l2) <= 1e-5 * b.l2) AS l2, bool_and(abs(n
        bool_and(n.norm = b.norm) AS norm
 FROM simd_now n JOIN simd_baseline b USING (d) JOIN simd_exact e USING (d);
 -- the same special cases on each level
-SELECT pg_temp.use_level(level), l2_distance('[3e38]', '[-3e38]') l2, inner_product('[3e38,3e38]', '[3e38,-3e38]') ip,
-       l1_distance('[3e38,0]', '[-3e38,0]') l1, cosine_distance('[3e38,3e38]', '[3e38,3e38]') cosine,
-       cosine_distance('[0,0]', '[1,1]') zero,
-       inner_product('[1e-45]', '[1]') subnormal, l2_distance('[-0]', '[0]') zeros
+SELECT pg_temp.use_level(level), l2_distance('[3e38]'::vector, '[-3e38]') l2, inner_product('[3e38,3e38]'::vector, '[3e38,-3e38]') ip,
+       l1_distance('[3e38,0]'::vector, '[-3e38,0]') l1, cosine_distance('[3e38,3e38]'::vector, '[3e38,3e38]') cosine,
+       cosine_distance('[0,0]'::vector, '[1,1]') zero,
+       inner_product('[1e-45]'::vector, '[1]') subnormal, l2_distance('[-0]'::vector, '[0]') zeros
 FROM unnest(ARRAY['baseline', 'avx2', 'avx512']) level;
 SET vecann.simd_level = 'auto';
 SELECT * FROM simd_check;
+
+-- halfvec: the same bits as for the same numbers in float4, at each level
+CREATE VIEW simd_half AS
+SELECT count(*), bool_and(l2_distance(a, b) = l2_distance(fa, fb)) AS l2,
+       bool_and(inner_product(a, b) = inner_product(fa, fb)) AS ip,
+       bool_and(l1_distance(a, b) = l1_distance(fa, fb)) AS l1,
+       bool_and(cosine_distance(a, b) = cosine_distance(fa, fb)) AS cosine
+FROM (SELECT a::halfvec, b::halfvec, a::halfvec::vector AS fa, b::halfvec::vector AS fb FROM simd_input OFFSET 0) v;
+SELECT pg_temp.use_level('baseline');
+SELECT * FROM simd_half;
+SELECT pg_temp.use_level('avx2');
+SELECT * FROM simd_half;
+SELECT pg_temp.use_level('avx512');
+SELECT * FROM simd_half;
+SET vecann.simd_level = 'auto';
 
 -- compiled expressions call the same functions
 SET jit = on;
@@ -74,5 +89,5 @@ SET jit_inline_above_cost = 0;
 SET jit_optimize_above_cost = 0;
 SELECT * FROM simd_check;
 RESET ALL;
-DROP VIEW simd_check, simd_now;
+DROP VIEW simd_check, simd_now, simd_half;
 DROP TABLE simd_input, simd_exact, simd_baseline;

@@ -116,13 +116,13 @@ SELECT statement, pg_temp.error_of(statement) AS error FROM unnest(ARRAY[
 SELECT statement, pg_temp.error_of(statement) AS error FROM unnest(ARRAY[
     $$SELECT array_fill(1, ARRAY[16000])::vector || '[2]'$$,
     $$SELECT array_fill(1, ARRAY[16000])::vector || array_fill(1, ARRAY[16000])::vector$$,
-    $$SELECT subvector('[1,2,3]', 1, 0)$$,
-    $$SELECT subvector('[1,2,3]', 4, 1)$$,
-    $$SELECT subvector('[1,2,3]', 2, -1)$$,
-    $$SELECT subvector('[1,2,3]', -1, 2)$$,
-    $$SELECT subvector('[1,2,3]', 2147483647, 2147483647)$$,
-    $$SELECT subvector('[1,2,3]', -2147483648, 2147483647)$$,
-    $$SELECT subvector('[1,2,3]', 1, -2147483648)$$]) WITH ORDINALITY AS u(statement, n) ORDER BY n;
+    $$SELECT subvector('[1,2,3]'::vector, 1, 0)$$,
+    $$SELECT subvector('[1,2,3]'::vector, 4, 1)$$,
+    $$SELECT subvector('[1,2,3]'::vector, 2, -1)$$,
+    $$SELECT subvector('[1,2,3]'::vector, -1, 2)$$,
+    $$SELECT subvector('[1,2,3]'::vector, 2147483647, 2147483647)$$,
+    $$SELECT subvector('[1,2,3]'::vector, -2147483648, 2147483647)$$,
+    $$SELECT subvector('[1,2,3]'::vector, 1, -2147483648)$$]) WITH ORDINALITY AS u(statement, n) ORDER BY n;
 
 -- aggregates
 SELECT statement, pg_temp.error_of(statement) AS error FROM unnest(ARRAY[

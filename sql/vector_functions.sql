@@ -1,33 +1,33 @@
 -- Functions and operators of type vector. Order is in vector_btree, errors are in vector_errors.
 
 -- L2
-SELECT l2_distance('[0,0]', '[3,4]'), l2_distance('[0,0]', '[0,1]'), '[1,2,3]' <-> '[1,2,5]'::vector AS op;
+SELECT l2_distance('[0,0]'::vector, '[3,4]'), l2_distance('[0,0]'::vector, '[0,1]'), '[1,2,3]' <-> '[1,2,5]'::vector AS op;
 SELECT vector_l2_squared_distance('[0,0]', '[3,4]');
-SELECT l2_distance('[1]', '[1]'), l2_distance('[1]', '[-0]');
+SELECT l2_distance('[1]'::vector, '[1]'), l2_distance('[1]'::vector, '[-0]');
 -- sums are float4: too large is infinite, too small vanishes
-SELECT l2_distance('[3e38]', '[-3e38]'), l2_distance('[1e-30]', '[0]');
+SELECT l2_distance('[3e38]'::vector, '[-3e38]'), l2_distance('[1e-30]'::vector, '[0]');
 
 -- inner product
-SELECT inner_product('[1,2]', '[3,4]'), vector_negative_inner_product('[1,2]', '[3,4]'),
+SELECT inner_product('[1,2]'::vector, '[3,4]'), vector_negative_inner_product('[1,2]', '[3,4]'),
     '[1,2]' <#> '[3,4]'::vector AS op;
-SELECT inner_product('[1,0]', '[0,1]'), '[1,0]' <#> '[0,1]'::vector AS op;
-SELECT inner_product('[3e38]', '[3e38]'), '[3e38]' <#> '[3e38]'::vector AS op,
-       inner_product('[3e38,3e38]', '[3e38,-3e38]');
+SELECT inner_product('[1,0]'::vector, '[0,1]'), '[1,0]' <#> '[0,1]'::vector AS op;
+SELECT inner_product('[3e38]'::vector, '[3e38]'), '[3e38]' <#> '[3e38]'::vector AS op,
+       inner_product('[3e38,3e38]'::vector, '[3e38,-3e38]');
 
 -- cosine
-SELECT cosine_distance('[1,2]', '[2,4]'), cosine_distance('[1,2]', '[0,0]'), cosine_distance('[1,1]', '[1,1]'),
-       cosine_distance('[1,0]', '[0,2]'), cosine_distance('[1,1]', '[-1,-1]'), '[1,0]' <=> '[-5,0]'::vector AS op;
-SELECT cosine_distance('[0]', '[0]'), cosine_distance('[-0]', '[1]');
+SELECT cosine_distance('[1,2]'::vector, '[2,4]'), cosine_distance('[1,2]'::vector, '[0,0]'), cosine_distance('[1,1]'::vector, '[1,1]'),
+       cosine_distance('[1,0]'::vector, '[0,2]'), cosine_distance('[1,1]'::vector, '[-1,-1]'), '[1,0]' <=> '[-5,0]'::vector AS op;
+SELECT cosine_distance('[0]'::vector, '[0]'), cosine_distance('[-0]'::vector, '[1]');
 -- independent of scale, also where float4 squares are not
 SELECT x, cosine_distance(x::vector, x::vector) AS same,
        round(cosine_distance(x::vector, '[3,0]')::numeric, 12) AS diagonal,
-       round(cosine_distance('[0,7e30]', x::vector)::numeric, 12) AS swapped
+       round(cosine_distance('[0,7e30]'::vector, x::vector)::numeric, 12) AS swapped
 FROM unnest(ARRAY['[1,1]', '[3e38,3e38]', '[1e-45,1e-45]', '[1e-23,1e-23]', '[2e19,2e19]']) x;
-SELECT cosine_distance('[3e38,3e38]', '[3e38,-3e38]'), cosine_distance('[3e38,1e-45]', '[1e-45,3e38]');
+SELECT cosine_distance('[3e38,3e38]'::vector, '[3e38,-3e38]'), cosine_distance('[3e38,1e-45]'::vector, '[1e-45,3e38]');
 
 -- L1
-SELECT l1_distance('[0,0]', '[3,4]'), l1_distance('[1,-2]', '[-1,2]'), '[1,2]' <+> '[4,6]'::vector AS op;
-SELECT l1_distance('[3e38]', '[-3e38]');
+SELECT l1_distance('[0,0]'::vector, '[3,4]'), l1_distance('[1,-2]'::vector, '[-1,2]'), '[1,2]' <+> '[4,6]'::vector AS op;
+SELECT l1_distance('[3e38]'::vector, '[-3e38]');
 
 -- spherical: the angle between unit vectors over pi
 SELECT vector_spherical_distance('[1,0]', '[1,0]'), vector_spherical_distance('[1,0]', '[0,1]'),
@@ -36,8 +36,8 @@ SELECT vector_spherical_distance('[1,0]', '[1,0]'), vector_spherical_distance('[
 SELECT vector_spherical_distance('[2,0]', '[2,0]');
 
 -- NULL in, NULL out
-SELECT l2_distance('[1]', NULL), NULL::vector <-> '[1]', '[1]' <=> NULL::vector, '[1]'::vector + NULL,
-    vector_dims(NULL);
+SELECT l2_distance('[1]'::vector, NULL), NULL::vector <-> '[1]', '[1]' <=> NULL::vector, '[1]'::vector + NULL,
+    vector_dims(NULL::vector);
 
 -- any dimension: with elements of small integers all sums are exact
 SELECT count(*) AS dims,
@@ -50,20 +50,20 @@ FROM (SELECT d, array_agg(x)::vector a, array_agg(y)::vector b, sum((x - y) ^ 2)
       GROUP BY d) s;
 
 -- one vector
-SELECT vector_dims('[1,2,3]'), vector_dims('[1]');
+SELECT vector_dims('[1,2,3]'::vector), vector_dims('[1]'::vector);
 SELECT vector_norm('[3,4]'), vector_norm('[0,0]'), vector_norm('[-2]'),
     round((vector_norm('[3e37,4e37]') / 1e37)::numeric, 6) AS large;
-SELECT l2_normalize('[3,4]'), l2_normalize('[0,0]'), l2_normalize('[-7]'), l2_normalize('[0,-0]');
-SELECT l2_normalize('[3e38,3e38]'), l2_normalize('[1e-45,0]'), l2_normalize('[3e37,4e-37]');
-SELECT binary_quantize('[1,0,-1,0.5]'), binary_quantize('[1e-45,-0,0]'), binary_quantize('[1,1,1,1,1,1,1,1,-1,2]');
-SELECT length(binary_quantize(array_fill(1, ARRAY[16000])::vector)), pg_typeof(binary_quantize('[1]'));
-SELECT binary_quantize('[1,0,0,0,0,0,0,0,3]') = B'100000001';
+SELECT l2_normalize('[3,4]'::vector), l2_normalize('[0,0]'::vector), l2_normalize('[-7]'::vector), l2_normalize('[0,-0]'::vector);
+SELECT l2_normalize('[3e38,3e38]'::vector), l2_normalize('[1e-45,0]'::vector), l2_normalize('[3e37,4e-37]'::vector);
+SELECT binary_quantize('[1,0,-1,0.5]'::vector), binary_quantize('[1e-45,-0,0]'::vector), binary_quantize('[1,1,1,1,1,1,1,1,-1,2]'::vector);
+SELECT length(binary_quantize(array_fill(1, ARRAY[16000])::vector)), pg_typeof(binary_quantize('[1]'::vector));
+SELECT binary_quantize('[1,0,0,0,0,0,0,0,3]'::vector) = B'100000001';
 
 -- subvector: from 1, clamped at both ends
-SELECT subvector('[1,2,3,4,5]', 1, 3), subvector('[1,2,3,4,5]', 3, 2), subvector('[1,2,3,4,5]', 5, 1);
-SELECT subvector('[1,2,3,4,5]', -1, 4), subvector('[1,2,3,4,5]', 0, 2), subvector('[1,2,3,4,5]', 4, 9);
-SELECT subvector('[1,2,3]', 1, 2147483647), subvector('[1,2,3]', 3, 2147483647),
-    subvector('[1,2,3]', -2147483645, 2147483647);
+SELECT subvector('[1,2,3,4,5]'::vector, 1, 3), subvector('[1,2,3,4,5]'::vector, 3, 2), subvector('[1,2,3,4,5]'::vector, 5, 1);
+SELECT subvector('[1,2,3,4,5]'::vector, -1, 4), subvector('[1,2,3,4,5]'::vector, 0, 2), subvector('[1,2,3,4,5]'::vector, 4, 9);
+SELECT subvector('[1,2,3]'::vector, 1, 2147483647), subvector('[1,2,3]'::vector, 3, 2147483647),
+    subvector('[1,2,3]'::vector, -2147483645, 2147483647);
 
 -- arithmetic
 SELECT '[1,2,3]'::vector + '[4,5,6]', '[1,2,3]'::vector - '[4,5,6]', '[1,2,3]'::vector * '[4,5,6]',

@@ -1,9 +1,9 @@
 // Dense and payload kernels, written once over a pack type. Each kernels_<level>.cpp defines, in its own namespace, a
 // `Pack` of floats and instantiates MakeDenseKernels and MakePayloadKernels. A Pack has: Zero, Set, Load (of float,
-// Half, uint8_t), LoadPart (the first count elements, zeros for the rest; of a payload element it may read up to the
-// next multiple of 8 bytes), Gather, Keep (zeros all but the first count lanes), Store, Add, Sub, Mul, Fma, Abs, Min,
-// Max, Truncate, Sum, Bits (bit j of each lane's integer, as a mask), Butterfly (rotation_kernels.h). Four independent
-// accumulators hide the latency of the fused multiply-add.
+// Half, uint8_t), LoadPart (the first count elements, zeros for the rest; of uint8_t, which only payloads have, it may
+// read up to the next multiple of 8 bytes), Gather, Keep (zeros all but the first count lanes), Store, Add, Sub, Mul,
+// Fma, Abs, Min, Max, Truncate, Sum, Bits (bit j of each lane's integer, as a mask), Butterfly (rotation_kernels.h).
+// Four independent accumulators hide the latency of the fused multiply-add.
 #pragma once
 
 #include <cstddef>

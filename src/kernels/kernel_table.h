@@ -30,6 +30,18 @@ struct DenseKernels {
     CosineParts (*cosine)(const void* a, const void* b, size_t n);   // dot and both squared norms in one pass
 };
 
+// Ones that two bit strings have in common, and that at least one of them has.
+struct BitOverlap {
+    uint64_t both;
+    uint64_t either;
+};
+
+// Kernels over two bit strings of whole bytes.
+struct BitKernels {
+    uint64_t (*hamming)(const void* a, const void* b, size_t bytes);  // bits that differ
+    BitOverlap (*overlap)(const void* a, const void* b, size_t bytes);
+};
+
 // Kernels over a query of n float32 and a payload of as many elements (quant/payload.h; aligned to 4 bytes).
 struct PayloadKernels {
     float (*l2_squared)(const float* query, const void* payload, size_t n);
@@ -123,6 +135,8 @@ struct KernelTable {
     SimdLevel level;
     const char* name;
     DenseKernels float32;
+    DenseKernels float16;
+    BitKernels bit;
     PayloadKernels payload[kPayloadKinds];  // by PayloadKind
     ScoreEdges score_edges;
     ExpandLevels expand_levels;  // null: score_edges has no use for them

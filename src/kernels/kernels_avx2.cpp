@@ -8,6 +8,7 @@
 
 #include <immintrin.h>
 
+#include "kernels/bit_kernels.h"
 #include "kernels/code_kernels.h"
 #include "kernels/dense_kernels.h"
 #include "kernels/rotation_kernels.h"
@@ -35,9 +36,18 @@ struct Pack {
     }
     static Pack LoadPart(const float* p, size_t count) { return {_mm256_maskload_ps(p, Mask(count))}; }
     static Pack LoadPart(const Half* p, size_t count) {
-        __m128i x = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
-        if (count > 4) x = _mm_unpacklo_epi64(x, _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p + 4)));
-        return {_mm256_cvtph_ps(x)};
+        // Four at a time: the last four, moved down over those that have been read.
+        uint64_t words[2] = {0, 0};
+        if (count >= 4) {
+            memcpy(&words[0], p, sizeof(uint64_t));
+            memcpy(&words[1], p + count - 4, sizeof(uint64_t));
+            words[1] = count == 4 ? 0 : words[1] >> 16 * (8 - count);
+        } else {
+            memcpy(&words[0], p, sizeof(uint16_t));
+            if (count > 1) words[0] |= static_cast<uint64_t>(p[count - 1].bits) << 16 * (count - 1);
+            if (count > 2) words[0] |= static_cast<uint64_t>(p[1].bits) << 16;
+        }
+        return {_mm256_cvtph_ps(_mm_set_epi64x(static_cast<int64_t>(words[1]), static_cast<int64_t>(words[0])))};
     }
     static Pack LoadPart(const uint8_t* p, size_t) { return Load(p); }
     // One by one: the instruction is twice as slow where the processor guards it against leaks.
@@ -78,14 +88,47 @@ struct Pack {
     }
 };
 
+// 256 bits, or four counts.
+struct Bits {
+    static constexpr size_t kBytes = 32;
+    __m256i v;
+
+    static Bits Zero() { return {_mm256_setzero_si256()}; }
+    static Bits Load(const char* p) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))}; }
+    static Bits LoadPart(const char* p, size_t count) {
+        alignas(32) char part[kBytes] = {};
+        memcpy(part, p, count);
+        return Load(part);
+    }
+    static Bits And(Bits a, Bits b) { return {_mm256_and_si256(a.v, b.v)}; }
+    static Bits Or(Bits a, Bits b) { return {_mm256_or_si256(a.v, b.v)}; }
+    static Bits Xor(Bits a, Bits b) { return {_mm256_xor_si256(a.v, b.v)}; }
+    // The ones of each half byte from a table.
+    static Bits Count(Bits sums, Bits a) {
+        const __m256i ones = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
+        const __m256i low = _mm256_set1_epi8(0x0f);
+        const __m256i counts =
+            _mm256_add_epi8(_mm256_shuffle_epi8(ones, _mm256_and_si256(a.v, low)),
+                            _mm256_shuffle_epi8(ones, _mm256_and_si256(_mm256_srli_epi16(a.v, 4), low)));
+        return {_mm256_add_epi64(sums.v, _mm256_sad_epu8(counts, _mm256_setzero_si256()))};
+    }
+    static uint64_t Sum(Bits sums) {
+        const __m128i two = _mm_add_epi64(_mm256_castsi256_si128(sums.v), _mm256_extracti128_si256(sums.v, 1));
+        return static_cast<uint64_t>(_mm_cvtsi128_si64(two)) + static_cast<uint64_t>(_mm_extract_epi64(two, 1));
+    }
+};
+
 }  // namespace avx2
 
+using avx2::Bits;
 using avx2::Pack;
 
 const KernelTable kAvx2Kernels = {
     SimdLevel::kAvx2,
     "avx2",
     MakeDenseKernels<Pack, Float32Element>(),
+    MakeDenseKernels<Pack, Float16Element>(),
+    MakeBitKernels<Bits>(),
     {MakePayloadKernels<Pack, PayloadKind::kFloat32>(), MakePayloadKernels<Pack, PayloadKind::kFloat16>(),
      MakePayloadKernels<Pack, PayloadKind::kSq8>()},
     &avx2::Score,

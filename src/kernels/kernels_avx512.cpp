@@ -6,6 +6,7 @@
 
 #include <immintrin.h>
 
+#include "kernels/bit_kernels.h"
 #include "kernels/code_kernels.h"
 #include "kernels/dense_kernels.h"
 #include "kernels/rotation_kernels.h"
@@ -84,14 +85,34 @@ struct Pack {
     }
 };
 
+// 512 bits, or eight counts.
+struct Bits {
+    static constexpr size_t kBytes = 64;
+    __m512i v;
+
+    static Bits Zero() { return {_mm512_setzero_si512()}; }
+    static Bits Load(const char* p) { return {_mm512_loadu_si512(p)}; }
+    static Bits LoadPart(const char* p, size_t count) {
+        return {_mm512_maskz_loadu_epi8((static_cast<__mmask64>(1) << count) - 1, p)};
+    }
+    static Bits And(Bits a, Bits b) { return {_mm512_and_si512(a.v, b.v)}; }
+    static Bits Or(Bits a, Bits b) { return {_mm512_or_si512(a.v, b.v)}; }
+    static Bits Xor(Bits a, Bits b) { return {_mm512_xor_si512(a.v, b.v)}; }
+    static Bits Count(Bits sums, Bits a) { return {_mm512_add_epi64(sums.v, _mm512_popcnt_epi64(a.v))}; }
+    static uint64_t Sum(Bits sums) { return static_cast<uint64_t>(_mm512_reduce_add_epi64(sums.v)); }
+};
+
 }  // namespace avx512
 
+using avx512::Bits;
 using avx512::Pack;
 
 const KernelTable kAvx512Kernels = {
     SimdLevel::kAvx512,
     "avx512",
     MakeDenseKernels<Pack, Float32Element>(),
+    MakeDenseKernels<Pack, Float16Element>(),
+    MakeBitKernels<Bits>(),
     {MakePayloadKernels<Pack, PayloadKind::kFloat32>(), MakePayloadKernels<Pack, PayloadKind::kFloat16>(),
      MakePayloadKernels<Pack, PayloadKind::kSq8>()},
     &avx512::Score,

@@ -1,5 +1,6 @@
 // The baseline level: packs of four floats in the compiler's own vector types, which it turns into whatever
 // the target guarantees.
+#include "kernels/bit_kernels.h"
 #include "kernels/code_kernels.h"
 #include "kernels/dense_kernels.h"
 #include "kernels/levels.h"
@@ -80,14 +81,36 @@ struct Word {
     }
 };
 
+// One word of bits, and a count.
+struct Bits {
+    static constexpr size_t kBytes = sizeof(uint64_t);
+    uint64_t v;
+
+    static Bits Zero() { return {0}; }
+    static Bits Load(const char* p) { return LoadPart(p, kBytes); }
+    static Bits LoadPart(const char* p, size_t count) {
+        Bits a = {0};
+        memcpy(&a.v, p, count);
+        return a;
+    }
+    static Bits And(Bits a, Bits b) { return {a.v & b.v}; }
+    static Bits Or(Bits a, Bits b) { return {a.v | b.v}; }
+    static Bits Xor(Bits a, Bits b) { return {a.v ^ b.v}; }
+    static Bits Count(Bits sums, Bits a) { return {sums.v + Word::Count(a.v)}; }
+    static uint64_t Sum(Bits sums) { return sums.v; }
+};
+
 }  // namespace baseline
 
+using baseline::Bits;
 using baseline::Pack;
 
 const KernelTable kBaselineKernels = {
     SimdLevel::kBaseline,
     "baseline",
     MakeDenseKernels<Pack, Float32Element>(),
+    MakeDenseKernels<Pack, Float16Element>(),
+    MakeBitKernels<Bits>(),
     {MakePayloadKernels<Pack, PayloadKind::kFloat32>(), MakePayloadKernels<Pack, PayloadKind::kFloat16>(),
      MakePayloadKernels<Pack, PayloadKind::kSq8>()},
     &ScoreByWords<baseline::Word>,

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "core/zone.h"
+#include "kernels/half.h"
 
 namespace vecann {
 
@@ -32,6 +33,11 @@ struct Float32Element {
     static constexpr ElementKind kKind = ElementKind::kFloat32;
     static float ToFloat(Storage x) { return x; }
 };
-static_assert(DenseElement<Float32Element>);
+struct Float16Element {
+    using Storage = Half;
+    static constexpr ElementKind kKind = ElementKind::kFloat16;
+    static float ToFloat(Storage x) { return FloatFromHalf(x); }
+};
+static_assert(DenseElement<Float32Element> && DenseElement<Float16Element>);
 
 }  // namespace vecann

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "core/zone.h"
+#include "kernels/half.h"
 
 namespace vecann {
 
@@ -23,10 +24,5 @@ struct PayloadHeadData {
     float step;
 };
 static_assert(sizeof(PayloadHeadData) == 16 && offsetof(PayloadHeadData, low) == 8);
-
-// An IEEE half-precision number.
-struct Half {
-    uint16_t bits;
-};
 
 }  // namespace vecann

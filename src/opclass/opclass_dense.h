@@ -1,4 +1,4 @@
-// Operator classes of the dense types, over the element: a type's descriptors are one line each in opclass_<type>.cpp.
+// Operator classes of the dense types, over the element: a type is one line in opclass_dense.cpp.
 //
 // What is indexed are the elements as float32, for cosine those of the unit vector.
 #pragma once
@@ -25,7 +25,6 @@ int DenseValueDimension(Datum value) {
 // The elements as they are, or the unit vector.
 template <DenseElement E, bool unit>
 bool DenseExtract(Datum value, int dim, float* vector, uint32* hash) {
-    static_assert(std::is_same_v<typename E::Storage, float>);
     auto* v = reinterpret_cast<DenseVectorData<E>*>(PG_DETOAST_DATUM(value));
     // A class made for another type with our support function hands us its values.
     if (VARSIZE(v) < DenseVectorData<E>::Bytes(1) || VARSIZE(v) != DenseVectorData<E>::Bytes(v->dim))
@@ -35,10 +34,11 @@ bool DenseExtract(Datum value, int dim, float* vector, uint32* hash) {
     bool indexable = true;
     *hash = 0;
     if constexpr (unit) {
-        indexable = NormalizeTo<E>(v->x, dim, vector);
+        indexable = NormalizeTo<E, Float32Element>(v->x, dim, vector);
         *hash = hash_bytes(reinterpret_cast<const unsigned char*>(v->x), dim * static_cast<int>(sizeof(v->x[0])));
     } else {
-        memcpy(vector, v->x, static_cast<size_t>(dim) * sizeof(float));
+        for (int i = 0; i < dim; ++i)
+            vector[i] = E::ToFloat(v->x[i]);
     }
     if (reinterpret_cast<Pointer>(v) != DatumGetPointer(value)) pfree(v);
     return indexable;
@@ -46,9 +46,9 @@ bool DenseExtract(Datum value, int dim, float* vector, uint32* hash) {
 
 template <DenseElement E>
 Datum DenseRestore(const float* vector, int dim) {
-    static_assert(std::is_same_v<typename E::Storage, float>);
     DenseVectorData<E>* v = NewDense<E>(dim);
-    memcpy(v->x, vector, static_cast<size_t>(dim) * sizeof(float));
+    for (int i = 0; i < dim; ++i)
+        v->x[i] = DenseTraits<E>::FromFloat(vector[i]);
     return PointerGetDatum(v);
 }
 
@@ -62,6 +62,9 @@ inline double PlainOrderValue(float distance) {
 inline double NoSlack(int) {
     return 0;
 }
+
+// What the norm of a unit vector loses when it is kept as float32: half a unit in the last place of each element.
+constexpr double kUnitVectorError = 0x1p-24;
 
 // How far the cosine distance of two values may be from 1 + distance, when their unit vectors have the float32 inner
 // product -distance.
@@ -78,11 +81,10 @@ inline double NoSlack(int) {
 // With n <= 16,000 we have n u < 1e-3 and g < 1.001 n u; with e <= 2^-9 the terms in g are together less than 3.01 n u,
 // and 2e + e^2 < 2.01 e. What is left is far inside the spare 4u: roundings in double (a few 2^-53), and underflow, at
 // most 2^-149 for each term of a sum.
-template <DenseElement E>
-double CosineSlack(int dim) {
+inline double CosineSlack(int dim) {
     static_assert(kMaxDenseDimensions * 0x1p-24 < 1e-3);
-    static_assert(DenseTraits<E>::UnitVectorError(kMaxDenseDimensions) <= 0x1p-9);
-    return (3.01 * dim + 4) * 0x1p-24 + 2.01 * DenseTraits<E>::UnitVectorError(dim);
+    static_assert(kUnitVectorError <= 0x1p-9);
+    return (3.01 * dim + 4) * 0x1p-24 + 2.01 * kUnitVectorError;
 }
 
 template <DenseElement E>
@@ -101,7 +103,7 @@ constexpr OpClassDesc DenseOpClass(const char* name, Metric metric) {
         .order_value = cosine                  ? &CosineOrderValue
                        : metric == Metric::kL2 ? &L2FromSquared
                                                : &PlainOrderValue,
-        .order_slack = cosine ? &CosineSlack<E> : &NoSlack,
+        .order_slack = cosine ? &CosineSlack : &NoSlack,
     };
 }
 

@@ -26,33 +26,6 @@ Span SpanOf(const float* v, int dim) {
     return span;
 }
 
-// Rounds to nearest, ties to even. |x| stays below 65520, the first number that would overflow.
-Half ToHalf(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof(bits));
-    const uint32_t sign = bits >> 31 << 15;
-    bits &= 0x7fffffff;
-    if (bits < 0x38800000) {  // below 2^-14: the spacing is 2^-24, as it is of float32 at 0.5
-        float magnitude;
-        memcpy(&magnitude, &bits, sizeof(magnitude));
-        magnitude += 0.5f;
-        memcpy(&bits, &magnitude, sizeof(bits));
-        bits -= 0x3f000000;
-    } else {
-        bits = (bits + 0xfff + ((bits >> 13) & 1) - 0x38000000) >> 13;
-    }
-    return {static_cast<uint16_t>(sign | bits)};
-}
-
-float ToFloat(Half h) {
-    // in float32's place the number is 2^112 too small, denormal or not
-    const uint32_t magnitude = static_cast<uint32_t>(h.bits & 0x7fff) << 13;
-    float x;
-    memcpy(&x, &magnitude, sizeof(x));
-    x *= 0x1.0p112f;
-    return (h.bits & 0x8000) != 0 ? -x : x;
-}
-
 // A power of two that takes `largest` into the range where half precision has all its bits.
 float HalfStep(float largest) {
     if (largest == 0 || (largest >= 0x1.0p-6f && largest <= kHalfMax)) return 1;
@@ -107,9 +80,9 @@ void EncodeHalves(PayloadHeadData* head, const Span& span, const float* v, int d
     head->step = HalfStep(std::fmax(-span.low, span.high));
     const double inverse = 1.0 / head->step;
     for (int i = 0; i < dim; ++i) {
-        out[i] = ToHalf(static_cast<float>(v[i] * inverse) + 0.0f);
+        out[i] = HalfFromFloat(static_cast<float>(v[i] * inverse) + 0.0f);
         // the last numbers of float32 round to one that decodes to infinity
-        if (std::isinf(head->step * ToFloat(out[i]))) --out[i].bits;
+        if (std::isinf(head->step * FloatFromHalf(out[i]))) --out[i].bits;
     }
 }
 
@@ -158,7 +131,7 @@ bool PayloadHolds(PayloadKind kind, const float* v, int dim) {
         const float step = HalfStep(std::fmax(-span.low, span.high));
         const double inverse = 1.0 / step;
         for (int i = 0; i < dim; ++i)
-            if (step * ToFloat(ToHalf(static_cast<float>(v[i] * inverse))) != v[i]) return false;
+            if (step * FloatFromHalf(HalfFromFloat(static_cast<float>(v[i] * inverse))) != v[i]) return false;
         return true;
     }
     // Whole numbers below 2^24 are exact in float32, and so are their differences.
@@ -185,7 +158,7 @@ void EncodePayload(PayloadKind kind, const float* v, int dim, uint32_t hash, voi
         Half* halves = reinterpret_cast<Half*>(elements);
         EncodeHalves(&head, span, v, dim, halves);
         for (int i = 0; i < dim; ++i) {
-            const double d = static_cast<double>(v[i]) - head.step * ToFloat(halves[i]);
+            const double d = static_cast<double>(v[i]) - head.step * FloatFromHalf(halves[i]);
             sum += d * d;
         }
     } else {
@@ -209,7 +182,7 @@ void DecodePayload(PayloadKind kind, const void* payload, int dim, float* out) {
     } else if (kind == PayloadKind::kFloat16) {
         const Half* halves = reinterpret_cast<const Half*>(elements);
         for (int i = 0; i < dim; ++i)
-            out[i] = head.step * ToFloat(halves[i]);
+            out[i] = head.step * FloatFromHalf(halves[i]);
     } else {
         DecodeLevels(head, reinterpret_cast<const uint8_t*>(elements), dim, out);
     }

@@ -1,4 +1,4 @@
-// The array side of the casts of all dense types.
+// The array side of the casts of all types.
 #include "types/dense_convert.h"
 
 namespace vecann {
@@ -15,6 +15,17 @@ int CheckNumberArray(ArrayType* array) {
         ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("array must not contain nulls")));
     }
     return ARR_NDIM(array) == 0 ? 0 : ARR_DIMS(array)[0];
+}
+
+Oid DeconstructNumbers(ArrayType* array, Datum** values) {
+    const Oid type = ARR_ELEMTYPE(array);
+    int16 length;
+    bool by_value;
+    char align;
+    get_typlenbyvalalign(type, &length, &by_value, &align);
+    int count;
+    deconstruct_array(array, type, length, by_value, align, values, nullptr, &count);
+    return type;
 }
 
 ArrayType* NewNumberArray(Oid type, size_t element_size, int n) {

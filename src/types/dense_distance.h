@@ -71,11 +71,13 @@ double Norm(const typename E::Storage* x, int dim) {
 }
 
 // Writes x / |x|, each element rounded once from double. A zero vector stays zero, and false is returned.
-template <DenseElement E>
-bool NormalizeTo(const typename E::Storage* x, int dim, typename E::Storage* out) {
+template <DenseElement E, DenseElement To = E>
+bool NormalizeTo(const typename E::Storage* x, int dim, typename To::Storage* out) {
     const double norm = Norm<E>(x, dim);
     for (int i = 0; i < dim; ++i) {
-        out[i] = norm > 0 ? DenseTraits<E>::FromDouble(static_cast<double>(E::ToFloat(x[i])) / norm) : x[i];
+        const float element = E::ToFloat(x[i]);
+        out[i] = norm > 0 ? DenseTraits<To>::FromDouble(static_cast<double>(element) / norm)
+                          : DenseTraits<To>::FromFloat(element);
     }
     return norm > 0;
 }

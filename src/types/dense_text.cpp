@@ -1,22 +1,22 @@
-// What the text form of all dense types shares: its errors and the type modifier.
+// What the text form of all types shares: its errors and the type modifier.
 #include "types/dense_text.h"
 
 namespace vecann {
 
-bool DenseSyntaxError(const char* type, const char* text, const char* detail, Node* soft) {
+bool InputSyntaxError(const char* type, const char* text, const char* detail, Node* soft) {
     VECANN_SOFT_ERROR(
         soft, false,
         (errcode(ERRCODE_INVALID_TEXT_REPRESENTATION), errmsg("invalid input syntax for type %s: \"%s\"", type, text),
          detail != nullptr ? errdetail("%s", detail) : 0));
 }
 
-bool DenseRangeError(const char* type, const char* text, size_t length, Node* soft) {
+bool InputRangeError(const char* type, const char* text, size_t length, Node* soft) {
     VECANN_SOFT_ERROR(soft, false,
                       (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
                        errmsg("\"%s\" is out of range for type %s", pnstrdup(text, length), type)));
 }
 
-int32 DenseTypmod(const char* type, ArrayType* list) {
+int32 DimensionTypmod(const char* type, ArrayType* list, int most) {
     int n;
     const int32* values = ArrayGetIntegerTypmods(list, &n);
     if (n != 1) ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("invalid type modifier")));
@@ -24,9 +24,9 @@ int32 DenseTypmod(const char* type, ArrayType* list) {
         ereport(ERROR,
                 (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("dimensions for type %s must be at least 1", type)));
     }
-    if (values[0] > kMaxDenseDimensions) {
+    if (values[0] > most) {
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                        errmsg("dimensions for type %s cannot exceed %d", type, kMaxDenseDimensions)));
+                        errmsg("dimensions for type %s cannot exceed %d", type, most)));
     }
     return values[0];
 }

@@ -1,8 +1,7 @@
 // Text and binary form of the dense types, written once over the element.
 //
 //   text    [ number , number ... ]   white space anywhere but inside a number; what strtof reads (decimal, exponent,
-//   hex,
-//           NaN, infinity) is a number, and NaN and infinity are then refused. Output is the shortest decimal that
+//           hex, NaN, infinity) is a number, and NaN and infinity are then refused. Output is the shortest decimal that
 //           reads back as the same float4, without spaces; the sign of -0 is kept.
 //   binary  int16 dimension, int16 0, then the elements, all big endian
 #pragma once
@@ -18,10 +17,10 @@ inline const char* SkipSpace(const char* p) {
     return p;
 }
 
-// 22P02 with an optional detail; see the checks in dense_vector.h for `soft`. Always false.
-bool DenseSyntaxError(const char* type, const char* text, const char* detail, Node* soft);
+// Of the sparse type as well: 22P02 with an optional detail; see the checks in dense_vector.h for `soft`. Always false.
+bool InputSyntaxError(const char* type, const char* text, const char* detail, Node* soft);
 // 22003 for the number text[0 .. length). Always false.
-bool DenseRangeError(const char* type, const char* text, size_t length, Node* soft);
+bool InputRangeError(const char* type, const char* text, size_t length, Node* soft);
 
 constexpr const char* kUnexpectedEnd = "Unexpected end of input.";
 
@@ -31,12 +30,12 @@ bool ParseElement(const char* text, const char** p, typename E::Storage* out, No
     const char* type = DenseTraits<E>::kTypeName;
     char* end;
     errno = 0;
-    const float x = strtof(*p, &end);
+    const double x = DenseTraits<E>::Read(*p, &end);
     const bool overflow = std::isinf(x) && errno == ERANGE;
-    if (end == *p) return DenseSyntaxError(type, text, **p == '\0' ? kUnexpectedEnd : nullptr, soft);
+    if (end == *p) return InputSyntaxError(type, text, **p == '\0' ? kUnexpectedEnd : nullptr, soft);
     if (!overflow && !CheckFinite(type, x, soft)) return false;
-    *out = DenseTraits<E>::FromFloat(x);
-    if (std::isinf(E::ToFloat(*out))) return DenseRangeError(type, *p, static_cast<size_t>(end - *p), soft);
+    *out = DenseTraits<E>::FromDouble(x);
+    if (std::isinf(E::ToFloat(*out))) return InputRangeError(type, *p, static_cast<size_t>(end - *p), soft);
     *p = end;
     return true;
 }
@@ -47,7 +46,7 @@ DenseVectorData<E>* ParseDense(const char* text, int32 typmod, Node* soft) {
     const char* type = DenseTraits<E>::kTypeName;
     const char* p = SkipSpace(text);
     if (*p != '[') {
-        DenseSyntaxError(type, text, "Vector contents must start with \"[\".", soft);
+        InputSyntaxError(type, text, "Vector contents must start with \"[\".", soft);
         return nullptr;
     }
     // One more element than commas, when the text is well formed: room for them all, in one allocation.
@@ -67,7 +66,7 @@ DenseVectorData<E>* ParseDense(const char* text, int32 typmod, Node* soft) {
         ++dim;
         p = SkipSpace(p);
         if (*p != ',' && *p != ']') {
-            DenseSyntaxError(type, text, *p == '\0' ? kUnexpectedEnd : nullptr, soft);
+            InputSyntaxError(type, text, *p == '\0' ? kUnexpectedEnd : nullptr, soft);
             return nullptr;
         }
         more = *p == ',';
@@ -75,7 +74,7 @@ DenseVectorData<E>* ParseDense(const char* text, int32 typmod, Node* soft) {
     }
     p = SkipSpace(p + 1);
     if (*p != '\0') {
-        DenseSyntaxError(type, text, "Junk after closing right brace.", soft);
+        InputSyntaxError(type, text, "Junk after closing right brace.", soft);
         return nullptr;
     }
     if (!CheckDimension(type, dim, soft) || !CheckExpectedDimension(dim, typmod, soft)) return nullptr;
@@ -139,12 +138,12 @@ Datum DenseSend(PG_FUNCTION_ARGS) {
 }
 
 // The dimension out of a type modifier list.
-int32 DenseTypmod(const char* type, ArrayType* list);
+int32 DimensionTypmod(const char* type, ArrayType* list, int most = kMaxDenseDimensions);
 
 // T_typmod_in(cstring[])
 template <DenseElement E>
 Datum DenseTypmodIn(PG_FUNCTION_ARGS) {
-    PG_RETURN_INT32(DenseTypmod(DenseTraits<E>::kTypeName, PG_GETARG_ARRAYTYPE_P(0)));
+    PG_RETURN_INT32(DimensionTypmod(DenseTraits<E>::kTypeName, PG_GETARG_ARRAYTYPE_P(0)));
 }
 
 }  // namespace vecann

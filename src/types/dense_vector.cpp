@@ -3,15 +3,15 @@
 
 namespace vecann {
 
-bool CheckDimension(const char* type, int dim, Node* soft) {
+bool CheckDimension(const char* type, int dim, Node* soft, int most) {
     if (dim < 1) {
         VECANN_SOFT_ERROR(soft, false,
                           (errcode(ERRCODE_DATA_EXCEPTION), errmsg("%s must have at least 1 dimension", type)));
     }
-    if (dim > kMaxDenseDimensions) {
-        VECANN_SOFT_ERROR(soft, false,
-                          (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-                           errmsg("%s cannot have more than %d dimensions", type, kMaxDenseDimensions)));
+    if (dim > most) {
+        VECANN_SOFT_ERROR(
+            soft, false,
+            (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("%s cannot have more than %d dimensions", type, most)));
     }
     return true;
 }
@@ -24,7 +24,7 @@ bool CheckExpectedDimension(int dim, int32 expected, Node* soft) {
     return true;
 }
 
-bool CheckFinite(const char* type, float x, Node* soft) {
+bool CheckFinite(const char* type, double x, Node* soft) {
     if (std::isnan(x)) {
         VECANN_SOFT_ERROR(soft, false, (errcode(ERRCODE_DATA_EXCEPTION), errmsg("NaN not allowed in %s", type)));
     }

@@ -25,10 +25,10 @@ static_assert(sizeof(DenseVectorData<Float32Element>) == 8);
 static_assert(offsetof(DenseVectorData<Float32Element>, dim) == 4);
 static_assert(offsetof(DenseVectorData<Float32Element>, unused) == 6);
 static_assert(offsetof(DenseVectorData<Float32Element>, x) == 8);
+static_assert(sizeof(DenseVectorData<Float16Element>) == 8 && offsetof(DenseVectorData<Float16Element>, x) == 8);
 
-// The SQL side of an element: type name, kernels, conversions (to infinity where the element overflows), binary form,
-// and a bound on the norm of what a unit vector of `dim` elements loses when it is stored (float32: half a unit in the
-// last place of each element).
+// The SQL side of an element: type name, kernels, conversions (to infinity where the element overflows), how a number
+// is read from text, to be rounded to the element then, and binary form.
 template <DenseElement E>
 struct DenseTraits;
 
@@ -38,21 +38,32 @@ struct DenseTraits<Float32Element> {
     static const DenseKernels& Kernel() { return Kernels().float32; }
     static float FromFloat(float x) { return x; }
     static float FromDouble(double x) { return static_cast<float>(x); }
-    static constexpr double UnitVectorError(int dim) { return 0x1p-24; }
+    static double Read(const char* text, char** end) { return static_cast<double>(strtof(text, end)); }
     static float Receive(StringInfo buf) { return pq_getmsgfloat4(buf); }
     static void Send(StringInfo buf, float x) { pq_sendfloat4(buf, x); }
+};
+
+template <>
+struct DenseTraits<Float16Element> {
+    static constexpr const char* kTypeName = "halfvec";
+    static const DenseKernels& Kernel() { return Kernels().float16; }
+    static Half FromFloat(float x) { return HalfFromFloat(x); }
+    static Half FromDouble(double x) { return HalfFromDouble(x); }
+    static double Read(const char* text, char** end) { return strtod(text, end); }
+    static Half Receive(StringInfo buf) { return {static_cast<uint16>(pq_getmsgint(buf, sizeof(uint16)))}; }
+    static void Send(StringInfo buf, Half x) { pq_sendint16(buf, x.bits); }
 };
 
 // ---- checks ------------------------------------------------------------------
 // Each raises its error, or, when `soft` collects errors (input functions since PostgreSQL 16), leaves it there and
 // returns false.
 
-// 1 <= dim <= kMaxDenseDimensions.
-bool CheckDimension(const char* type, int dim, Node* soft = nullptr);
+// 1 <= dim <= most.
+bool CheckDimension(const char* type, int dim, Node* soft = nullptr, int most = kMaxDenseDimensions);
 // The dimension that a column wants (typmod, -1: any).
 bool CheckExpectedDimension(int dim, int32 expected, Node* soft = nullptr);
 // Neither NaN nor infinite.
-bool CheckFinite(const char* type, float x, Node* soft = nullptr);
+bool CheckFinite(const char* type, double x, Node* soft = nullptr);
 // Both arguments have the same dimension; always raises.
 void CheckSameDimension(const char* type, int a, int b);
 

@@ -104,32 +104,35 @@ sub measure_generated
 {
 	my (%set) = @_;
 	my ($dim, $built) = @set{qw(dim built)};
+	my $type = $set{type} // 'vector';
 	my $all = $built + $set{inserted};
-	my $name = "g$dim";
+	my $name = "${type}$dim";
 	write_mixture($all + 100, $dim);
-	$node->safe_psql('postgres', "CREATE TABLE ${name}_all (id int, v vector($dim));
+	$node->safe_psql('postgres', "CREATE TABLE ${name}_all (id int, v $type($dim));
 		ALTER TABLE ${name}_all ALTER v SET STORAGE $set{storage};
-		COPY ${name}_all FROM '$file' (FORMAT binary);
+		CREATE TEMP TABLE floats (id int, v vector($dim));
+		COPY floats FROM '$file' (FORMAT binary);
+		INSERT INTO ${name}_all SELECT * FROM floats;
 		CREATE TABLE ${name}_query AS SELECT * FROM ${name}_all WHERE id > $all");
 	unlink $file;
 	for my $payload (@{ $set{payloads} })
 	{
 		my $table = "${name}_$payload";
-		$node->safe_psql('postgres', "CREATE TABLE $table (id int, v vector($dim));
+		$node->safe_psql('postgres', "CREATE TABLE $table (id int, v $type($dim));
 			ALTER TABLE $table ALTER v SET STORAGE $set{storage};
 			INSERT INTO $table SELECT * FROM ${name}_all WHERE id <= $built;
 			ANALYZE $table");
 		for my $class (@{ $set{classes} })
 		{
 			$node->safe_psql('postgres',
-				"CREATE INDEX ${table}_$class ON $table USING hnsw (v vector_${class}_ops) WITH (payload = $payload)");
+				"CREATE INDEX ${table}_$class ON $table USING hnsw (v ${type}_${class}_ops) WITH (payload = $payload)");
 		}
 		$node->safe_psql('postgres',
 			"INSERT INTO $table SELECT * FROM ${name}_all WHERE id > $built AND id <= $all; VACUUM ANALYZE $table");
 		for my $class (@{ $set{classes} })
 		{
 			compare(
-				name => "$dim dimensions, $class, $payload",
+				name => "$type, $dim dimensions, $class, $payload",
 				table => $table,
 				query => "${name}_query",
 				truth => "${name}_${class}_truth",
@@ -161,6 +164,26 @@ measure_generated(
 	inserted => 200,
 	payloads => ['sq8'],
 	classes => \@classes,
+	ef_search => 40,
+	floors => \%floors);
+measure_generated(
+	type => 'halfvec',
+	dim => 128,
+	storage => 'plain',
+	built => 2000,
+	inserted => 250,
+	payloads => [qw(auto float16)],
+	classes => \@classes,
+	ef_search => 40,
+	floors => \%floors);
+measure_generated(
+	type => 'halfvec',
+	dim => 3072,
+	storage => 'external',
+	built => 1400,
+	inserted => 100,
+	payloads => [qw(auto float16)],
+	classes => [ 'l2', 'cosine' ],
 	ef_search => 40,
 	floors => \%floors);
 # one page a node, then in parts

@@ -9,7 +9,9 @@
 
 #include "core/rng.h"
 #include "guarded_array.h"
+#include "kernels/half.h"
 #include "kernels/kernel_table.h"
+#include "kernels/sparse_kernels.h"
 
 namespace vecann {
 namespace {
@@ -258,6 +260,47 @@ TEST_P(KernelTest, LevelsAgreeWithTheBaseline) {
     }
 }
 
+// The same order of sums as over the same numbers in float32, so the same bits. The last halves end a readable page.
+TEST_P(KernelTest, HalvesGiveWhatTheirFloatsGive) {
+    for (size_t n = 0; n <= 130; ++n) {
+        GuardedArray<Half> a(n), b(n);
+        std::vector<float> fa(n), fb(n);
+        for (size_t i = 0; i < n; ++i) {
+            // denormals as well
+            a[i] = HalfFromFloat(std::ldexp(Uniform(), static_cast<int>(rng_.Next() % 30) - 15));
+            b[i] = HalfFromFloat(Uniform());
+            fa[i] = FloatFromHalf(a[i]);
+            fb[i] = FloatFromHalf(b[i]);
+        }
+        const DenseKernels &half = table_->float16, &full = table_->float32;
+        ASSERT_EQ(half.l2_squared(a.data(), b.data(), n), full.l2_squared(fa.data(), fb.data(), n)) << n;
+        ASSERT_EQ(half.inner_product(a.data(), b.data(), n), full.inner_product(fa.data(), fb.data(), n)) << n;
+        ASSERT_EQ(half.l1(a.data(), b.data(), n), full.l1(fa.data(), fb.data(), n)) << n;
+        const CosineParts h = half.cosine(a.data(), b.data(), n), f = full.cosine(fa.data(), fb.data(), n);
+        ASSERT_TRUE(h.dot == f.dot && h.norm_a == f.norm_a && h.norm_b == f.norm_b) << n;
+    }
+}
+
+TEST_P(KernelTest, BitsAreCountedAtEveryLength) {
+    for (size_t n = 0; n <= 300; ++n) {
+        GuardedArray<uint8_t> a(n), b(n);
+        for (int round = 0; round < 5; ++round) {
+            uint64_t different = 0, both = 0, either = 0;
+            for (size_t i = 0; i < n; ++i) {
+                a[i] = round == 0 ? 0xff : static_cast<uint8_t>(rng_.Next());
+                b[i] = round == 1 ? 0xff : static_cast<uint8_t>(rng_.Next());
+                different += static_cast<uint64_t>(__builtin_popcount(a[i] ^ b[i]));
+                both += static_cast<uint64_t>(__builtin_popcount(a[i] & b[i]));
+                either += static_cast<uint64_t>(__builtin_popcount(a[i] | b[i]));
+            }
+            ASSERT_EQ(table_->bit.hamming(a.data(), b.data(), n), different) << n;
+            const BitOverlap overlap = table_->bit.overlap(a.data(), b.data(), n);
+            ASSERT_EQ(overlap.both, both) << n;
+            ASSERT_EQ(overlap.either, either) << n;
+        }
+    }
+}
+
 std::string LevelName(const testing::TestParamInfo<SimdLevel>& info) {
     return "Level" + std::to_string(static_cast<int>(info.param));
 }
@@ -297,6 +340,72 @@ TEST(KernelTableTest, AnUnknownLevelIsRefused) {
     EXPECT_EQ(KernelTableFor(static_cast<SimdLevel>(99)), nullptr);
     EXPECT_FALSE(ForceSimdLevel(static_cast<SimdLevel>(99)));
     EXPECT_EQ(Kernels().level, before);
+}
+
+// All 65,536 halves, and the doubles around the middle between neighbours.
+TEST(HalfTest, ConversionsRoundOnceToTheNearest) {
+    for (uint32_t bits = 0; bits <= 0xffff; ++bits) {
+        const Half h = {static_cast<uint16_t>(bits)};
+        const float x = FloatFromHalf(h);
+        if ((bits & 0x7fff) > 0x7c00) {
+            EXPECT_TRUE(std::isnan(x));
+            EXPECT_TRUE(std::isnan(FloatFromHalf(HalfFromFloat(x))));
+            EXPECT_TRUE(std::isnan(FloatFromHalf(HalfFromDouble(x))));
+            continue;
+        }
+        EXPECT_EQ(HalfFromFloat(x).bits, bits);
+        EXPECT_EQ(HalfFromDouble(x).bits, bits);
+        if ((bits & 0x7fff) >= 0x7c00) continue;
+        const bool last = (bits & 0x7fff) == 0x7bff;  // what comes next would be 65536
+        const double next = last ? std::copysign(65536.0, x) : FloatFromHalf({static_cast<uint16_t>(bits + 1)});
+        const double middle = (static_cast<double>(x) + next) / 2;
+        const uint32_t even = bits % 2 == 0 ? bits : bits + 1;
+        EXPECT_EQ(HalfFromDouble(middle).bits, even);
+        EXPECT_EQ(HalfFromFloat(static_cast<float>(middle)).bits, even);
+        EXPECT_EQ(HalfFromDouble(std::nextafter(middle, 0.0)).bits, bits) << bits;
+        EXPECT_EQ(HalfFromDouble(std::nextafter(middle, 2 * middle)).bits, bits + 1) << bits;
+    }
+    EXPECT_EQ(HalfFromDouble(1e300).bits, 0x7c00);
+    EXPECT_EQ(HalfFromDouble(-1e-300).bits, 0x8000);
+    EXPECT_EQ(HalfFromFloat(-kInf).bits, 0xfc00);
+}
+
+// Sparse vectors of very different and of equal lengths, with many and with few indices in common.
+TEST(SparseTest, MergesMatchTheDenseReference) {
+    Rng rng(7);
+    for (int round = 0; round < 2000; ++round) {
+        const int dim = 1 + static_cast<int>(rng.Next() % 400);
+        std::vector<double> dense[2] = {std::vector<double>(dim), std::vector<double>(dim)};
+        std::vector<int32_t> indices[2];
+        std::vector<float> values[2];
+        for (int side = 0; side < 2; ++side) {
+            const uint64_t one_in = 1 + rng.Next() % 60;
+            for (int i = 0; i < dim; ++i) {
+                if (rng.Next() % one_in != 0) continue;
+                indices[side].push_back(i);
+                values[side].push_back(static_cast<float>(rng.NextUnit() - 0.5));
+                dense[side][i] = values[side].back();
+            }
+        }
+        double dot = 0, l2 = 0, l1 = 0, norm = 0;
+        for (int i = 0; i < dim; ++i) {
+            dot += dense[0][i] * dense[1][i];
+            l2 += (dense[0][i] - dense[1][i]) * (dense[0][i] - dense[1][i]);
+            l1 += std::fabs(dense[0][i] - dense[1][i]);
+            norm += dense[0][i] * dense[0][i];
+        }
+        const SparseView a = {indices[0].data(), values[0].data(), static_cast<int>(indices[0].size())};
+        const SparseView b = {indices[1].data(), values[1].data(), static_cast<int>(indices[1].size())};
+        EXPECT_NEAR(SparseInnerProduct(a, b), dot, 1e-12);
+        EXPECT_EQ(SparseInnerProduct(a, b), SparseInnerProduct(b, a));
+        EXPECT_NEAR(SparseL2Squared(a, b), l2, 1e-12);
+        EXPECT_EQ(SparseL2Squared(a, b), SparseL2Squared(b, a));
+        EXPECT_NEAR(SparseL1(a, b), l1, 1e-12);
+        EXPECT_EQ(SparseL1(a, b), SparseL1(b, a));
+        EXPECT_NEAR(SparseSquaredNorm(a), norm, 1e-12);
+        EXPECT_EQ(SparseL2Squared(a, a), 0);
+        EXPECT_EQ(SparseL1(a, a), 0);
+    }
 }
 
 TEST(MetricTest, BitGoesWithHammingAndJaccardOnly) {
