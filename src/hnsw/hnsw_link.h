@@ -44,12 +44,15 @@ struct CandidateSet {
 
 static_assert(std::is_trivially_destructible_v<CandidateSet> && std::is_trivially_destructible_v<EdgeList>);
 
+constexpr int kLeastFilled = 4;
+
 // A list is filled up to so many from the nearest that the choice has refused: half of m. With m, an insert took half
 // as much WAL and time again, and searches found no more (README.md, "Insert").
 inline int HnswLeastEdges(const HnswMetaData& meta) {
     // By inner product few lead to a short vector anyway.
     const bool uneven = static_cast<Metric>(meta.metric) == Metric::kInnerProduct;
-    return Min<int>(uneven ? meta.m : (meta.m + 1) / 2, meta.max_edges);
+    const int least = uneven ? meta.m : Max((meta.m + 1) / 2, Min<int>(meta.m, kLeastFilled));
+    return Min<int>(least, meta.max_edges);
 }
 
 // Chooses neighbours for the query among what a settled search found.
