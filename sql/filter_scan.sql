@@ -227,3 +227,17 @@ ANALYZE fs_all;
 SELECT s.* FROM pg_temp.same('SELECT id, v FROM fs_all WHERE kind IN (2, 3) ORDER BY v <-> ''[20.1,10]'' LIMIT 50') AS s;
 DROP TABLE fs, fs_all;
 DROP ROLE regress_fs;
+
+-- what the server's settings forbid stays forbidden
+CREATE TABLE filter_off (id int PRIMARY KEY, v vector(3));
+INSERT INTO filter_off SELECT i, ARRAY[i, i % 7, 1]::vector FROM generate_series(1, 300) AS i;
+CREATE INDEX ON filter_off USING hnsw (v vector_l2_ops);
+SET enable_indexscan = off;
+SET enable_seqscan = on;
+SET enable_bitmapscan = off;
+EXPLAIN (COSTS OFF) SELECT id FROM filter_off WHERE id > 20 ORDER BY v <-> '[3,3,3]' LIMIT 5;
+EXPLAIN (COSTS OFF) SELECT id FROM filter_off ORDER BY v <-> '[3,3,3]' LIMIT 5;
+RESET enable_indexscan;
+RESET enable_seqscan;
+RESET enable_bitmapscan;
+DROP TABLE filter_off;

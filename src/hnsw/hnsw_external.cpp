@@ -167,10 +167,21 @@ void ReadNodePayload(ExternalBuild* build, uint64 node, char* payload) {
     build->nodes.Read(payload, build->payload_size);
 }
 
+// Do the layers fit while they are built: images of their slots, a layer's own copy of its vectors?
+bool UppersFit(const ExternalBuild& build) {
+    const uint64 count = build.uppers.size;
+    if (count <= kLeastBulkNodes) return true;
+    uint64 slots = 0;
+    for (const BulkNode& node : build.uppers)
+        slots += node.level;
+    const uint64 beside = slots * build.jobs.ctx->meta.slot_size + count * build.dim * sizeof(float);
+    return beside < build.memory_limit && HnswBulkFits(build.jobs, count, build.memory_limit - beside);
+}
+
 // Takes the lowest layer away until the rest fits: they serve inserts, and an index in which the seed tree cannot be
 // planted. Numbers the slots; returns how many there are.
 uint64 ThinUppers(ExternalBuild* build) {
-    while (!HnswBulkFits(build->jobs, build->uppers.size, build->memory_limit)) {
+    while (!UppersFit(*build)) {
         size_t kept = 0;
         for (size_t i = 0; i < build->uppers.size; ++i) {
             if (--build->uppers[i].level == 0) continue;

@@ -169,8 +169,15 @@ bool LayerSearch::Settle(size_t memory_limit) {
 
 // Takes back the slot found last.
 void LayerSearch::Forget() {
-    const void* copy = found[--found.size].payload;
-    if (copy != nullptr) spare = const_cast<void*>(copy);
+    TakeBack(found[--found.size].payload);
+}
+
+void LayerSearch::TakeBack(const void* payload) {
+    char* copy = static_cast<char*>(const_cast<void*>(payload));
+    if (spare == nullptr)
+        spare = copy;
+    else
+        ctx->arena.Release(copy, ctx->form.payload_size);
 }
 
 void HnswFill(const HnswContext& ctx, uint32 id, const SlotView& slot, const IndexedVector* query, FoundSlot* out) {

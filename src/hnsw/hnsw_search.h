@@ -130,6 +130,8 @@ struct LayerSearch {
     // Asks the disk ahead for the nearest in the pool, and goes on with that for a while: pages of the search so far
     // were not in shared buffers.
     void BeginCold();
+    // Takes the copy of a payload back that the search has kept; null: nothing.
+    void TakeBack(const void* payload);
     // Takes one slot into `found` and scores its neighbours, all under one content lock. Returns how many neighbours
     // there are, -1 when the slot is free or of another layer.
     int ReadSlot(uint32 id);

@@ -55,7 +55,10 @@ void FlushKilled(HnswWalk* walk) {
 // Puts what the search has found since the last time on the heap of results.
 void TakeFound(HnswWalk* walk) {
     for (const FoundSlot& slot : walk->search.found) {
-        if (!slot.live) continue;
+        if (!slot.live) {
+            walk->search.TakeBack(slot.payload);
+            continue;
+        }
         walk->results.Push({HnswBounds(walk->ctx.form, walk->query, slot.distance, slot.error), slot});
         std::push_heap(walk->results.begin(), walk->results.end(), NodeFarther);
     }
@@ -190,7 +193,10 @@ bool NextFromDrain(HnswWalk* walk, ScoredNode* out) {
         if (walk->search.ReadSlot(id) < 0) continue;
         out->slot = walk->search.found[before];
         walk->search.found.Clear();
-        if (!out->slot.live) continue;
+        if (!out->slot.live) {
+            walk->search.TakeBack(out->slot.payload);
+            continue;
+        }
         out->bounds = HnswBounds(walk->ctx.form, walk->query, out->slot.distance, out->slot.error);
         return true;
     }
@@ -299,6 +305,7 @@ void HnswWalkReset(HnswWalk* walk, Relation index) {
     MemoryContextSwitchTo(old);
     walk->phase = WalkPhase::kStart;
     walk->rows = ArenaVec<NodeRow>();
+    walk->payload = nullptr;
     walk->bounds = {-get_float8_infinity(), get_float8_infinity()};
     walk->last_value = walk->highest_upper = -get_float8_infinity();
 }
@@ -336,12 +343,15 @@ void HnswWalkStart(HnswWalk* walk, const SearchQuery& query) {
 
 bool HnswWalkNext(HnswWalk* walk) {
     while (walk->phase != WalkPhase::kDone) {
+        // of the node before
+        if (walk->payload != nullptr) walk->search.TakeBack(walk->payload);
+        walk->payload = nullptr;
         ScoredNode node;
         if (!NextScored(walk, &node)) continue;
+        walk->payload = node.slot.payload;
         if (walk->strict() && node.bounds.lower < walk->last_value) continue;
         if (!TakeRows(walk, node.slot)) continue;
         walk->bounds = node.bounds;
-        walk->payload = node.slot.payload;
         walk->mixed = node.slot.mixed;
         walk->apart = walk->ordered && IsApart(walk, node.bounds);
         // Once the beam is through, rows come in no order, unless a strict one is asked for.

@@ -37,7 +37,8 @@ void ChooseStrategy(VectorScanState* state) {
     filter->running = pass ? Strategy::kExact : Strategy::kBitmapSearch;
     filter->search = {&filter->members, wanted, 0};
     if (plan.may_exact)
-        filter->search.most_nodes = static_cast<uint64>(Max(exact / plan.node_cost, Max(2 * plan.beam, 1.0)));
+        filter->search.most_nodes =
+            static_cast<uint64>(Min(Max(exact / Max(plan.node_cost, 1e-9), Max(2 * plan.beam, 1.0)), 1e15));
 }
 
 // Does an exact pass bring a row again that went out already?
@@ -176,8 +177,9 @@ void NoteReturned(VectorScanState* state, const PendingRow& row) {
     filter->last = row;
     filter->has_last = true;
     if (filter->running == Strategy::kExact || !filter->remembers) return;
-    // Without the memory for it the search goes on to its end.
+    // Without the memory for it the search goes on to its end, and may not give up.
     filter->remembers = filter->returned_arena.allocated < static_cast<size_t>(work_mem) * 1024;
+    if (!filter->remembers) filter->search.most_nodes = 0;
     bool fresh;
     filter->returned.Add(ItemPointerGetBlockNumber(&row.tid), ItemPointerGetOffsetNumber(&row.tid), &fresh);
 }

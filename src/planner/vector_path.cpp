@@ -156,7 +156,7 @@ void AddFilterPath(RelOptInfo* rel, IndexPath* index_path, FilterPlan plan, Stra
 // Offers what answers a query with conditions. The bitmap goes with a post-filter too, which runs it only when the
 // search goes worse than planned.
 void AddFilterPaths(PlannerInfo* root, RelOptInfo* rel, IndexPath* index_path) {
-    const bool use_bitmap = Settings().enable_bitmap_search || Settings().enable_exact_search;
+    const bool use_bitmap = enable_bitmapscan && (Settings().enable_bitmap_search || Settings().enable_exact_search);
     BitmapHeapPath* bitmap = use_bitmap && index_path->path.param_info == nullptr ? FindBitmapPath(root, rel) : nullptr;
     const IndexOptInfo* index = index_path->indexinfo;
     const SearchCost search =
@@ -186,14 +186,17 @@ void AddVectorPaths(PlannerInfo* root, RelOptInfo* rel, Index rti, RangeTblEntry
     if (previous_hook != nullptr) previous_hook(root, rel, rti, rte);
     if (rte->rtekind != RTE_RELATION) return;
     ListCell* cell;
-    foreach (cell, rel->pathlist)
-        CheckParallelSafety(root, static_cast<Path*>(lfirst(cell)));
-    if (!Settings().enable_custom_scan) return;
-    // add_path changes the list.
-    foreach (cell, list_copy(rel->pathlist)) {
+    // add_path changes the list, and frees what it drops unless it is an index path.
+    List* index_paths = NIL;
+    foreach (cell, rel->pathlist) {
         Path* path = static_cast<Path*>(lfirst(cell));
-        if (!IsVectorPath(path)) continue;
-        IndexPath* index_path = reinterpret_cast<IndexPath*>(path);
+        CheckParallelSafety(root, path);
+        if (IsVectorPath(path)) index_paths = lappend(index_paths, path);
+    }
+    // The price of what is forbidden stands in the index path, and would be lost with a cost of ours.
+    if (!Settings().enable_custom_scan || !enable_indexscan) return;
+    foreach (cell, index_paths) {
+        IndexPath* index_path = lfirst_node(IndexPath, cell);
         if (index_path->indexinfo->indrestrictinfo == NIL)
             add_path(rel, &MakeVectorPath(rel, index_path, NIL)->path);
         else

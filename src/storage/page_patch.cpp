@@ -59,7 +59,7 @@ void PagePatch::Put(Buffer buffer, void* to, const void* from, size_t bytes) {
     if (count_ == kMaxRegions) elog(ERROR, "a page patch holds at most %d regions", kMaxRegions);
     const size_t offset = static_cast<size_t>(static_cast<char*>(to) - static_cast<char*>(BufferGetPage(buffer)));
     Assert(offset + bytes <= BLCKSZ);
-    regions_[count_++] = {PageOf(buffer), offset, bytes, static_cast<const char*>(from)};
+    regions_[count_++] = {PageOf(buffer), offset, bytes, static_cast<const char*>(from), false};
     bytes_ += bytes + kFragmentHeader;
 }
 
@@ -67,6 +67,7 @@ void* PagePatch::Edit(Buffer buffer, void* at, size_t bytes) {
     char* copy = PallocArray<char>(bytes);
     memcpy(copy, at, bytes);
     Put(buffer, at, copy, bytes);
+    regions_[count_ - 1].owned = true;
     return copy;
 }
 
@@ -109,6 +110,8 @@ void PagePatch::Commit() {
     }
     END_CRIT_SECTION();
     if (logged_) pfree(fragments[0]);
+    for (int i = 0; i < count_; ++i)
+        if (regions_[i].owned) pfree(const_cast<char*>(regions_[i].from));
     count_ = pages_ = 0;
 }
 

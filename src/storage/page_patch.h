@@ -37,6 +37,7 @@ class PagePatch {
         size_t offset;
         size_t bytes;
         const char* from;
+        bool owned;  // `from` is freed by Commit
     };
 
     int PageOf(Buffer buffer);
