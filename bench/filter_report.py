@@ -11,8 +11,9 @@ import json
 import os
 import sys
 
+import plots
+
 ENOUGH = 0.95
-COLOURS = {"vecann": "#c1272d", "pgvector": "#0071bc"}
 STYLES = ["--", ":", "-.", (0, (1, 3)), (0, (5, 1, 1, 1, 1, 1))]
 
 
@@ -129,7 +130,7 @@ def draw_panel(axes, cells, what, joined):
             style = STYLES[len(order) % len(STYLES)]
             order.append(name)
         axes.plot([100 * s for s, _ in points], [p[what] for _, p in points], marker="o" if name == "planner" else ".",
-                  linestyle=style if joined else "none", linewidth=2 if name == "planner" else 1, color=COLOURS[peer],
+                  linestyle=style if joined else "none", linewidth=2 if name == "planner" else 1, color=plots.COLOURS[peer],
                   label=f"{peer}: {name}", alpha=1 if name == "planner" else 0.75)
     axes.set_xscale("log")
     axes.grid(True, which="both", alpha=0.3)
@@ -150,24 +151,14 @@ def draw_kind(pyplot, path, title, panels, joined):
     figure.suptitle(title)
     handles, labels = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize="small")
-    out = []
-    for kind in ("png", "svg"):
-        figure.savefig(f"{path}.{kind}", dpi=150, metadata={"Date": None} if kind == "svg" else {"Software": None})
-        out.append(f"{path}.{kind}")
-    pyplot.close(figure)
-    return out
+    return plots.save(pyplot, figure, path)
 
 
 def draw(results, folder):
     """Pictures of every data set; the paths. Without matplotlib it says so and draws nothing."""
-    try:
-        import matplotlib
-    except ImportError:
-        print("no pictures: python3-matplotlib is not installed")
+    pyplot = plots.load_pyplot()
+    if pyplot is None:
         return []
-    matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = "vecann"
-    from matplotlib import pyplot
     out = []
     for name, dataset in results["datasets"].items():
         title = f"{name}: {dataset['rows']:,} x {dataset['dim']}"

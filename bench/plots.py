@@ -7,16 +7,34 @@ COLOURS = {"vecann": "#c1272d", "pgvector": "#0071bc", "hnswlib": "#4d4d4d", "fa
 LABELS = {"hnswlib": "hnswlib, in process", "faiss": "FAISS HNSW, in process"}
 
 
-def draw(results, folder):
-    """Draws every data set that has QPS; the paths. Without matplotlib it says so and draws nothing."""
+def load_pyplot():
+    """matplotlib's pyplot, drawing to files; None, with a line that says so, where it is not installed."""
     try:
         import matplotlib
     except ImportError:
         print("no pictures: python3-matplotlib is not installed")
-        return []
+        return None
     matplotlib.use("Agg")
     matplotlib.rcParams["svg.hashsalt"] = "vecann"
     from matplotlib import pyplot
+    return pyplot
+
+
+def save(pyplot, figure, path):
+    """Writes PATH.png and PATH.svg, the same bytes for the same picture, and closes it; both paths."""
+    out = []
+    for kind in ("png", "svg"):
+        figure.savefig(f"{path}.{kind}", dpi=150, metadata={"Date": None} if kind == "svg" else {"Software": None})
+        out.append(f"{path}.{kind}")
+    pyplot.close(figure)
+    return out
+
+
+def draw(results, folder):
+    """Draws every data set that has QPS; the paths. Without matplotlib it says so and draws nothing."""
+    pyplot = load_pyplot()
+    if pyplot is None:
+        return []
     out = []
     for name, dataset in results["datasets"].items():
         curves = {p: report.curve(dataset, p, "tps") for p in dataset["peers"]}
@@ -34,9 +52,5 @@ def draw(results, folder):
         axes.set_title(f"{name}: {dataset['data']['rows']:,} x {dataset['data']['dim']}, {dataset['data']['metric']}")
         axes.grid(True, which="both", alpha=0.3)
         axes.legend()
-        for kind in ("png", "svg"):
-            path = os.path.join(folder, f"recall_qps_{name}.{kind}")
-            figure.savefig(path, dpi=150, metadata={"Date": None} if kind == "svg" else {"Software": None})
-            out.append(path)
-        pyplot.close(figure)
+        out += save(pyplot, figure, os.path.join(folder, f"recall_qps_{name}"))
     return out

@@ -38,11 +38,15 @@ void InsertOne(BuildState* state, ItemPointer tid) {
     ctx->arena = MakeArena(ctx->memory);
 }
 
-// Makes a value that was collected the one at hand.
-void SetValue(BuildState* state, const float* plain, uint32 hash) {
-    memcpy(state->value.plain, plain, static_cast<size_t>(state->ctx.form.dim) * sizeof(float));
+// Makes what was kept of a value, whose plain numbers are in place, the value at hand.
+void CompleteValue(BuildState* state, uint32 hash) {
     HnswRotate(state->ctx.form, &state->value);
     state->value.hash = hash;
+}
+
+void SetValue(BuildState* state, const float* plain, uint32 hash) {
+    memcpy(state->value.plain, plain, static_cast<size_t>(state->ctx.form.dim) * sizeof(float));
+    CompleteValue(state, hash);
 }
 
 void InsertCollected(void* arg, const float* plain, const BulkRow& row) {
@@ -95,8 +99,7 @@ void InsertOddRows(BuildState* state) {
         CHECK_FOR_INTERRUPTS();
         RowHead row = state->odd_rows.Get<RowHead>();
         state->odd_rows.Read(state->value.plain, static_cast<size_t>(state->ctx.form.dim) * sizeof(float));
-        HnswRotate(state->ctx.form, &state->value);
-        state->value.hash = row.value_hash;
+        CompleteValue(state, row.value_hash);
         InsertOne(state, &row.tid);
     }
     state->odd_rows.Close();
