@@ -12,6 +12,7 @@ struct HnswVectorSearch : VectorSearch {
     RowEntry last;    // handed out last
     float* numbers;   // of the last node whose value is known
     Datum value;      // the same as a value, or null
+    Datum restored;   // memory for it
 };
 static_assert(std::is_trivially_destructible_v<HnswVectorSearch>);
 
@@ -31,7 +32,7 @@ void Start(VectorSearch* base, const SearchQuery& query) {
     HnswVectorSearch* search = static_cast<HnswVectorSearch*>(base);
     HnswWalkReset(&search->walk, search->index);
     search->numbers = nullptr;
-    search->value = 0;
+    search->value = search->restored = 0;
     search->walk.keep_exact = true;
     search->max_rows = Settings().hnsw_max_scan_tuples;
     search->next_row = 0;
@@ -46,12 +47,11 @@ void Start(VectorSearch* base, const SearchQuery& query) {
 // Makes the value of the node that the walk took last, when its payload is exact.
 void RestoreValue(HnswVectorSearch* search) {
     const HnswContext& ctx = search->walk.ctx;
-    if (search->value != 0) pfree(DatumGetPointer(search->value));
     search->value = 0;
     if (search->walk.payload == nullptr) return;
     if (search->numbers == nullptr) search->numbers = PallocArray<float>(static_cast<size_t>(ctx.form.dim));
     DecodePayload(ctx.form.payload, search->walk.payload, ctx.form.dim, search->numbers);
-    search->value = ctx.form.desc->restore(search->numbers, ctx.form.dim);
+    search->value = search->restored = ctx.form.desc->restore(search->numbers, ctx.form.dim, search->restored);
 }
 
 SearchCandidate Candidate(const HnswVectorSearch& search) {
@@ -66,6 +66,7 @@ SearchCandidate Candidate(const HnswVectorSearch& search) {
     const bool last_row = search.next_row == walk.rows.size;
     candidate.nearest = walk.bounds.lower;
     candidate.settled = walk.apart && last_row ? walk.bounds.upper : walk.bounds.lower;
+    if (walk.last_wanted && last_row) candidate.settled = get_float8_infinity();
     return candidate;
 }
 

@@ -159,7 +159,9 @@ bool TakeRows(HnswWalk* walk, const FoundSlot& slot) {
 // search wanted have gone, the walk goes on first. Changes the phase when the beam has no more.
 bool NextFromBeam(HnswWalk* walk, ScoredNode* out) {
     const uint32 waiting = static_cast<uint32>(walk->results.size);
-    if (walk->phase == WalkPhase::kBeam && walk->mode != IterativeScan::kOff && waiting <= walk->held) {
+    const bool enough = waiting > 0 && walk->first_beam;
+    if (walk->phase == WalkPhase::kBeam && walk->mode != IterativeScan::kOff && waiting <= walk->held && !enough) {
+        walk->first_beam = false;
         walk->search.beam.Widen(Max(walk->ef, waiting + 1) - waiting);
         if (walk->filter != nullptr) walk->admission.NextRound(walk->results);
         if (!walk->search.Settle(MemoryLimit())) walk->phase = WalkPhase::kDrain;
@@ -173,6 +175,7 @@ bool NextFromBeam(HnswWalk* walk, ScoredNode* out) {
     if (!walk->results.empty()) {
         std::pop_heap(walk->results.begin(), walk->results.end(), NodeFarther);
         *out = walk->results[--walk->results.size];
+        ++walk->taken;
         return true;
     }
     if (walk->phase == WalkPhase::kBeam) {
@@ -317,6 +320,12 @@ void HnswWalkStart(HnswWalk* walk, const SearchQuery& query) {
     walk->filter = query.filter;
     walk->mode = static_cast<IterativeScan>(Settings().hnsw_iterative_scan);
     walk->ef = static_cast<uint32>(Settings().hnsw_ef_search);
+    // Rows beyond the first beam cost another one, and come late where they are nearer: one beam is to find all.
+    const bool known = query.wanted > 0 && walk->mode == IterativeScan::kRelaxedOrder && query.filter == nullptr;
+    walk->wanted = known && query.wanted <= kMaxEfSearch ? static_cast<uint32>(query.wanted) : 0;
+    walk->ef = Max(walk->ef, walk->wanted + walk->wanted / 2);
+    walk->first_beam = walk->wanted > 0;
+    walk->taken = 0;
     walk->ctx.descent_ef = Min(kMaxDescentEf, Max<uint32>(walk->ef, 4));
     walk->rows.Init(&walk->ctx.arena);
     walk->results.Init(&walk->ctx.arena);
@@ -352,6 +361,7 @@ bool HnswWalkNext(HnswWalk* walk) {
         if (walk->strict() && node.bounds.lower < walk->last_value) continue;
         if (!TakeRows(walk, node.slot)) continue;
         walk->bounds = node.bounds;
+        walk->last_wanted = walk->first_beam && walk->taken >= walk->wanted && walk->results.empty();
         walk->mixed = node.slot.mixed;
         walk->apart = walk->ordered && IsApart(walk, node.bounds);
         // Once the beam is through, rows come in no order, unless a strict one is asked for.

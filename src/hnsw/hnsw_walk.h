@@ -45,7 +45,10 @@ struct HnswWalk {
     uint32 held;                 // so many results wait until the beam has gone on
     WalkPhase phase;
     IterativeScan mode;  // in force when the walk began
-    uint32 ef;           // the same of hnsw.ef_search
+    uint32 ef;           // the same of hnsw.ef_search, or half as many again as the rows wanted
+    uint32 wanted;       // rows that the first beam is to find; 0: not known, the beam goes on before it is used up
+    uint32 taken;        // nodes
+    bool first_beam;     // it is to find the rows wanted, and has not been widened
     bool keep_exact;     // remember payloads that are the values
     bool ignore_killed;  // entries flagged as killed are dead to the snapshot
     bool ordered;        // there is a query vector with meaningful distances
@@ -62,6 +65,7 @@ struct HnswWalk {
     RowEntry entry;       // of its rows, but for tid and in_line
     OrderBounds bounds;   // what is still to come is no nearer than the lower one
     bool recheck;         // only the rows' exact distances tell their places
+    bool last_wanted;     // no more rows are wanted: what may come behind comes late
     bool apart;           // its place in the order is certain: what is still to come is no nearer than the upper bound
 
     // the sweep

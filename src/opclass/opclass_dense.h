@@ -45,10 +45,14 @@ bool DenseExtract(Datum value, int dim, float* vector, uint32* hash) {
 }
 
 template <DenseElement E>
-Datum DenseRestore(const float* vector, int dim) {
-    DenseVectorData<E>* v = NewDense<E>(dim);
-    for (int i = 0; i < dim; ++i)
-        v->x[i] = DenseTraits<E>::FromFloat(vector[i]);
+Datum DenseRestore(const float* vector, int dim, Datum reuse) {
+    auto* v = reuse != 0 ? reinterpret_cast<DenseVectorData<E>*>(DatumGetPointer(reuse)) : NewDense<E>(dim);
+    if constexpr (std::is_same_v<typename E::Storage, float>) {
+        memcpy(v->x, vector, static_cast<size_t>(dim) * sizeof(float));
+    } else {
+        for (int i = 0; i < dim; ++i)
+            v->x[i] = DenseTraits<E>::FromFloat(vector[i]);
+    }
     return PointerGetDatum(v);
 }
 

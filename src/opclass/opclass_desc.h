@@ -24,8 +24,9 @@ struct OpClassDesc {
     // ERRCODE_DATA_EXCEPTION when its dimensions are not `dim`. *hash tells values apart that have the same numbers;
     // 0 where none do.
     bool (*extract)(Datum value, int dim, float* vector, uint32* hash);
-    // The value that extract made these numbers of, in the current memory context; not under cosine.
-    Datum (*restore)(const float* vector, int dim);
+    // The value that extract made these numbers of, in the current memory context, or in the place of `reuse`, which is
+    // 0 or a value made by this before with the same `dim`; not under cosine.
+    Datum (*restore)(const float* vector, int dim, Datum reuse);
     // From the search distance of two extracted vectors (the squared L2 distance, the negative inner product, the L1
     // distance, in float32) to what the ORDER BY operator returns, off by at most order_slack(dim).
     double (*order_value)(float distance);

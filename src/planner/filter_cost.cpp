@@ -42,14 +42,6 @@ double DoubleOf(const void* node) {
     return IsA(node, Integer) ? intVal(node) : floatVal(node);
 }
 
-// The rows that the query will take of this table in the order of the distance; 0 when nothing tells.
-double RowsWanted(const PlannerInfo* root) {
-    // limit_tuples is set above a join as well, where it says nothing of one table's rows.
-    const bool single = bms_membership(root->all_baserels) == BMS_SINGLETON;
-    if (single && root->limit_tuples > 0) return root->limit_tuples;
-    return root->tuple_fraction >= 1 ? root->tuple_fraction : 0;
-}
-
 // What it costs to put the indexed vector of a row together.
 double ToastCost(PlannerInfo* root, const IndexOptInfo* index) {
     const RelOptInfo* rel = index->rel;
@@ -67,6 +59,13 @@ double ToastCost(PlannerInfo* root, const IndexOptInfo* index) {
 }
 
 }  // namespace
+
+double RowsWanted(const PlannerInfo* root) {
+    // limit_tuples is set above a join as well, where it says nothing of one table's rows.
+    const bool single = bms_membership(root->all_baserels) == BMS_SINGLETON;
+    if (single && root->limit_tuples > 0) return root->limit_tuples;
+    return root->tuple_fraction >= 1 ? root->tuple_fraction : 0;
+}
 
 const char* StrategyName(Strategy strategy) {
     switch (strategy) {

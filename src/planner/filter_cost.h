@@ -35,6 +35,8 @@ struct FilterPlan {
     double row_cost() const { return fetch_cost + distance_cost; }
 };
 
+// The rows that the query will take of its table in the order of the distance; 0 when nothing tells.
+double RowsWanted(const PlannerInfo* root);
 // For custom_private, and back.
 List* FilterPlanToList(const FilterPlan& plan);
 FilterPlan FilterPlanFromList(List* list);

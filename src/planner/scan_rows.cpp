@@ -101,8 +101,9 @@ void StartSearch(VectorScanState* state) {
     const SearchFilter* filter =
         state->filter.any && state->filter.running == Strategy::kBitmapSearch ? &state->filter.search : nullptr;
     // Entries killed on the primary may be visible to a snapshot of a standby.
-    state->methods->start(state->search, {estate->es_snapshot, !TransactionStartedDuringRecovery(),
-                                          query->caseValue_isNull, query->caseValue_datum, filter});
+    state->methods->start(state->search,
+                          {estate->es_snapshot, !TransactionStartedDuringRecovery(), query->caseValue_isNull,
+                           query->caseValue_datum, filter, static_cast<double>(WantedOf(PlanOf(state)))});
     MemoryContextSwitchTo(old);
     state->candidate.settled = -get_float8_infinity();
     state->through = state->row_due = state->run_known = false;

@@ -91,7 +91,7 @@ List* WithoutImplied(List* clauses, const RelOptInfo* rel, const IndexOptInfo* i
 
 // The scan's tuple: the columns that anything in the plan needs, then the distance. The server replaces what it finds
 // of these in the plan's expressions by references to the tuple, so the distance is not computed again.
-Plan* PlanVectorScan(PlannerInfo*, RelOptInfo* rel, CustomPath* path, List* tlist, List* clauses, List* children) {
+Plan* PlanVectorScan(PlannerInfo* root, RelOptInfo* rel, CustomPath* path, List* tlist, List* clauses, List* children) {
     const VectorPathParts parts = PartsOf(path);
     const IndexOptInfo* index = parts.index_path->indexinfo;
     const DistanceCall distance = FindDistance(parts.index_path);
@@ -124,8 +124,9 @@ Plan* PlanVectorScan(PlannerInfo*, RelOptInfo* rel, CustomPath* path, List* tlis
     // The distance's parameters are known to the server through here.
     scan->custom_exprs = lappend(NIL, copyObjectImpl(list_nth(distance.expression->args, distance.query_arg)));
     scan->custom_exprs = list_concat(scan->custom_exprs, static_cast<List*>(copyObjectImpl(recheck)));
+    const int wanted = parts.filter == NIL ? static_cast<int>(Min(RowsWanted(root), 1.0e9)) : 0;
     scan->custom_private = lappend(NIL, lappend_oid(NIL, index->indexoid));
-    scan->custom_private = lappend(scan->custom_private, lappend_int(NIL, distance.query_arg));
+    scan->custom_private = lappend(scan->custom_private, lappend_int(lappend_int(NIL, distance.query_arg), wanted));
     scan->custom_private = lappend(scan->custom_private, parts.filter);
     return &scan->scan.plan;
 }

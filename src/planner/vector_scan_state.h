@@ -115,6 +115,10 @@ inline Oid IndexOf(const CustomScan* plan) {
 inline int QueryArgOf(const CustomScan* plan) {
     return linitial_int(static_cast<List*>(lsecond(plan->custom_private)));
 }
+// The rows that the query will probably take, without conditions; 0: not known.
+inline int WantedOf(const CustomScan* plan) {
+    return lsecond_int(static_cast<List*>(lsecond(plan->custom_private)));
+}
 inline List* FilterListOf(const CustomScan* plan) {
     return static_cast<List*>(lthird(plan->custom_private));
 }

@@ -72,6 +72,7 @@ struct SearchQuery {
     bool is_null;
     Datum value;                 // lives as long as the search of it
     const SearchFilter* filter;  // null: all rows; lives as long as the search
+    double wanted;               // how many rows the query will probably want, without a filter; 0: not known
 };
 
 struct SearchCandidate {
