@@ -80,9 +80,12 @@ class Server:
     def wal_position(self):
         return self.integer("postgres", "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")
 
-    def pgbench(self, database, scripts, clients, length, options=None, seed=1, protocol="prepared"):
+    def pgbench(self, database, scripts, clients, length, options=None, seed=1, protocol="prepared", warm_up=0):
         """One run. scripts: one, or a list (at most 128) to draw from. length: ("-T", seconds) or ("-t", transactions a
-        client). Returns tps and the latencies' median and 99th percentile in milliseconds."""
+        client). warm_up: seconds before those, which do not count (a new connection maps shared buffers page by page).
+        Returns tps and the latencies' median and 99th percentile in milliseconds."""
+        if warm_up:
+            length = (length[0], length[1] + warm_up)
         with tempfile.TemporaryDirectory() as folder:
             files = []
             for i, script in enumerate([scripts] if isinstance(scripts, str) else scripts):
@@ -97,9 +100,14 @@ class Server:
             tps = re.search(r"^tps = ([0-9.]+)", done.stdout, re.M)
             if done.returncode or not tps:
                 raise SqlError(f"pgbench on {database}: {done.stderr.strip()}")
-            times = numpy.concatenate([latencies(p) for p in glob.glob(os.path.join(folder, "log.*"))])
+            log = numpy.concatenate([transactions(p) for p in glob.glob(os.path.join(folder, "log.*"))])
+        ends, times, rate = log[:, 0], log[:, 1], float(tps.group(1))
+        if warm_up:
+            counted = ends > ends.min() + warm_up * 1e6
+            times = times[counted]
+            rate = len(times) / (ends.max() - ends.min() - warm_up * 1e6) * 1e6
         p50, p99 = numpy.percentile(times, [50, 99]) / 1000
-        return {"tps": float(tps.group(1)), "p50_ms": float(p50), "p99_ms": float(p99), "count": len(times)}
+        return {"tps": rate, "p50_ms": float(p50), "p99_ms": float(p99), "count": len(times)}
 
     @contextlib.contextmanager
     def setting(self, name, value):
@@ -163,10 +171,11 @@ def environment(options):
     return os.environ | {"PGOPTIONS": " ".join(f"-c {k}={v}" for k, v in (options or {}).items())}
 
 
-def latencies(path):
-    """The third column of pgbench's log: microseconds."""
+def transactions(path):
+    """Of each line of pgbench's log: when the transaction ended, and how long it took; microseconds."""
     with open(path) as f:
-        return numpy.array([float(line.split(" ", 3)[2]) for line in f])
+        fields = [line.split() for line in f]
+    return numpy.array([[float(x[4]) * 1e6 + float(x[5]), float(x[2])] for x in fields]).reshape(-1, 2)
 
 
 class MemoryProbe:

@@ -195,7 +195,8 @@ class DatasetRun:
     def qps_once(self, script, ef, clients, number):
         """Every peer once, one after the other."""
         for db in self.databases:
-            run = self.server.pgbench(db, script, clients, ("-T", self.settings.seconds), self.options(ef), number + 1)
+            run = self.server.pgbench(db, script, clients, ("-T", self.settings.seconds), self.options(ef), number + 1,
+                                      warm_up=1 + clients // 8)
             self.add_run(db, ef, clients, run)
         if clients == 1:
             for name, library in self.libraries.items():
