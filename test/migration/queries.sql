@@ -16,7 +16,8 @@ SELECT * FROM extremes ORDER BY id;
 SELECT id, vector_send(v), halfvec_send(h), sparsevec_send(s) FROM extremes ORDER BY id;
 
 \echo functions
-SELECT * FROM distances ORDER BY id;
+-- a product of 0 is -0 in pgvector; + 0 makes them one
+SELECT id, l2, ip + 0, l1, sparse_ip + 0, hamming FROM distances ORDER BY id;
 SELECT * FROM centres ORDER BY tenant;
 SELECT near('[3,4,5,-6,1.5,2]', 10);
 SELECT count(*) FROM near_cells('[3,4,5,-6,1.5,2]', 10);
@@ -27,7 +28,7 @@ SELECT id, embedding + '[1,2,3,4,5,6]', embedding - half::vector, embedding * '[
        subvector(embedding, 2, 3), binary_quantize(embedding), binary_quantize(half), vector_dims(half), l2_norm(sparse) > 3,
        embedding::real[], embedding::sparsevec, half::sparsevec, several[1] <-> several[2]
 FROM items WHERE id < 600 ORDER BY id;
-SELECT avg(embedding), sum(embedding), avg(half), sum(half) FROM items WHERE id < 600;
+SELECT avg(embedding), sum(embedding), avg(half), sum(half) FILTER (WHERE id < 200) FROM items WHERE id < 600;
 SELECT id FROM items ORDER BY embedding, id LIMIT 30;
 SELECT id FROM items ORDER BY sparse DESC NULLS LAST, id LIMIT 30;
 SELECT count(DISTINCT embedding), count(DISTINCT half), count(DISTINCT free), max(half::text) FROM items;
@@ -73,3 +74,4 @@ CREATE INDEX ON items USING hnsw (embedding vector_l2_ops) WITH (m = 1);
 CREATE INDEX ON items USING hnsw (embedding vector_l2_ops) WITH (m = 50, ef_construction = 64);
 CREATE INDEX ON items USING hnsw (free vector_l2_ops);
 SET hnsw.ef_search = 0;
+\echo the end
