@@ -69,11 +69,19 @@ uninstall: uninstall-compute
 uninstall-compute:
 	rm -f '$(DESTDIR)$(pkglibdir)/$(COMPUTE_LIB)'
 
+# The stub extension `vector`, the name under which clients and dumps ask for vecann; refused beside pgvector's files.
+install-compat: installdirs
+	bash $(srcdir)/scripts/install-compat install '$(DESTDIR)$(datadir)/extension' '$(DESTDIR)$(pkglibdir)'
+uninstall-compat:
+	bash $(srcdir)/scripts/install-compat uninstall '$(DESTDIR)$(datadir)/extension' '$(DESTDIR)$(pkglibdir)'
+.PHONY: install-compat uninstall-compat
+
 # ---- tests -----------------------------------------------------------------
 # make installcheck     SQL regression tests against the running server (PGHOST, PGPORT)
 # make check-isolation  isolation specs, the same; needs a build with RACE_POINTS=1
 # make check-tap        TAP tests; they start servers of their own
 # make check-unit       unit tests of zones K and X, no server; SAN=1 with sanitizers
+# make check-clients    client libraries and ORMs on a server of their own
 # make check-style      format, sizes, names, include edges
 # make format           formats the C++ code
 # make bench            benchmarks side by side with the peers, as root; BENCH="--quick": options of bench/side-by-side
@@ -84,6 +92,8 @@ check-tap:
 	PG_CONFIG='$(PG_CONFIG)' RACE_POINTS='$(RACE_POINTS)' bash scripts/run-tap $(TAP_TESTS)
 check-unit:
 	$(MAKE) -C test/unit check
+check-clients:
+	bash scripts/check-clients
 check-style:
 	bash scripts/check-includes
 	bash scripts/check-style
@@ -97,4 +107,4 @@ bench/build/graph_build: bench/graph_build.cpp $(X_OBJS) $(COMPUTE_K_OBJS)
 	$(CXX) $(COMMON_CXXFLAGS) $(ZONE_X) -o $@ $^ $(X_LIBS)
 help:
 	@sed -n '/^# make /s/^# //p' $(firstword $(MAKEFILE_LIST))
-.PHONY: check-isolation check-tap check-unit check-style format bench help install-compute uninstall-compute
+.PHONY: check-isolation check-tap check-unit check-clients check-style format bench help install-compute uninstall-compute
