@@ -589,6 +589,18 @@ CREATE FUNCTION vecann_halfvec_cosine_opclass(internal) RETURNS internal
     AS 'MODULE_PATHNAME', 'vecann_halfvec_cosine_opclass' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 CREATE FUNCTION vecann_halfvec_l1_opclass(internal) RETURNS internal
     AS 'MODULE_PATHNAME', 'vecann_halfvec_l1_opclass' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vecann_bit_hamming_opclass(internal) RETURNS internal
+    AS 'MODULE_PATHNAME', 'vecann_bit_hamming_opclass' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vecann_bit_jaccard_opclass(internal) RETURNS internal
+    AS 'MODULE_PATHNAME', 'vecann_bit_jaccard_opclass' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vecann_sparsevec_l2_opclass(internal) RETURNS internal
+    AS 'MODULE_PATHNAME', 'vecann_sparsevec_l2_opclass' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vecann_sparsevec_ip_opclass(internal) RETURNS internal
+    AS 'MODULE_PATHNAME', 'vecann_sparsevec_ip_opclass' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vecann_sparsevec_cosine_opclass(internal) RETURNS internal
+    AS 'MODULE_PATHNAME', 'vecann_sparsevec_cosine_opclass' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vecann_sparsevec_l1_opclass(internal) RETURNS internal
+    AS 'MODULE_PATHNAME', 'vecann_sparsevec_l1_opclass' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
 -- access methods
 
@@ -621,6 +633,24 @@ CREATE OPERATOR CLASS halfvec_cosine_ops FOR TYPE halfvec USING hnsw AS
 CREATE OPERATOR CLASS halfvec_l1_ops FOR TYPE halfvec USING hnsw AS
     OPERATOR 1 <+> (halfvec, halfvec) FOR ORDER BY float_ops,
     FUNCTION 1 vecann_halfvec_l1_opclass(internal);
+CREATE OPERATOR CLASS bit_hamming_ops FOR TYPE bit USING hnsw AS
+    OPERATOR 1 <~> (bit, bit) FOR ORDER BY float_ops,
+    FUNCTION 1 vecann_bit_hamming_opclass(internal);
+CREATE OPERATOR CLASS bit_jaccard_ops FOR TYPE bit USING hnsw AS
+    OPERATOR 1 <%> (bit, bit) FOR ORDER BY float_ops,
+    FUNCTION 1 vecann_bit_jaccard_opclass(internal);
+CREATE OPERATOR CLASS sparsevec_l2_ops FOR TYPE sparsevec USING hnsw AS
+    OPERATOR 1 <-> (sparsevec, sparsevec) FOR ORDER BY float_ops,
+    FUNCTION 1 vecann_sparsevec_l2_opclass(internal);
+CREATE OPERATOR CLASS sparsevec_ip_ops FOR TYPE sparsevec USING hnsw AS
+    OPERATOR 1 <#> (sparsevec, sparsevec) FOR ORDER BY float_ops,
+    FUNCTION 1 vecann_sparsevec_ip_opclass(internal);
+CREATE OPERATOR CLASS sparsevec_cosine_ops FOR TYPE sparsevec USING hnsw AS
+    OPERATOR 1 <=> (sparsevec, sparsevec) FOR ORDER BY float_ops,
+    FUNCTION 1 vecann_sparsevec_cosine_opclass(internal);
+CREATE OPERATOR CLASS sparsevec_l1_ops FOR TYPE sparsevec USING hnsw AS
+    OPERATOR 1 <+> (sparsevec, sparsevec) FOR ORDER BY float_ops,
+    FUNCTION 1 vecann_sparsevec_l1_opclass(internal);
 
 -- operating
 

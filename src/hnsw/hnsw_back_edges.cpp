@@ -46,14 +46,12 @@ struct BackEdges {
 static_assert(std::is_trivially_destructible_v<BackEdges>);
 
 // The vector of a slot that is still of this generation; null otherwise.
-const float* VectorOf(HnswContext* ctx, int level, const LinkEnd& slot) {
-    char* payload = ctx->arena.Allocate<char>(ctx->form.payload_size);
+const void* VectorOf(HnswContext* ctx, int level, const LinkEnd& slot) {
+    char* payload = HnswPayloadRoom(ctx);
     ProbedSlot probed;
     if (!HnswProbe(ctx, slot.id, KindOfLevel(level), kAnyGeneration, &probed, payload)) return nullptr;
     if (probed.generation != slot.generation) return nullptr;
-    float* vector = ctx->arena.Allocate<float>(static_cast<size_t>(ctx->form.dim));
-    HnswDecode(ctx->form, payload, vector);
-    return vector;
+    return HnswKeepVector(ctx->form, &ctx->arena, payload);
 }
 
 // Writes one edge as far as the locked slot allows.
@@ -123,10 +121,9 @@ bool ChooseAgain(const BackEdges& edges, BackEdge* item) {
         candidates.AddSlot(item->old.edges[i].id, item->old.edges[i].generation, true);
     candidates.Choose(max, max, &item->old, chosen);
     // An insert has many back edges, and vectors may be long.
-    const size_t dim = static_cast<size_t>(ctx->form.dim);
-    for (Candidate& known : candidates.items)
+    for (const Candidate& known : candidates.items)
         if (known.payload != edges.to.vector)
-            ctx->arena.Release(static_cast<float*>(const_cast<void*>(known.payload)), dim);
+            HnswForgetVector(ctx->form, &ctx->arena, known.payload);
     for (int i = 0; i < chosen->count; ++i)
         chosen->vectors[i] = nullptr;
     if (HnswEdgeTo(chosen->edges, chosen->count, edges.to.id) >= 0) return true;
