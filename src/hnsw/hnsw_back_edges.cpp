@@ -133,6 +133,37 @@ bool ChooseAgain(const BackEdges& edges, BackEdge* item) {
     return true;
 }
 
+// The same for words, whose distances are dear and whose edges know theirs: one for each old edge at most. The slot is
+// not wanted where an old neighbour is nearer to it than the list's owner is. It takes the place of the farthest of those
+// it is so near to itself, or of the farthest of all.
+bool TakePlace(const BackEdges& edges, BackEdge* item) {
+    HnswContext* ctx = edges.ctx;
+    const EdgeCopy& old = item->old;
+    const EdgeData& fresh = item->single.edges[0];
+    char* payload = HnswPayloadRoom(ctx);
+    int gone = -1, hidden = -1, farthest = 0;
+    for (int i = 0; i < old.count && gone < 0; ++i) {
+        const EdgeData& edge = old.edges[i];
+        if (edge.add > old.edges[farthest].add) farthest = i;
+        ProbedSlot slot;
+        if (!HnswProbe(ctx, edge.id, KindOfLevel(edges.level), edge.generation, &slot, payload)) {
+            gone = i;
+            break;
+        }
+        const float apart = ctx->form.between(edges.to.vector, payload, 0);
+        if (edge.add <= fresh.add && apart < fresh.add && !item->must_accept) return false;
+        if (edge.add > fresh.add && apart < edge.add && (hidden < 0 || edge.add > old.edges[hidden].add)) hidden = i;
+    }
+    const int place = gone >= 0 ? gone : hidden >= 0 ? hidden : farthest;
+    if (place == farthest && gone < 0 && hidden < 0 && !item->must_accept && fresh.add >= old.edges[farthest].add)
+        return false;
+    EdgeList* chosen = &item->chosen;
+    chosen->count = old.count;
+    memcpy(static_cast<void*>(chosen->edges), old.edges, static_cast<size_t>(old.count) * sizeof(EdgeData));
+    chosen->edges[place] = fresh;
+    return true;
+}
+
 // Writes a group, and again those whose lists were full or have changed meanwhile.
 void WriteGroup(BackEdges* edges) {
     for (bool again = true; again;) {
@@ -143,7 +174,8 @@ void WriteGroup(BackEdges* edges) {
             BackEdge* item = &edges->items[i];
             if (item->state != BackEdgeState::kFull) continue;
             CHECK_FOR_INTERRUPTS();
-            item->state = ChooseAgain(*edges, item) ? BackEdgeState::kChosen : BackEdgeState::kDone;
+            const bool wanted = edges->ctx->form.words ? TakePlace(*edges, item) : ChooseAgain(*edges, item);
+            item->state = wanted ? BackEdgeState::kChosen : BackEdgeState::kDone;
             again |= item->state == BackEdgeState::kChosen;
         }
         if (again) VECANN_RACE_POINT("hnsw-link-before-replace");

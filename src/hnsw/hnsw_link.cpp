@@ -58,6 +58,8 @@ void HnswEncodeEdge(HnswContext* ctx, const void* from, const LinkEnd& to, int a
                         out->codes + static_cast<size_t>(at) * ctx->meta.code_size, scratch);
         ctx->arena.Release(scratch, static_cast<size_t>(form.dim));
     }
+    // In place of a code, for the next choice.
+    if (form.words) edge->add = Min(form.between(from, to.vector, 0), std::numeric_limits<float>::max());
     edge->id = to.id;
     edge->generation = static_cast<uint8>(to.generation & 0xFF);
     out->generations[at] = to.generation;
@@ -92,10 +94,11 @@ void CandidateSet::AddFound(LayerSearch* search, size_t max, uint32 self) {
     for (const FoundSlot& slot : found) {
         if (items.size == max) break;
         if (!slot.live || slot.id == self) continue;
-        // Words are vectors as they are.
-        const bool as_is = ctx->form.words;
-        AddKnown(slot.id, slot.generation,
-                 as_is ? slot.payload : HnswKeepVector(ctx->form, &ctx->arena, slot.payload));
+        // Words are vectors as they are, and their distances what the search has computed.
+        if (ctx->form.words)
+            items.Push({slot.distance, slot.id, slot.generation, slot.payload});
+        else
+            AddKnown(slot.id, slot.generation, HnswKeepVector(ctx->form, &ctx->arena, slot.payload));
     }
 }
 
