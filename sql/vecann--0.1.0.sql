@@ -68,6 +68,12 @@ CREATE FUNCTION vector_sub(vector, vector) RETURNS vector
     AS 'MODULE_PATHNAME', 'vecann_vector_sub' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 CREATE FUNCTION vector_mul(vector, vector) RETURNS vector
     AS 'MODULE_PATHNAME', 'vecann_vector_mul' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vector_scale(vector, real) RETURNS vector
+    AS 'MODULE_PATHNAME', 'vecann_vector_scale' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vector_scale(real, vector) RETURNS vector
+    AS 'MODULE_PATHNAME', 'vecann_vector_scaled_by' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vector_div(vector, real) RETURNS vector
+    AS 'MODULE_PATHNAME', 'vecann_vector_div' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 CREATE FUNCTION vector_concat(vector, vector) RETURNS vector
     AS 'MODULE_PATHNAME', 'vecann_vector_concat' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
@@ -168,6 +174,17 @@ CREATE OPERATOR * (
     FUNCTION = vector_mul, LEFTARG = vector, RIGHTARG = vector,
     COMMUTATOR = *
 );
+CREATE OPERATOR * (
+    FUNCTION = vector_scale, LEFTARG = vector, RIGHTARG = real,
+    COMMUTATOR = *
+);
+CREATE OPERATOR * (
+    FUNCTION = vector_scale, LEFTARG = real, RIGHTARG = vector,
+    COMMUTATOR = *
+);
+CREATE OPERATOR / (
+    FUNCTION = vector_div, LEFTARG = vector, RIGHTARG = real
+);
 CREATE OPERATOR || (
     FUNCTION = vector_concat, LEFTARG = vector, RIGHTARG = vector
 );
@@ -267,6 +284,12 @@ CREATE FUNCTION halfvec_sub(halfvec, halfvec) RETURNS halfvec
     AS 'MODULE_PATHNAME', 'vecann_halfvec_sub' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 CREATE FUNCTION halfvec_mul(halfvec, halfvec) RETURNS halfvec
     AS 'MODULE_PATHNAME', 'vecann_halfvec_mul' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION halfvec_scale(halfvec, real) RETURNS halfvec
+    AS 'MODULE_PATHNAME', 'vecann_halfvec_scale' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION halfvec_scale(real, halfvec) RETURNS halfvec
+    AS 'MODULE_PATHNAME', 'vecann_halfvec_scaled_by' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION halfvec_div(halfvec, real) RETURNS halfvec
+    AS 'MODULE_PATHNAME', 'vecann_halfvec_div' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 CREATE FUNCTION halfvec_concat(halfvec, halfvec) RETURNS halfvec
     AS 'MODULE_PATHNAME', 'vecann_halfvec_concat' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
@@ -370,6 +393,17 @@ CREATE OPERATOR - (
 CREATE OPERATOR * (
     FUNCTION = halfvec_mul, LEFTARG = halfvec, RIGHTARG = halfvec,
     COMMUTATOR = *
+);
+CREATE OPERATOR * (
+    FUNCTION = halfvec_scale, LEFTARG = halfvec, RIGHTARG = real,
+    COMMUTATOR = *
+);
+CREATE OPERATOR * (
+    FUNCTION = halfvec_scale, LEFTARG = real, RIGHTARG = halfvec,
+    COMMUTATOR = *
+);
+CREATE OPERATOR / (
+    FUNCTION = halfvec_div, LEFTARG = halfvec, RIGHTARG = real
 );
 CREATE OPERATOR || (
     FUNCTION = halfvec_concat, LEFTARG = halfvec, RIGHTARG = halfvec
