@@ -70,7 +70,7 @@ CREATE FUNCTION vector_mul(vector, vector) RETURNS vector
     AS 'MODULE_PATHNAME', 'vecann_vector_mul' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 CREATE FUNCTION vector_scale(vector, real) RETURNS vector
     AS 'MODULE_PATHNAME', 'vecann_vector_scale' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-CREATE FUNCTION vector_scale(real, vector) RETURNS vector
+CREATE FUNCTION scale_vector(real, vector) RETURNS vector
     AS 'MODULE_PATHNAME', 'vecann_vector_scaled_by' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 CREATE FUNCTION vector_div(vector, real) RETURNS vector
     AS 'MODULE_PATHNAME', 'vecann_vector_div' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
@@ -179,7 +179,7 @@ CREATE OPERATOR * (
     COMMUTATOR = *
 );
 CREATE OPERATOR * (
-    FUNCTION = vector_scale, LEFTARG = real, RIGHTARG = vector,
+    FUNCTION = scale_vector, LEFTARG = real, RIGHTARG = vector,
     COMMUTATOR = *
 );
 CREATE OPERATOR / (
@@ -286,7 +286,7 @@ CREATE FUNCTION halfvec_mul(halfvec, halfvec) RETURNS halfvec
     AS 'MODULE_PATHNAME', 'vecann_halfvec_mul' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 CREATE FUNCTION halfvec_scale(halfvec, real) RETURNS halfvec
     AS 'MODULE_PATHNAME', 'vecann_halfvec_scale' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-CREATE FUNCTION halfvec_scale(real, halfvec) RETURNS halfvec
+CREATE FUNCTION scale_halfvec(real, halfvec) RETURNS halfvec
     AS 'MODULE_PATHNAME', 'vecann_halfvec_scaled_by' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 CREATE FUNCTION halfvec_div(halfvec, real) RETURNS halfvec
     AS 'MODULE_PATHNAME', 'vecann_halfvec_div' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
@@ -399,7 +399,7 @@ CREATE OPERATOR * (
     COMMUTATOR = *
 );
 CREATE OPERATOR * (
-    FUNCTION = halfvec_scale, LEFTARG = real, RIGHTARG = halfvec,
+    FUNCTION = scale_halfvec, LEFTARG = real, RIGHTARG = halfvec,
     COMMUTATOR = *
 );
 CREATE OPERATOR / (
