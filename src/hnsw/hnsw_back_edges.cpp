@@ -122,8 +122,7 @@ bool ChooseAgain(const BackEdges& edges, BackEdge* item) {
     candidates.Choose(max, max, &item->old, chosen);
     // An insert has many back edges, and vectors may be long.
     for (const Candidate& known : candidates.items)
-        if (known.payload != edges.to.vector)
-            HnswForgetVector(ctx->form, &ctx->arena, known.payload);
+        if (known.payload != edges.to.vector) HnswForgetVector(ctx->form, &ctx->arena, known.payload);
     for (int i = 0; i < chosen->count; ++i)
         chosen->vectors[i] = nullptr;
     if (HnswEdgeTo(chosen->edges, chosen->count, edges.to.id) >= 0) return true;
@@ -134,8 +133,8 @@ bool ChooseAgain(const BackEdges& edges, BackEdge* item) {
 }
 
 // The same for words, whose distances are dear and whose edges know theirs: one for each old edge at most. The slot is
-// not wanted where an old neighbour is nearer to it than the list's owner is. It takes the place of the farthest of those
-// it is so near to itself, or of the farthest of all.
+// not wanted where an old neighbour is nearer to it than the list's owner is. It takes the place of the farthest of
+// those it is so near to itself, or of the farthest of all.
 bool TakePlace(const BackEdges& edges, BackEdge* item) {
     HnswContext* ctx = edges.ctx;
     const EdgeCopy& old = item->old;

@@ -83,7 +83,8 @@ void CandidateSet::Init(HnswContext* context, const void* chooser, int level) {
 void CandidateSet::AddSlot(uint32 id, int generation, bool any_state) {
     ProbedSlot slot;
     if (!HnswProbe(ctx, id, kind, generation, &slot, payload)) return;
-    if (slot.state == SlotState::kLive || any_state) AddKnown(id, slot.generation, HnswKeepVector(ctx->form, &ctx->arena, payload));
+    if (slot.state == SlotState::kLive || any_state)
+        AddKnown(id, slot.generation, HnswKeepVector(ctx->form, &ctx->arena, payload));
 }
 
 void CandidateSet::AddFound(LayerSearch* search, size_t max, uint32 self) {

@@ -13,8 +13,8 @@ namespace vecann {
 struct EdgeList {
     EdgeData* edges;
     char* codes;
-    uint32* generations;    // full generation of each target
-    const void** vectors;   // of each target (HnswVectorOf); null where not known
+    uint32* generations;   // full generation of each target
+    const void** vectors;  // of each target (HnswVectorOf); null where not known
     int count;
 };
 

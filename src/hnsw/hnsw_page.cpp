@@ -35,8 +35,8 @@ constexpr int kPartUnit = 16;
 // A slot holds at least so many dimensions itself.
 constexpr int kLeastHeadDimensions = 64;
 
-// Of words of varying length a slot holds so many, and the rest is cut in parts of which a page holds so many (README.md,
-// "Words").
+// Of words of varying length a slot holds so many, and the rest is cut in parts of which a page holds so many
+// (README.md, "Words").
 constexpr int kVaryingHeadWords = 128;
 constexpr int kVaryingParts = 8;
 

@@ -50,8 +50,8 @@ bool ReadPart(HnswContext* ctx, const SlotParts& parts, int number, const Indexe
     if (!HnswIsPartOf(parts.head, ref, number, part)) return false;
     const PayloadHeadData* head = PayloadOfPart(part);
     if (query != nullptr)
-        *distance += HnswDistance(ctx->form, query->vector + PartBegin(meta, number), head,
-                                  PartDims(meta, head, number));
+        *distance +=
+            HnswDistance(ctx->form, query->vector + PartBegin(meta, number), head, PartDims(meta, head, number));
     if (payload != nullptr) HnswCopyPart(meta, number, part, payload);
     return true;
 }

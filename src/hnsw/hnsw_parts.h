@@ -37,8 +37,8 @@ bool HnswIsPartOf(const PayloadHeadData& head, const PartRefData& ref, int numbe
 
 // Reads the parts of a slot. With a query, adds their distances from it to *distance; with `payload`, completes it: the
 // caller has copied there what stands in the slot. Words are completed in the form's scratch, where HnswCopyParts has
-// begun; `payload` gets a copy. False when the slot has been freed since. Raises ERRCODE_INDEX_CORRUPTED when it has not,
-// and a part is not its own. The caller holds no lock.
+// begun; `payload` gets a copy. False when the slot has been freed since. Raises ERRCODE_INDEX_CORRUPTED when it has
+// not, and a part is not its own. The caller holds no lock.
 bool HnswReadParts(HnswContext* ctx, const SlotParts& parts, const IndexedVector* query, float* distance,
                    void* payload);
 
@@ -57,8 +57,8 @@ PartRefData HnswNextPart(const HnswMetaData& meta, PartHeaderData* part);
 void HnswCopyPart(const HnswMetaData& meta, int number, PartHeaderData* part, void* payload);
 
 // Writes the parts of a payload from the last to the first, those of a page in one record. `refs` has room for
-// part_count references; without parts the first is kNoPart. Until a slot refers to them, nobody reads them, and vacuum frees them
-// once it has waited for the caller, which holds the insert lock or builds.
+// part_count references; without parts the first is kNoPart. Until a slot refers to them, nobody reads them, and vacuum
+// frees them once it has waited for the caller, which holds the insert lock or builds.
 void HnswWriteParts(const HnswContext& ctx, const void* payload, PartRefData* refs);
 
 // Moves a reference on to the next part of its chain. False when it refers to no part of its generation in use. The

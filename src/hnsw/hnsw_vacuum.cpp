@@ -440,9 +440,8 @@ bool CollectParts(const HnswContext& ctx, BitSet* parts) {
     for (BlockNumber block = kMetaBlock + 1; block < blocks; ++block) {
         vacuum_delay_point();
         ForParts(ctx, block, [&](const PartRefData& part) { in_use += parts->Add(part.id); });
-        ForSlots(ctx, block, [&](uint32, const SlotView& slot) {
-            wanted += static_cast<uint64>(PartsOf(ctx.meta, slot.payload));
-        });
+        ForSlots(ctx, block,
+                 [&](uint32, const SlotView& slot) { wanted += static_cast<uint64>(PartsOf(ctx.meta, slot.payload)); });
     }
     return in_use > wanted;
 }
@@ -450,7 +449,7 @@ bool CollectParts(const HnswContext& ctx, BitSet* parts) {
 // Takes the parts that the slots of one page have out of a set.
 void RemoveLinked(VacuumState* state, BlockNumber block, BitSet* parts) {
     const HnswContext& ctx = state->ctx;
-    ArenaVec<PartRefData>* refs = &state->dead_parts;  // empty meanwhile
+    ArenaVec<PartRefData>* refs = &state->dead_parts;                          // empty meanwhile
     refs->Reserve(static_cast<size_t>(ctx.meta.slots) * ctx.meta.part_count);  // no allocation under the lock
     ForSlots(ctx, block, [&](uint32, const SlotView& slot) {
         for (int i = 0; i < Min<int>(ctx.meta.part_count, PartsOf(ctx.meta, slot.payload)); ++i)

@@ -2,8 +2,8 @@
 // README.md, "Vectors".
 //
 // A "vector" here is dim float32 numbers after extraction (unit norm under cosine) and rotation. The rotation preserves
-// L2 distances and inner products up to rounding; under L1 there is none. "Plain" numbers are those before it. Of a type
-// indexed in words, a vector is its payload: the value itself.
+// L2 distances and inner products up to rounding; under L1 there is none. "Plain" numbers are those before it. Of a
+// type indexed in words, a vector is its payload: the value itself.
 #pragma once
 
 #include "hnsw/hnsw_page.h"

@@ -50,7 +50,8 @@ void RestoreValue(HnswVectorSearch* search) {
     search->value = 0;
     if (search->walk.payload == nullptr) return;
     if (ctx.form.words) {
-        search->value = ctx.form.desc->words->restore(*static_cast<const WordsHeadData*>(search->walk.payload), ctx.form.dim);
+        search->value =
+            ctx.form.desc->words->restore(*static_cast<const WordsHeadData*>(search->walk.payload), ctx.form.dim);
         return;
     }
     if (search->numbers == nullptr) search->numbers = PallocArray<float>(static_cast<size_t>(ctx.form.dim));

@@ -107,8 +107,8 @@ void CheckContentSize(HnswVerifier* v, BlockNumber block, Page page, size_t expe
 bool SameSizes(const HnswMetaData& a, const HnswMetaData& b) {
     return a.slots == b.slots && a.slot_size == b.slot_size && a.max_edges == b.max_edges &&
            a.code_bits == b.code_bits && a.code_dim == b.code_dim && a.payload_size == b.payload_size &&
-           a.code_size == b.code_size && a.elements == b.elements && a.head_dim == b.head_dim && a.part_count == b.part_count &&
-           a.part_dim == b.part_dim && a.part_size == b.part_size && a.parts == b.parts;
+           a.code_size == b.code_size && a.elements == b.elements && a.head_dim == b.head_dim &&
+           a.part_count == b.part_count && a.part_dim == b.part_dim && a.part_size == b.part_size && a.parts == b.parts;
 }
 
 // Reads the meta page into v->meta. False when the rest of the index cannot be understood.

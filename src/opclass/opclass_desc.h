@@ -45,7 +45,8 @@ struct OpClassDesc {
     // The value that extract made these numbers of, in the current memory context; not under cosine.
     Datum (*restore)(const float* vector, int dim);
     // From the search distance of two extracted vectors (the squared L2 distance, the negative inner product, the L1
-    // distance, in float32; of words what the operator returns) to what the ORDER BY operator returns, off by at most order_slack(dim).
+    // distance, in float32; of words what the operator returns) to what the ORDER BY operator returns, off by at most
+    // order_slack(dim).
     double (*order_value)(float distance);
     double (*order_slack)(int dim);
 };

@@ -1,8 +1,8 @@
 // Operator classes of the types that are indexed as they are: bit strings and sparse vectors. Each SQL function,
 // vecann_T_metric_opclass, is support function 1 of one class.
 //
-// The words of a bit string are its bits, in the order of the value's bytes, zeros to the end of the last word. Those of
-// a sparse vector: its squared norm (a double), then its indices, then its values.
+// The words of a bit string are its bits, in the order of the value's bytes, zeros to the end of the last word. Those
+// of a sparse vector: its squared norm (a double), then its indices, then its values.
 #include "opclass/opclass_dense.h"
 #include "types/sparse_vector.h"
 
@@ -190,12 +190,12 @@ static_assert(kMaxIndexedBits < 1 << 24);
 }  // namespace
 }  // namespace vecann
 
-#define VECANN_WORDS_OPCLASS(T, suffix, element, metric, most, form)                                       \
-    VECANN_FUNCTION(vecann_##T##_##suffix##_opclass) {                                                     \
-        using namespace vecann;                                                                            \
-        static constexpr WordsForm kForm = form;                                                           \
+#define VECANN_WORDS_OPCLASS(T, suffix, element, metric, most, form)                                             \
+    VECANN_FUNCTION(vecann_##T##_##suffix##_opclass) {                                                           \
+        using namespace vecann;                                                                                  \
+        static constexpr WordsForm kForm = form;                                                                 \
         static constexpr OpClassDesc kDesc = WordsOpClass(#T "_" #suffix "_ops", element, metric, most, &kForm); \
-        PG_RETURN_POINTER(&kDesc);                                                                         \
+        PG_RETURN_POINTER(&kDesc);                                                                               \
     }
 #define VECANN_BIT_OPCLASS(suffix, metric, distance) \
     VECANN_WORDS_OPCLASS(bit, suffix, ElementKind::kBit, metric, kMaxIndexedBits, BitForm(&distance))

@@ -40,8 +40,7 @@ bool TakeApart(Node* condition, Comparison* out) {
     }
     out->real = exprType(out->bound) == FLOAT4OID;
     // It must be the same for all rows.
-    return !contain_var_clause(out->bound) && !contain_volatile_functions(out->bound) &&
-           !contain_subplans(out->bound);
+    return !contain_var_clause(out->bound) && !contain_volatile_functions(out->bound) && !contain_subplans(out->bound);
 }
 
 }  // namespace
@@ -88,8 +87,8 @@ void InitRangeLimit(VectorScanState* state) {
     ForComparisons(*state, [&](const Comparison& comparison) {
         Expr* bound = reinterpret_cast<Expr*>(comparison.bound);
         if (comparison.real)
-            bound = reinterpret_cast<Expr*>(
-                makeFuncExpr(F_FLOAT8_FLOAT4, FLOAT8OID, list_make1(bound), InvalidOid, InvalidOid, COERCE_IMPLICIT_CAST));
+            bound = reinterpret_cast<Expr*>(makeFuncExpr(F_FLOAT8_FLOAT4, FLOAT8OID, list_make1(bound), InvalidOid,
+                                                         InvalidOid, COERCE_IMPLICIT_CAST));
         range->bounds[range->count] = ExecInitExpr(bound, &state->css.ss.ps);
         range->strict[range->count++] = comparison.strict;
     });

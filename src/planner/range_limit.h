@@ -1,5 +1,5 @@
-// Conditions that bound the distance of a vector scan from above, `v <-> q < r`: the search ends where all that is still
-// to come is farther. See README.md, "Distance ranges".
+// Conditions that bound the distance of a vector scan from above, `v <-> q < r`: the search ends where all that is
+// still to come is farther. See README.md, "Distance ranges".
 #pragma once
 
 #include "pg/pg.h"
@@ -18,8 +18,8 @@ struct RangeLimit {
     bool reached;  // the search has ended at it
 };
 
-// What a range condition without LIMIT is taken to leave of an index, whatever the server's guess for an inequality: who
-// asks for the rows within a distance wants the near ones.
+// What a range condition without LIMIT is taken to leave of an index, whatever the server's guess for an inequality:
+// who asks for the rows within a distance wants the near ones.
 constexpr double kRangeShare = 0.005;
 
 // Does one of the conditions on a table bound this distance?
