@@ -68,6 +68,12 @@ CREATE FUNCTION vector_sub(vector, vector) RETURNS vector
     AS 'MODULE_PATHNAME', 'vecann_vector_sub' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 CREATE FUNCTION vector_mul(vector, vector) RETURNS vector
     AS 'MODULE_PATHNAME', 'vecann_vector_mul' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vector_scale(vector, real) RETURNS vector
+    AS 'MODULE_PATHNAME', 'vecann_vector_scale' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION scale_vector(real, vector) RETURNS vector
+    AS 'MODULE_PATHNAME', 'vecann_vector_scaled_by' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vector_div(vector, real) RETURNS vector
+    AS 'MODULE_PATHNAME', 'vecann_vector_div' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 CREATE FUNCTION vector_concat(vector, vector) RETURNS vector
     AS 'MODULE_PATHNAME', 'vecann_vector_concat' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
@@ -168,6 +174,17 @@ CREATE OPERATOR * (
     FUNCTION = vector_mul, LEFTARG = vector, RIGHTARG = vector,
     COMMUTATOR = *
 );
+CREATE OPERATOR * (
+    FUNCTION = vector_scale, LEFTARG = vector, RIGHTARG = real,
+    COMMUTATOR = *
+);
+CREATE OPERATOR * (
+    FUNCTION = scale_vector, LEFTARG = real, RIGHTARG = vector,
+    COMMUTATOR = *
+);
+CREATE OPERATOR / (
+    FUNCTION = vector_div, LEFTARG = vector, RIGHTARG = real
+);
 CREATE OPERATOR || (
     FUNCTION = vector_concat, LEFTARG = vector, RIGHTARG = vector
 );
@@ -267,6 +284,12 @@ CREATE FUNCTION halfvec_sub(halfvec, halfvec) RETURNS halfvec
     AS 'MODULE_PATHNAME', 'vecann_halfvec_sub' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 CREATE FUNCTION halfvec_mul(halfvec, halfvec) RETURNS halfvec
     AS 'MODULE_PATHNAME', 'vecann_halfvec_mul' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION halfvec_scale(halfvec, real) RETURNS halfvec
+    AS 'MODULE_PATHNAME', 'vecann_halfvec_scale' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION scale_halfvec(real, halfvec) RETURNS halfvec
+    AS 'MODULE_PATHNAME', 'vecann_halfvec_scaled_by' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION halfvec_div(halfvec, real) RETURNS halfvec
+    AS 'MODULE_PATHNAME', 'vecann_halfvec_div' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 CREATE FUNCTION halfvec_concat(halfvec, halfvec) RETURNS halfvec
     AS 'MODULE_PATHNAME', 'vecann_halfvec_concat' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
@@ -370,6 +393,17 @@ CREATE OPERATOR - (
 CREATE OPERATOR * (
     FUNCTION = halfvec_mul, LEFTARG = halfvec, RIGHTARG = halfvec,
     COMMUTATOR = *
+);
+CREATE OPERATOR * (
+    FUNCTION = halfvec_scale, LEFTARG = halfvec, RIGHTARG = real,
+    COMMUTATOR = *
+);
+CREATE OPERATOR * (
+    FUNCTION = scale_halfvec, LEFTARG = real, RIGHTARG = halfvec,
+    COMMUTATOR = *
+);
+CREATE OPERATOR / (
+    FUNCTION = halfvec_div, LEFTARG = halfvec, RIGHTARG = real
 );
 CREATE OPERATOR || (
     FUNCTION = halfvec_concat, LEFTARG = halfvec, RIGHTARG = halfvec
@@ -589,6 +623,18 @@ CREATE FUNCTION vecann_halfvec_cosine_opclass(internal) RETURNS internal
     AS 'MODULE_PATHNAME', 'vecann_halfvec_cosine_opclass' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 CREATE FUNCTION vecann_halfvec_l1_opclass(internal) RETURNS internal
     AS 'MODULE_PATHNAME', 'vecann_halfvec_l1_opclass' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vecann_bit_hamming_opclass(internal) RETURNS internal
+    AS 'MODULE_PATHNAME', 'vecann_bit_hamming_opclass' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vecann_bit_jaccard_opclass(internal) RETURNS internal
+    AS 'MODULE_PATHNAME', 'vecann_bit_jaccard_opclass' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vecann_sparsevec_l2_opclass(internal) RETURNS internal
+    AS 'MODULE_PATHNAME', 'vecann_sparsevec_l2_opclass' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vecann_sparsevec_ip_opclass(internal) RETURNS internal
+    AS 'MODULE_PATHNAME', 'vecann_sparsevec_ip_opclass' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vecann_sparsevec_cosine_opclass(internal) RETURNS internal
+    AS 'MODULE_PATHNAME', 'vecann_sparsevec_cosine_opclass' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION vecann_sparsevec_l1_opclass(internal) RETURNS internal
+    AS 'MODULE_PATHNAME', 'vecann_sparsevec_l1_opclass' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
 -- access methods
 
@@ -621,6 +667,24 @@ CREATE OPERATOR CLASS halfvec_cosine_ops FOR TYPE halfvec USING hnsw AS
 CREATE OPERATOR CLASS halfvec_l1_ops FOR TYPE halfvec USING hnsw AS
     OPERATOR 1 <+> (halfvec, halfvec) FOR ORDER BY float_ops,
     FUNCTION 1 vecann_halfvec_l1_opclass(internal);
+CREATE OPERATOR CLASS bit_hamming_ops FOR TYPE bit USING hnsw AS
+    OPERATOR 1 <~> (bit, bit) FOR ORDER BY float_ops,
+    FUNCTION 1 vecann_bit_hamming_opclass(internal);
+CREATE OPERATOR CLASS bit_jaccard_ops FOR TYPE bit USING hnsw AS
+    OPERATOR 1 <%> (bit, bit) FOR ORDER BY float_ops,
+    FUNCTION 1 vecann_bit_jaccard_opclass(internal);
+CREATE OPERATOR CLASS sparsevec_l2_ops FOR TYPE sparsevec USING hnsw AS
+    OPERATOR 1 <-> (sparsevec, sparsevec) FOR ORDER BY float_ops,
+    FUNCTION 1 vecann_sparsevec_l2_opclass(internal);
+CREATE OPERATOR CLASS sparsevec_ip_ops FOR TYPE sparsevec USING hnsw AS
+    OPERATOR 1 <#> (sparsevec, sparsevec) FOR ORDER BY float_ops,
+    FUNCTION 1 vecann_sparsevec_ip_opclass(internal);
+CREATE OPERATOR CLASS sparsevec_cosine_ops FOR TYPE sparsevec USING hnsw AS
+    OPERATOR 1 <=> (sparsevec, sparsevec) FOR ORDER BY float_ops,
+    FUNCTION 1 vecann_sparsevec_cosine_opclass(internal);
+CREATE OPERATOR CLASS sparsevec_l1_ops FOR TYPE sparsevec USING hnsw AS
+    OPERATOR 1 <+> (sparsevec, sparsevec) FOR ORDER BY float_ops,
+    FUNCTION 1 vecann_sparsevec_l1_opclass(internal);
 
 -- operating
 

@@ -46,14 +46,12 @@ struct BackEdges {
 static_assert(std::is_trivially_destructible_v<BackEdges>);
 
 // The vector of a slot that is still of this generation; null otherwise.
-const float* VectorOf(HnswContext* ctx, int level, const LinkEnd& slot) {
-    char* payload = ctx->arena.Allocate<char>(ctx->form.payload_size);
+const void* VectorOf(HnswContext* ctx, int level, const LinkEnd& slot) {
+    char* payload = HnswPayloadRoom(ctx);
     ProbedSlot probed;
     if (!HnswProbe(ctx, slot.id, KindOfLevel(level), kAnyGeneration, &probed, payload)) return nullptr;
     if (probed.generation != slot.generation) return nullptr;
-    float* vector = ctx->arena.Allocate<float>(static_cast<size_t>(ctx->form.dim));
-    HnswDecode(ctx->form, payload, vector);
-    return vector;
+    return HnswKeepVector(ctx->form, &ctx->arena, payload);
 }
 
 // Writes one edge as far as the locked slot allows.
@@ -123,16 +121,45 @@ bool ChooseAgain(const BackEdges& edges, BackEdge* item) {
         candidates.AddSlot(item->old.edges[i].id, item->old.edges[i].generation, true);
     candidates.Choose(max, max, &item->old, chosen);
     // An insert has many back edges, and vectors may be long.
-    const size_t dim = static_cast<size_t>(ctx->form.dim);
-    for (Candidate& known : candidates.items)
-        if (known.payload != edges.to.vector)
-            ctx->arena.Release(static_cast<float*>(const_cast<void*>(known.payload)), dim);
+    for (const Candidate& known : candidates.items)
+        if (known.payload != edges.to.vector) HnswForgetVector(ctx->form, &ctx->arena, known.payload);
     for (int i = 0; i < chosen->count; ++i)
         chosen->vectors[i] = nullptr;
     if (HnswEdgeTo(chosen->edges, chosen->count, edges.to.id) >= 0) return true;
     if (!item->must_accept) return false;
     if (chosen->count == max) --chosen->count;
     HnswEncodeEdge(ctx, item->from.vector, edges.to, chosen->count++, chosen);
+    return true;
+}
+
+// The same for words, whose distances are dear and whose edges know theirs: one for each old edge at most. The slot is
+// not wanted where an old neighbour is nearer to it than the list's owner is. It takes the place of the farthest of
+// those it is so near to itself, or of the farthest of all.
+bool TakePlace(const BackEdges& edges, BackEdge* item) {
+    HnswContext* ctx = edges.ctx;
+    const EdgeCopy& old = item->old;
+    const EdgeData& fresh = item->single.edges[0];
+    char* payload = HnswPayloadRoom(ctx);
+    int gone = -1, hidden = -1, farthest = 0;
+    for (int i = 0; i < old.count && gone < 0; ++i) {
+        const EdgeData& edge = old.edges[i];
+        if (edge.add > old.edges[farthest].add) farthest = i;
+        ProbedSlot slot;
+        if (!HnswProbe(ctx, edge.id, KindOfLevel(edges.level), edge.generation, &slot, payload)) {
+            gone = i;
+            break;
+        }
+        const float apart = ctx->form.between(edges.to.vector, payload, 0);
+        if (edge.add <= fresh.add && apart < fresh.add && !item->must_accept) return false;
+        if (edge.add > fresh.add && apart < edge.add && (hidden < 0 || edge.add > old.edges[hidden].add)) hidden = i;
+    }
+    const int place = gone >= 0 ? gone : hidden >= 0 ? hidden : farthest;
+    if (place == farthest && gone < 0 && hidden < 0 && !item->must_accept && fresh.add >= old.edges[farthest].add)
+        return false;
+    EdgeList* chosen = &item->chosen;
+    chosen->count = old.count;
+    memcpy(static_cast<void*>(chosen->edges), old.edges, static_cast<size_t>(old.count) * sizeof(EdgeData));
+    chosen->edges[place] = fresh;
     return true;
 }
 
@@ -146,7 +173,8 @@ void WriteGroup(BackEdges* edges) {
             BackEdge* item = &edges->items[i];
             if (item->state != BackEdgeState::kFull) continue;
             CHECK_FOR_INTERRUPTS();
-            item->state = ChooseAgain(*edges, item) ? BackEdgeState::kChosen : BackEdgeState::kDone;
+            const bool wanted = edges->ctx->form.words ? TakePlace(*edges, item) : ChooseAgain(*edges, item);
+            item->state = wanted ? BackEdgeState::kChosen : BackEdgeState::kDone;
             again |= item->state == BackEdgeState::kChosen;
         }
         if (again) VECANN_RACE_POINT("hnsw-link-before-replace");

@@ -122,8 +122,7 @@ void BulkWriteParts(const HnswContext& ctx, const BulkLayout& layout, PayloadOf 
             const uint64 at = from + i;
             const int number = static_cast<int>(at % meta.part_count);
             if (number == 0) payload = payload_of(at / meta.part_count);
-            HnswFillPart(ctx.form, meta, payload, number,
-                         reinterpret_cast<PartHeaderData*>(parts + i * meta.part_size));
+            HnswFillPart(meta, payload, number, kNoPart, reinterpret_cast<PartHeaderData*>(parts + i * meta.part_size));
         }
         BulkAddPage(ctx, PageKind::kPart, static_cast<int>(used), meta.parts, [&](Page page) {
             memcpy(static_cast<void*>(PartAt(meta, page, 0)), parts, used * meta.part_size);

@@ -29,9 +29,8 @@ static_assert(std::is_trivially_destructible_v<Insertion>);
 // Adds the row to a live node of the same vector among those found. Equal vectors have equal payloads, whose hash tells
 // unequal ones apart that lost their difference.
 bool JoinDuplicate(const Insertion& in, const LayerSearch& search) {
-    const size_t size = in.ctx->form.payload_size;
     for (const FoundSlot& slot : search.found) {
-        if (!slot.live || memcmp(slot.payload, in.value->payload, size) != 0) continue;
+        if (!slot.live || !HnswSamePayload(in.ctx->form, slot.payload, in.value->payload)) continue;
         if (HnswAppendTid(*in.ctx, slot.id, slot.generation, {in.tid, in.value->payload, in.value->hash})) return true;
     }
     return false;
@@ -121,7 +120,7 @@ void FillSlot(const HnswContext& ctx, const SlotView& slot, int level, const voi
         memcpy(static_cast<void*>(slot.edges), edges->edges, size * sizeof(EdgeData));
         memcpy(slot.codes, edges->codes, size * ctx.meta.code_size);
     }
-    memcpy(slot.payload, payload, ctx.meta.payload_size);
+    memcpy(slot.payload, payload, SlotPayloadBytes(ctx.meta, payload));
     memcpy(static_cast<void*>(slot.parts), parts, ctx.meta.part_count * sizeof(PartRefData));
 }
 
@@ -168,7 +167,7 @@ void PlaceNode(Insertion* in) {
         if (at < 0) continue;
         PagePatch patch(ctx.index, ctx.mode);
         PutSlot(ctx.meta, &patch, page, at, slot);
-        in->slots[0] = {IdOf(ctx.meta, block, at), slot.header->generation, in->value->vector};
+        in->slots[0] = {IdOf(ctx.meta, block, at), slot.header->generation, HnswVectorOf(ctx.form, *in->value)};
         patch.Commit();
         return;
     }
@@ -195,7 +194,7 @@ void PlaceUpper(Insertion* in, int level) {
         PagePatch patch(ctx.index, ctx.mode);
         PutSlot(ctx.meta, &patch, pair.a(), at, slot);
         patch.Put(pair.b().buffer(), &under.header->up, &id, sizeof(id));
-        in->slots[level] = {id, slot.header->generation, in->value->vector};
+        in->slots[level] = {id, slot.header->generation, HnswVectorOf(ctx.form, *in->value)};
         patch.Commit();
         return;
     }
@@ -232,7 +231,7 @@ int HnswRandomLevel() {
 void HnswInsertRow(HnswContext* ctx, IndexedVector* value, ItemPointer tid) {
     HnswEncodePayload(ctx->form, value);
     // Codes are relative to what the payload says.
-    HnswDecode(ctx->form, value->payload, value->vector);
+    if (!ctx->form.words) HnswDecode(ctx->form, value->payload, value->vector);
     HnswPrepareQuery(ctx->form, value);
     Insertion in;
     in.ctx = ctx;

@@ -45,24 +45,21 @@ void WriteEdges(const HnswMetaData& meta, const SlotView& slot, const EdgeList& 
     slot.header->edge_count = static_cast<uint16>(count);
 }
 
-float* DecodedVector(HnswContext* ctx, const void* payload) {
-    float* vector = ctx->arena.Allocate<float>(static_cast<size_t>(ctx->form.dim));
-    HnswDecode(ctx->form, payload, vector);
-    return vector;
-}
-
 }  // namespace
 
-void HnswEncodeEdge(HnswContext* ctx, const float* from, const LinkEnd& to, int at, EdgeList* out) {
+void HnswEncodeEdge(HnswContext* ctx, const void* from, const LinkEnd& to, int at, EdgeList* out) {
     EdgeData* edge = &out->edges[at];
     memset(static_cast<void*>(edge), 0, sizeof(*edge));
     const VectorForm& form = ctx->form;
     if (form.has_codes()) {
         float* scratch = ctx->arena.Allocate<float>(static_cast<size_t>(form.dim));
-        EncodeNeighbour(form.shape, form.code_metric(), from, to.vector, edge,
+        EncodeNeighbour(form.shape, form.code_metric(), static_cast<const float*>(from),
+                        static_cast<const float*>(to.vector), edge,
                         out->codes + static_cast<size_t>(at) * ctx->meta.code_size, scratch);
         ctx->arena.Release(scratch, static_cast<size_t>(form.dim));
     }
+    // In place of a code, for the next choice.
+    if (form.words) edge->add = Min(form.between(from, to.vector, 0), std::numeric_limits<float>::max());
     edge->id = to.id;
     edge->generation = static_cast<uint8>(to.generation & 0xFF);
     out->generations[at] = to.generation;
@@ -72,21 +69,22 @@ void HnswEncodeEdge(HnswContext* ctx, const float* from, const LinkEnd& to, int 
 EdgeList HnswMakeEdgeList(HnswContext* ctx) {
     const size_t room = static_cast<size_t>(ctx->meta.max_edges) + 1;
     return {ctx->arena.Allocate<EdgeData>(room), ctx->arena.Allocate<char>(room * ctx->meta.code_size + 1),
-            ctx->arena.Allocate<uint32>(room), ctx->arena.Allocate<const float*>(room), 0};
+            ctx->arena.Allocate<uint32>(room), ctx->arena.Allocate<const void*>(room), 0};
 }
 
-void CandidateSet::Init(HnswContext* context, const float* chooser, int level) {
+void CandidateSet::Init(HnswContext* context, const void* chooser, int level) {
     ctx = context;
     vector = chooser;
     kind = KindOfLevel(level);
-    payload = context->arena.Allocate<char>(context->form.payload_size);
+    payload = HnswPayloadRoom(context);
     items.Init(&context->arena, 64);
 }
 
 void CandidateSet::AddSlot(uint32 id, int generation, bool any_state) {
     ProbedSlot slot;
     if (!HnswProbe(ctx, id, kind, generation, &slot, payload)) return;
-    if (slot.state == SlotState::kLive || any_state) AddKnown(id, slot.generation, DecodedVector(ctx, payload));
+    if (slot.state == SlotState::kLive || any_state)
+        AddKnown(id, slot.generation, HnswKeepVector(ctx->form, &ctx->arena, payload));
 }
 
 void CandidateSet::AddFound(LayerSearch* search, size_t max, uint32 self) {
@@ -96,7 +94,12 @@ void CandidateSet::AddFound(LayerSearch* search, size_t max, uint32 self) {
     });
     for (const FoundSlot& slot : found) {
         if (items.size == max) break;
-        if (slot.live && slot.id != self) AddKnown(slot.id, slot.generation, DecodedVector(ctx, slot.payload));
+        if (!slot.live || slot.id == self) continue;
+        // Words are vectors as they are, and their distances what the search has computed.
+        if (ctx->form.words)
+            items.Push({slot.distance, slot.id, slot.generation, slot.payload});
+        else
+            AddKnown(slot.id, slot.generation, HnswKeepVector(ctx->form, &ctx->arena, slot.payload));
     }
 }
 
@@ -106,7 +109,7 @@ bool CandidateSet::Has(uint32 id) const {
     return false;
 }
 
-void CandidateSet::AddKnown(uint32 id, uint32 generation, const float* known) {
+void CandidateSet::AddKnown(uint32 id, uint32 generation, const void* known) {
     items.Push({ctx->form.between(vector, known, static_cast<size_t>(ctx->form.dim)), id, generation, known});
 }
 
@@ -117,7 +120,7 @@ void CandidateSet::Choose(int max, int refill, const EdgeCopy* old, EdgeList* ou
     out->count = static_cast<int>(n);
     for (int i = 0; i < out->count; ++i) {
         const Candidate& item = items[static_cast<size_t>(i)];
-        const LinkEnd to = {item.id, item.generation, static_cast<const float*>(item.payload)};
+        const LinkEnd to = {item.id, item.generation, item.payload};
         const int known = old != nullptr ? HnswEdgeTo(old->edges, old->count, to.id) : -1;
         if (known < 0 || old->edges[known].generation != static_cast<uint8>(to.generation & 0xFF)) {
             HnswEncodeEdge(ctx, vector, to, i, out);
@@ -134,7 +137,7 @@ void CandidateSet::Choose(int max, int refill, const EdgeCopy* old, EdgeList* ou
 void HnswChooseFromSearch(LayerSearch* search, EdgeList* out) {
     HnswContext* ctx = search->ctx;
     CandidateSet candidates;
-    candidates.Init(ctx, search->query->vector, search->level);
+    candidates.Init(ctx, HnswVectorOf(ctx->form, *search->query), search->level);
     candidates.AddFound(search, ctx->meta.ef_construction, kInvalidId);
     candidates.Choose(ctx->meta.max_edges, HnswLeastEdges(ctx->meta), nullptr, out);
 }
@@ -168,8 +171,7 @@ bool HnswRelinkSlot(HnswContext* ctx, int level, const LinkEnd& slot) {
     const PageKind kind = KindOfLevel(level);
     IndexedVector query;
     query.Init(&ctx->arena, ctx->form);
-    query.plain = nullptr;
-    memcpy(query.vector, slot.vector, static_cast<size_t>(ctx->form.dim) * sizeof(float));
+    HnswSetVector(ctx->form, slot.vector, &query);
     HnswPrepareQuery(ctx->form, &query);
     EdgeCopy old;
     old.Init(&ctx->arena, ctx->meta);

@@ -13,8 +13,8 @@ namespace vecann {
 struct EdgeList {
     EdgeData* edges;
     char* codes;
-    uint32* generations;    // full generation of each target
-    const float** vectors;  // of each target; null where not known
+    uint32* generations;   // full generation of each target
+    const void** vectors;  // of each target (HnswVectorOf); null where not known
     int count;
 };
 
@@ -23,12 +23,12 @@ EdgeList HnswMakeEdgeList(HnswContext* ctx);
 // Candidates with their vectors, gathered one by one. Memory lives in ctx->memory.
 struct CandidateSet {
     HnswContext* ctx;
-    const float* vector;  // of the slot that chooses
+    const void* vector;  // of the slot that chooses
     PageKind kind;
     char* payload;  // scratch
     ArenaVec<Candidate> items;
 
-    void Init(HnswContext* context, const float* chooser, int level);
+    void Init(HnswContext* context, const void* chooser, int level);
     // Reads a slot and takes it as a candidate when it is live (or, with `any_state`, deleted). Knows no repeats: the
     // caller offers each id once. `generation`: low 8 bits or kAnyGeneration.
     void AddSlot(uint32 id, int generation, bool any_state);
@@ -36,7 +36,7 @@ struct CandidateSet {
     void AddFound(LayerSearch* search, size_t max, uint32 self);
     bool Has(uint32 id) const;
     // A candidate whose vector the caller keeps alive.
-    void AddKnown(uint32 id, uint32 generation, const float* known);
+    void AddKnown(uint32 id, uint32 generation, const void* known);
     // Chooses at most `max`, refilled to `refill`, and encodes them; codes of edges that are in `old` (may be null)
     // are taken over.
     void Choose(int max, int refill, const EdgeCopy* old, EdgeList* out);
@@ -61,11 +61,11 @@ void HnswChooseFromSearch(LayerSearch* search, EdgeList* out);
 struct LinkEnd {
     uint32 id;
     uint32 generation;
-    const float* vector;  // null when not known
+    const void* vector;  // null when not known
 };
 
 // Makes edge `at` of a list, with its code as seen from the vector `from`.
-void HnswEncodeEdge(HnswContext* ctx, const float* from, const LinkEnd& to, int at, EdgeList* out);
+void HnswEncodeEdge(HnswContext* ctx, const void* from, const LinkEnd& to, int at, EdgeList* out);
 
 // The place of the edge to `id` among edges[0..n), -1 when there is none.
 inline int HnswEdgeTo(const EdgeData* edges, int n, uint32 id) {

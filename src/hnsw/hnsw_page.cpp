@@ -35,6 +35,11 @@ constexpr int kPartUnit = 16;
 // A slot holds at least so many dimensions itself.
 constexpr int kLeastHeadDimensions = 64;
 
+// Of words of varying length a slot holds so many, and the rest is cut in parts of which a page holds so many
+// (README.md, "Words").
+constexpr int kVaryingHeadWords = 128;
+constexpr int kVaryingParts = 8;
+
 size_t EdgeBytes(const HnswMetaData& meta) {
     return sizeof(EdgeData) + meta.code_size;
 }
@@ -47,8 +52,12 @@ size_t SlotBytes(const HnswMetaData& meta) {
     return kFixedSlotBytes + meta.part_count * sizeof(PartRefData) + meta.payload_size +
            meta.max_edges * EdgeBytes(meta);
 }
+// What stands in a part beside its elements.
+size_t PartOverhead(const HnswMetaData& meta) {
+    return sizeof(PartHeaderData) + sizeof(PayloadHeadData) + (HasWords(meta) ? sizeof(PartRefData) : 0);
+}
 size_t PartBytes(const HnswMetaData& meta) {
-    return sizeof(PartHeaderData) + PayloadSize(PayloadOf(meta), meta.part_dim);
+    return PartOverhead(meta) + PayloadSize(PayloadOf(meta), meta.part_dim) - sizeof(PayloadHeadData);
 }
 
 // Edges of a slot when a page holds `slots` of them; negative when not even the vector fits.
@@ -111,15 +120,16 @@ void ChooseSlots(HnswMetaData* meta) {
 // `count` parts. False when that does not fit.
 bool Split(HnswMetaData* meta, int count, int slots, int edges) {
     const size_t element = PayloadElementSize(PayloadOf(*meta));
+    const int refs = HasWords(*meta) ? 1 : count;
     const int room = static_cast<int>(kPageRoom / static_cast<size_t>(slots)) & ~7;
-    const int left = room - static_cast<int>(kFixedSlotBytes + static_cast<size_t>(count) * sizeof(PartRefData) +
+    const int left = room - static_cast<int>(kFixedSlotBytes + static_cast<size_t>(refs) * sizeof(PartRefData) +
                                              sizeof(PayloadHeadData) + static_cast<size_t>(edges) * EdgeBytes(*meta));
-    const int most = Min(left / static_cast<int>(element), meta->dim - 1) / kPartUnit * kPartUnit;
+    const int most = Min(left / static_cast<int>(element), meta->elements - 1) / kPartUnit * kPartUnit;
     if (left < 0 || most < kLeastHeadDimensions) return false;
     const int unit = count * kPartUnit;
     meta->head_dim = static_cast<uint16>(most);
-    meta->part_count = static_cast<uint16>(count);
-    meta->part_dim = static_cast<uint16>((meta->dim - most + unit - 1) / unit * kPartUnit);
+    meta->part_count = static_cast<uint16>(refs);
+    meta->part_dim = static_cast<uint16>((meta->elements - most + unit - 1) / unit * kPartUnit);
     if (PartBytes(*meta) > kPageRoom) return false;
     meta->part_size = static_cast<uint16>(PartBytes(*meta));
     meta->parts = static_cast<uint16>(kPageRoom / PartBytes(*meta));
@@ -128,7 +138,8 @@ bool Split(HnswMetaData* meta, int count, int slots, int edges) {
 }
 
 double PagesPerNode(const HnswMetaData& meta) {
-    return 1.0 / meta.slots + static_cast<double>(meta.part_count) / meta.parts;
+    const int parts = (meta.elements - meta.head_dim + meta.part_dim - 1) / meta.part_dim;
+    return 1.0 / meta.slots + static_cast<double>(parts) / meta.parts;
 }
 
 // As few parts as possible, which a search reads one by one; then as few pages as possible.
@@ -150,19 +161,36 @@ void ChooseParts(HnswMetaData* meta) {
     *meta = best;
 }
 
+// A slot takes what it can of values of varying length; the sizes of the rest are fixed.
+void ChooseVarying(HnswMetaData* meta) {
+    meta->head_dim = static_cast<uint16>(Min<int>(meta->elements, kVaryingHeadWords));
+    if (meta->head_dim < meta->elements) {
+        meta->part_count = 1;
+        const size_t size = kPageRoom / kVaryingParts & ~size_t{7};
+        meta->part_dim = static_cast<uint16>((size - PartOverhead(*meta)) / sizeof(uint64));
+        meta->part_size = static_cast<uint16>(PartBytes(*meta));
+        meta->parts = static_cast<uint16>(kPageRoom / PartBytes(*meta));
+    }
+    ChooseSlots(meta);
+}
+
 bool AreSoundParts(const HnswMetaData& meta) {
-    if (meta.part_count == 0) return meta.head_dim == meta.dim;
-    if (meta.part_count > kMaxParts || meta.part_dim == 0 || meta.parts == 0 || meta.head_dim >= meta.dim) return false;
-    const int last = PartDims(meta, meta.part_count - 1);
-    return last > 0 && PartBegin(meta, meta.part_count - 1) + last == meta.dim && meta.head_dim % kPartUnit == 0 &&
-           meta.part_dim % kPartUnit == 0 && meta.part_size == PartBytes(meta) &&
-           meta.parts == kPageRoom / meta.part_size;
+    if (meta.part_count == 0) return meta.head_dim == meta.elements;
+    if (meta.part_count > kMaxParts || meta.part_dim == 0 || meta.parts == 0 || meta.head_dim >= meta.elements)
+        return false;
+    if (meta.part_size != PartBytes(meta) || meta.parts != kPageRoom / meta.part_size) return false;
+    if (HasWords(meta)) return meta.part_count == 1;
+    const int begin = PartBegin(meta, meta.part_count - 1), last = Min<int>(meta.part_dim, meta.elements - begin);
+    return last > 0 && begin + last == meta.elements && meta.head_dim % kPartUnit == 0 &&
+           meta.part_dim % kPartUnit == 0;
 }
 
 // Do the sizes follow from each other? Whoever reads slots by them then stays on the page.
 bool AreSoundSizes(const HnswMetaData& meta) {
     if (meta.m < kHnswMinM || meta.m > kHnswMaxM || meta.dim == 0 || meta.slots == 0) return false;
-    if (meta.payload > static_cast<uint8>(PayloadKind::kSq8) || meta.code_bits > kMaxCodeBits) return false;
+    if (meta.payload > static_cast<uint8>(PayloadKind::kWords) || meta.code_bits > kMaxCodeBits) return false;
+    if (meta.elements == 0 || meta.elements > kMostElements) return false;
+    if (HasWords(meta) ? meta.code_bits > 0 : meta.elements != meta.dim) return false;
     if (meta.max_edges == 0 || meta.max_edges > 2 * meta.m) return false;
     if (!AreSoundParts(meta) || meta.payload_size != PayloadSize(PayloadOf(meta), meta.head_dim)) return false;
     if (meta.code_bits > 0 && (meta.code_dim == 0 || meta.code_dim > meta.dim)) return false;
@@ -184,8 +212,8 @@ bool PartPageHasFree(Page page, const void* arg) {
 }  // namespace
 
 CodeShape HnswCodeShape(const HnswMetaData& meta) {
-    if (meta.code_bits == 0) return {meta.dim, 0, 0, 0};
-    return CodeShape::Make(meta.dim, meta.code_bits, meta.code_dim);
+    if (meta.code_bits == 0) return {meta.elements, 0, 0, 0};
+    return CodeShape::Make(meta.elements, meta.code_bits, meta.code_dim);
 }
 
 namespace {
@@ -194,16 +222,19 @@ namespace {
 HnswMetaData MakeVectorForm(const OpClassDesc& desc, int dim, const HnswShapeOptions& options) {
     HnswMetaData meta;
     memset(&meta, 0, sizeof(meta));
-    meta.dim = static_cast<uint16>(dim);
+    meta.dim = static_cast<uint32>(dim);
+    meta.elements = static_cast<uint16>(desc.words != nullptr ? desc.words->most_words(dim) : dim);
     meta.m = static_cast<uint16>(options.m);
     meta.ef_construction = static_cast<uint16>(options.ef_construction);
     meta.element = static_cast<uint8>(desc.element);
     meta.metric = static_cast<uint8>(desc.metric);
     meta.entry = kInvalidId;
-    const PayloadKind payload = options.payload < 0 ? PayloadKind::kSq8 : static_cast<PayloadKind>(options.payload);
+    const PayloadKind payload = desc.words != nullptr ? PayloadKind::kWords
+                                : options.payload < 0 ? PayloadKind::kSq8
+                                                      : static_cast<PayloadKind>(options.payload);
     meta.payload = static_cast<uint8>(payload);
-    meta.head_dim = meta.dim;
-    if (MetricHasCodes(desc.metric)) {
+    meta.head_dim = meta.elements;
+    if (desc.words == nullptr && MetricHasCodes(desc.metric)) {
         meta.code_bits = static_cast<uint8>(options.code_bits > 0 ? options.code_bits : ChooseCodeBits(dim));
         meta.code_dim = static_cast<uint16>(Min(dim, kMaxCodeDimensions));
     }
@@ -217,8 +248,14 @@ HnswMetaData HnswMakeMeta(const OpClassDesc& desc, int dim, const HnswShapeOptio
     if (dim > desc.max_dimensions)
         ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
                         errmsg("column cannot have more than %d dimensions for hnsw index", desc.max_dimensions)));
+    if (desc.words != nullptr && (options.payload >= 0 || options.code_bits > 0))
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("operator class \"%s\" has no options payload and code_bits", desc.name),
+                        errdetail("It keeps values as they are.")));
     HnswMetaData meta = MakeVectorForm(desc, dim, options);
-    if (FitsSlot(meta))
+    if (desc.words != nullptr && desc.words->varying)
+        ChooseVarying(&meta);
+    else if (FitsSlot(meta))
         ChooseSlots(&meta);
     else
         ChooseParts(&meta);
@@ -254,7 +291,7 @@ SlotView HnswCheckedSlot(const HnswMetaData& meta, Relation index, const LockedP
     page.Check(kind);
     const int at = SlotOfId(meta, id);
     const SlotView slot = SlotAt(meta, page.page(), at);
-    if (!IsSoundSlot(meta, kind, *slot.header))
+    if (!IsSoundSlot(meta, kind, *slot.header) || !IsSoundLength(meta, slot.payload))
         ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
                         errmsg("slot %d of block %u of index \"%s\" has a broken header", at, page.block(),
                                RelationGetRelationName(index)),

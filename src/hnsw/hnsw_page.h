@@ -67,6 +67,9 @@ static_assert(sizeof(TidSegmentData) == 128);
 constexpr int kSegmentsPerPage = static_cast<int>(kPageRoom / sizeof(TidSegmentData));
 static_assert(kSegmentsPerPage == 63);
 
+// Elements of a payload: dimensions, or the words of a sparse vector.
+constexpr int kMostElements = 16001;
+
 // A payload that does not fit its slot goes on in so many parts at most: 16,000 dimensions in float32.
 constexpr int kMaxParts = 8;
 
@@ -76,8 +79,8 @@ struct PartRefData {
     uint32 generation;
 };
 
-// A part of a payload: its dimensions follow as a payload of their own, with the head of the whole. Zeroed but for the
-// generation it is a free one.
+// A part of a payload: its dimensions follow as a payload of their own, with the head of the whole; of words, a
+// reference to the next part stands between. Zeroed but for the generation it is a free one.
 struct PartHeaderData {
     uint32 generation;  // counts how often the part was freed
     uint16 number;      // of the part in its payload
@@ -87,7 +90,8 @@ static_assert(sizeof(PartRefData) == 8 && sizeof(PartHeaderData) == 8);
 
 struct HnswMetaData {
     MetaHeaderData header;
-    uint16 dim;
+    uint32 dim;       // of the indexed type
+    uint16 elements;  // of a whole payload: dimensions; words, at most
     uint16 m;
     uint16 ef_construction;
     uint8 element;        // ElementKind
@@ -103,9 +107,9 @@ struct HnswMetaData {
     uint16 entry_level;
     uint32 entry;  // slot id in layer entry_level, or kInvalidId when the index is empty
     uint32 entry_generation;
-    uint16 head_dim;    // dimensions in the slot; all of them when there are no parts
-    uint16 part_count;  // parts of a payload
-    uint16 part_dim;    // dimensions of a part; the last may have fewer
+    uint16 head_dim;    // elements in the slot; all of them when there are no parts
+    uint16 part_count;  // parts that a slot refers to; of words 1, if not all fit the slot: the first of a chain
+    uint16 part_dim;    // elements of a part; the last may have fewer
     uint16 part_size;   // bytes
     uint16 parts;       // of a page
     uint16 reserved;
@@ -113,7 +117,7 @@ struct HnswMetaData {
     BlockNumber seed_blocks;  // blocks of the index when the tree was planted
     uint32 seed_changes;      // nodes that vacuum has freed since
 };
-static_assert(sizeof(HnswMetaData) == 80);
+static_assert(sizeof(HnswMetaData) == 84 && offsetof(HnswMetaData, seed_root) == 72);
 
 constexpr int kNodeList = 0;
 constexpr int kUpperList = 1;
@@ -193,12 +197,34 @@ inline PartHeaderData* PartAt(const HnswMetaData& meta, Page page, int place) {
 inline PayloadHeadData* PayloadOfPart(PartHeaderData* part) {
     return reinterpret_cast<PayloadHeadData*>(part + 1);
 }
-// The first dimension of part `number`, and how many it has.
+// Is a payload the value itself, in words?
+inline bool HasWords(const HnswMetaData& meta) {
+    return meta.payload == static_cast<uint8>(PayloadKind::kWords);
+}
+inline uint32 WordCountOf(const void* payload) {
+    return static_cast<const WordsHeadData*>(payload)->count;
+}
+// Elements of the payload of this head.
+inline int ElementsOf(const HnswMetaData& meta, const void* head) {
+    return HasWords(meta) ? static_cast<int>(WordCountOf(head)) : meta.elements;
+}
+// Parts of it.
+inline int PartsOf(const HnswMetaData& meta, const void* head) {
+    if (!HasWords(meta) || meta.part_count == 0) return meta.part_count;
+    const int rest = ElementsOf(meta, head) - meta.head_dim;
+    return rest <= 0 ? 0 : (rest + meta.part_dim - 1) / meta.part_dim;
+}
+// Bytes of it in the slot.
+inline size_t SlotPayloadBytes(const HnswMetaData& meta, const void* head) {
+    if (!HasWords(meta)) return meta.payload_size;
+    return sizeof(WordsHeadData) + sizeof(uint64) * Min<size_t>(WordCountOf(head), meta.head_dim);
+}
+// The first element of part `number`, and how many it has.
 inline int PartBegin(const HnswMetaData& meta, int number) {
     return meta.head_dim + number * meta.part_dim;
 }
-inline int PartDims(const HnswMetaData& meta, int number) {
-    return Min<int>(meta.part_dim, meta.dim - PartBegin(meta, number));
+inline int PartDims(const HnswMetaData& meta, const void* head, int number) {
+    return Min<int>(meta.part_dim, ElementsOf(meta, head) - PartBegin(meta, number));
 }
 
 // The dimensions that the indexed column's type modifier gives. Raises ERRCODE_INVALID_PARAMETER_VALUE without one.
@@ -236,6 +262,11 @@ FreeListKind HnswFreeList(const HnswMetaData& meta, PageKind kind);
 // Raises ERRCODE_PROGRAM_LIMIT_EXCEEDED when ids of `per_block` slots a block no longer fit 32 bits in this block.
 void HnswCheckIdRange(Relation index, BlockNumber block, int per_block);
 
+// Does what a payload says of its length fit the index?
+inline bool IsSoundLength(const HnswMetaData& meta, const void* head) {
+    return !HasWords(meta) || WordCountOf(head) <= meta.elements;
+}
+
 // Can the header be followed: counts within their arrays, a level that belongs on the page?
 inline bool IsSoundSlot(const HnswMetaData& meta, PageKind kind, const SlotHeaderData& header) {
     if (header.state == static_cast<uint8>(SlotState::kFree)) return true;
@@ -245,7 +276,7 @@ inline bool IsSoundSlot(const HnswMetaData& meta, PageKind kind, const SlotHeade
 }
 
 // The slot of an id on its page, which the caller holds locked. Raises ERRCODE_INDEX_CORRUPTED when the page is not of
-// the kind, has no such slot, or the slot's header cannot be followed.
+// the kind, has no such slot, or the slot's header or the length of its payload cannot be followed.
 SlotView HnswCheckedSlot(const HnswMetaData& meta, Relation index, const LockedPage& page, PageKind kind, uint32 id);
 
 // The first free slot on a node, upper, tid or part page, -1 when there is none. The caller holds a content lock.

@@ -43,10 +43,10 @@ void CopyEdges(const HnswMetaData& meta, const SlotView& slot, EdgeCopy* out) {
 
 // Copies the payload of a locked slot; the lock is given back before its parts are read. False when it is gone by then.
 bool CopyPayload(HnswContext* ctx, uint32 id, PageKind kind, const SlotView& slot, LockedPage* page, void* payload) {
-    memcpy(payload, slot.payload, ctx->meta.payload_size);
+    memcpy(payload, slot.payload, SlotPayloadBytes(ctx->meta, slot.payload));
     if (ctx->meta.part_count == 0) return true;
     SlotParts parts;
-    HnswCopyParts(ctx->meta, id, kind, slot, &parts);
+    HnswCopyParts(*ctx, id, kind, slot, &parts);
     page->Release();
     return HnswReadParts(ctx, parts, nullptr, nullptr, payload);
 }
@@ -58,7 +58,8 @@ void HnswOpen(HnswContext* ctx, Relation index, WriteMode mode, MemoryContext me
     ctx->meta = HnswReadMeta(index);
     ctx->desc = OpClassOf(index);
     if (static_cast<uint8>(ctx->desc->metric) != ctx->meta.metric ||
-        static_cast<uint8>(ctx->desc->element) != ctx->meta.element)
+        static_cast<uint8>(ctx->desc->element) != ctx->meta.element ||
+        HasWords(ctx->meta) != (ctx->desc->words != nullptr))
         ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
                         errmsg("index \"%s\" was built for another operator class", RelationGetRelationName(index)),
                         errhint("Please REINDEX it.")));
@@ -158,7 +159,7 @@ bool LayerSearch::Settle(size_t memory_limit) {
         if (n >= 0) OfferNeighbours(n);
         if (sought != nullptr && n >= 0) {
             const FoundSlot& slot = found[found.size - 1];
-            met = slot.live && memcmp(slot.payload, sought, ctx->form.payload_size) == 0;
+            met = slot.live && HnswSamePayload(ctx->form, slot.payload, sought);
             if (met) return true;
         }
         if (refused) Forget();
@@ -174,7 +175,9 @@ void LayerSearch::Forget() {
 
 void LayerSearch::TakeBack(const void* payload) {
     char* copy = static_cast<char*>(const_cast<void*>(payload));
-    if (spare == nullptr)
+    if (copy != nullptr && ctx->form.words)
+        ctx->arena.Release(copy, HnswPayloadBytes(ctx->form, copy));
+    else if (spare == nullptr)
         spare = copy;
     else
         ctx->arena.Release(copy, ctx->form.payload_size);
@@ -197,8 +200,9 @@ void HnswFill(const HnswContext& ctx, uint32 id, const SlotView& slot, const Ind
     out->payload = nullptr;
 }
 
-// Room for the payload of the next slot, should it be kept.
+// Room for the payload of the next slot, should it be kept. Words, of any length, get theirs when they have been read.
 void* LayerSearch::SpareCopy() {
+    if (ctx->form.words) return nullptr;
     if (spare == nullptr && (keep_payloads || (keep_exact && ctx->form.may_be_exact)))
         spare = ctx->arena.Allocate<char>(ctx->form.payload_size);
     return spare;
@@ -239,16 +243,16 @@ int LayerSearch::ReadSlot(uint32 id) {
         batch.base = out->distance;
         Kernels().score_edges(batch, estimates);
     }
-    if (likely(meta.part_count == 0)) return n;
+    if (likely(meta.part_count == 0 && !ctx->form.words)) return n;
     SlotParts parts;
-    HnswCopyParts(meta, id, KindOfLevel(level), slot, &parts);
+    HnswCopyParts(*ctx, id, KindOfLevel(level), slot, &parts);
     page.Release();
     return AddParts(parts, n, copy) ? n : -1;
 }
 
 bool LayerSearch::AddParts(const SlotParts& parts, int count, void* copy) {
     const HnswMetaData& meta = ctx->meta;
-    for (int i = 0; cold_reads > 0 && i < meta.part_count; ++i)
+    for (int i = 0; cold_reads > 0 && i < Min<int>(meta.part_count, parts.count); ++i)
         PrefetchBuffer(ctx->index, MAIN_FORKNUM, BlockOfPart(meta, parts.refs[i].id));
     float rest = 0;
     if (!HnswReadParts(ctx, parts, query, &rest, copy)) {
@@ -256,6 +260,8 @@ bool LayerSearch::AddParts(const SlotParts& parts, int count, void* copy) {
         return false;
     }
     FoundSlot& slot = found[found.size - 1];
+    if (ctx->form.words && (keep_payloads || keep_exact))
+        slot.payload = HnswKeepVector(ctx->form, &ctx->arena, ctx->form.scratch);
     slot.distance += rest;
     if (slot.distance != slot.distance) slot.distance = get_float4_infinity();
     // Estimates are the node's own distance and something.
@@ -333,9 +339,10 @@ void LayerSearch::OfferProbed(int count) {
                 static_cast<uint8>(slot.header->generation & 0xFF) != generations[i])
                 continue;
             distance = HnswDistance(ctx->form, *query, slot.payload);
-            HnswCopyParts(ctx->meta, ids[i], KindOfLevel(level), slot, &parts);
+            parts.count = PartsOf(ctx->meta, slot.payload);
+            if (parts.count > 0) HnswCopyParts(*ctx, ids[i], KindOfLevel(level), slot, &parts);
         }
-        if (!HnswReadParts(ctx, parts, query, &distance, nullptr)) continue;
+        if (parts.count > 0 && !HnswReadParts(ctx, parts, query, &distance, nullptr)) continue;
         ++ctx->counts.exact_distances;
         Offer(distance, ids[i]);
     }

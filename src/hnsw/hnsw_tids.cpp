@@ -187,7 +187,7 @@ bool HnswAppendTid(const HnswContext& ctx, uint32 node, uint32 generation, const
             LockedPage page(ctx.index, BlockOfId(ctx.meta, node), BUFFER_LOCK_EXCLUSIVE);
             const SlotView slot = HnswCheckedSlot(ctx.meta, ctx.index, page, PageKind::kNode, node);
             if (!IsLiveNode(slot, generation)) return false;
-            if (memcmp(slot.payload, row.payload, ctx.meta.payload_size) != 0) return false;
+            if (memcmp(slot.payload, row.payload, SlotPayloadBytes(ctx.meta, row.payload)) != 0) return false;
             if (slot.header->tid_count < kHnswInlineTids) {
                 PagePatch patch(ctx.index, ctx.mode);
                 uint16* count = patch.Edit(page.buffer(), &slot.header->tid_count);

@@ -265,18 +265,17 @@ void RepairSlot(VacuumState* state, const BrokenSlot& broken) {
     HnswContext* ctx = &state->ctx;
     const PageKind kind = KindOfLevel(broken.level);
     const int m = Min<int>(ctx->meta.m, ctx->meta.max_edges);
-    char* payload = ctx->arena.Allocate<char>(ctx->form.payload_size);
-    float* vector = ctx->arena.Allocate<float>(static_cast<size_t>(ctx->form.dim));
+    char* payload = HnswPayloadRoom(ctx);
     EdgeCopy old;
     old.Init(&ctx->arena, ctx->meta);
     EdgeList chosen = HnswMakeEdgeList(ctx);
-    const LinkEnd slot = {broken.id, broken.generation, vector};
+    LinkEnd slot = {broken.id, broken.generation, nullptr};
     for (;;) {
         vacuum_delay_point();
         if (!HnswReadEdges(ctx, broken.id, kind, broken.generation, &old, payload)) return;
-        HnswDecode(ctx->form, payload, vector);
+        slot.vector = HnswKeepVector(ctx->form, &ctx->arena, payload);
         CandidateSet candidates;
-        candidates.Init(ctx, vector, broken.level);
+        candidates.Init(ctx, slot.vector, broken.level);
         GatherLocal(state, slot, old, &candidates);
         candidates.Choose(ctx->meta.max_edges, m, &old, &chosen);
         VECANN_RACE_POINT("hnsw-vacuum-before-replace");
@@ -328,13 +327,11 @@ void RelinkOrphan(VacuumState* state, uint32 id) {
         LockedPage page(ctx->index, BlockOfId(ctx->meta, id), BUFFER_LOCK_SHARE, ctx->strategy);
         kind = page.Is(PageKind::kNode) ? PageKind::kNode : PageKind::kUpper;
     }
-    char* payload = ctx->arena.Allocate<char>(ctx->form.payload_size);
+    char* payload = HnswPayloadRoom(ctx);
     ProbedSlot slot;
     if (!HnswProbe(ctx, id, kind, kAnyGeneration, &slot, payload)) return;
     if (slot.state != SlotState::kLive || slot.up != kInvalidId) return;
-    float* vector = ctx->arena.Allocate<float>(static_cast<size_t>(ctx->form.dim));
-    HnswDecode(ctx->form, payload, vector);
-    HnswRelinkSlot(ctx, slot.level, {id, slot.generation, vector});
+    HnswRelinkSlot(ctx, slot.level, {id, slot.generation, HnswKeepVector(ctx->form, &ctx->arena, payload)});
 }
 
 // Links every live slot whose in-neighbours were all in the set: it may have had no edge there itself, or an
@@ -388,7 +385,8 @@ void FreeOnPage(VacuumState* state, PageKind kind, BlockNumber block, const uint
         for (size_t i = 0; i < n; ++i) {
             const SlotView slot = SlotAt(ctx.meta, edit, SlotOfId(ctx.meta, ids[i]));
             SlotHeaderData* header = slot.header;
-            for (int p = 0; p < ctx.meta.part_count; ++p)
+            // of a chain the first: freeing it frees the rest
+            for (int p = 0; p < Min<int>(ctx.meta.part_count, PartsOf(ctx.meta, slot.payload)); ++p)
                 state->dead_parts.Push(slot.parts[p]);
             if (static_cast<SlotState>(header->state) != SlotState::kDeleted)
                 elog(ERROR, "slot %u of index \"%s\" is not deleted", ids[i], RelationGetRelationName(ctx.index));
@@ -442,9 +440,28 @@ bool CollectParts(const HnswContext& ctx, BitSet* parts) {
     for (BlockNumber block = kMetaBlock + 1; block < blocks; ++block) {
         vacuum_delay_point();
         ForParts(ctx, block, [&](const PartRefData& part) { in_use += parts->Add(part.id); });
-        ForSlots(ctx, block, [&](uint32, const SlotView&) { wanted += ctx.meta.part_count; });
+        ForSlots(ctx, block,
+                 [&](uint32, const SlotView& slot) { wanted += static_cast<uint64>(PartsOf(ctx.meta, slot.payload)); });
     }
     return in_use > wanted;
+}
+
+// Takes the parts that the slots of one page have out of a set.
+void RemoveLinked(VacuumState* state, BlockNumber block, BitSet* parts) {
+    const HnswContext& ctx = state->ctx;
+    ArenaVec<PartRefData>* refs = &state->dead_parts;                          // empty meanwhile
+    refs->Reserve(static_cast<size_t>(ctx.meta.slots) * ctx.meta.part_count);  // no allocation under the lock
+    ForSlots(ctx, block, [&](uint32, const SlotView& slot) {
+        for (int i = 0; i < Min<int>(ctx.meta.part_count, PartsOf(ctx.meta, slot.payload)); ++i)
+            refs->Push(slot.parts[i]);
+    });
+    for (PartRefData ref : *refs) {
+        parts->Remove(ref.id);
+        if (!HasWords(ctx.meta)) continue;
+        for (int n = 0; n <= ctx.meta.elements && HnswStepChain(ctx, &ref) && ref.id != kInvalidId; ++n)
+            parts->Remove(ref.id);
+    }
+    refs->Clear();
 }
 
 // Frees the parts that no slot has: an insert that ended before it wrote the slot left them, or a vacuum that ended
@@ -460,10 +477,7 @@ void FreeLostParts(VacuumState* state) {
     const BlockNumber blocks = RelationGetNumberOfBlocks(ctx.index);
     for (BlockNumber block = kMetaBlock + 1; block < blocks; ++block) {
         vacuum_delay_point();
-        ForSlots(ctx, block, [&](uint32, const SlotView& slot) {
-            for (int i = 0; i < ctx.meta.part_count; ++i)
-                lost.Remove(slot.parts[i].id);
-        });
+        RemoveLinked(state, block, &lost);
     }
     for (BlockNumber block = kMetaBlock + 1; block < blocks; ++block) {
         vacuum_delay_point();

@@ -35,6 +35,14 @@ const KnownRotation& RotationFor(int dim) {
     return *fresh;
 }
 
+// Payloads in words are put together here; it lives as long as the backend.
+float* WordScratch() {
+    static void* scratch = nullptr;
+    if (scratch == nullptr)
+        scratch = MemoryContextAlloc(TopMemoryContext, PayloadSize(PayloadKind::kWords, kMostElements));
+    return static_cast<float*>(scratch);
+}
+
 // SQ8 needs `low` for its scale; the others have it free for the norm.
 void KeepNorm(const VectorForm& form, const IndexedVector& v, PayloadHeadData* head) {
     if (form.payload != PayloadKind::kSq8)
@@ -50,22 +58,30 @@ float NegativeInnerProduct(const void* a, const void* b, size_t dim) {
 
 VectorForm HnswVectorForm(const HnswMetaData& meta, const OpClassDesc* desc) {
     VectorForm form;
-    form.dim = meta.dim;
+    form.dim = static_cast<int>(meta.dim);
     form.head_dim = meta.head_dim;
     form.metric = static_cast<Metric>(meta.metric);
     form.payload = static_cast<PayloadKind>(meta.payload);
-    form.payload_size = PayloadSize(form.payload, form.dim);
+    form.payload_size = PayloadSize(form.payload, meta.elements);
     form.shape = HnswCodeShape(meta);
     form.rotation = nullptr;
     form.scratch = nullptr;
-    if (MetricHasCodes(form.metric)) {
-        const KnownRotation& known = RotationFor(meta.dim);
+    form.words = HasWords(meta);
+    if (form.words) {
+        form.scratch = WordScratch();
+    } else if (MetricHasCodes(form.metric)) {
+        const KnownRotation& known = RotationFor(form.dim);
         form.rotation = &known.rotation;
         form.scratch = known.scratch;
     }
     // Unit vectors are not the values, and a part of a vector cannot be rotated.
-    form.may_be_exact = !desc->unit_norm && meta.part_count == 0;
+    form.may_be_exact = form.words || (!desc->unit_norm && meta.part_count == 0);
     form.desc = desc;
+    if (form.words) {
+        form.compare = nullptr;
+        form.between = desc->words->distance;
+        return form;
+    }
     const PayloadKernels& kernels = Kernels().payload[static_cast<int>(form.payload)];
     switch (form.metric) {
         case Metric::kL2:
@@ -85,17 +101,56 @@ VectorForm HnswVectorForm(const HnswMetaData& meta, const OpClassDesc* desc) {
 }
 
 void IndexedVector::Init(Arena* arena, const VectorForm& form) {
+    payload = arena->Allocate<char>(form.payload_size);
+    norm = 0;
+    hash = 0;
+    vector = plain = scratch = nullptr;
+    if (form.words) return;
     const size_t n = static_cast<size_t>(form.dim);
     vector = arena->Allocate<float>(n);
     plain = arena->Allocate<float>(n);
     scratch = arena->Allocate<float>(n);
-    payload = arena->Allocate<char>(form.payload_size);
-    norm = 0;
-    hash = 0;
     if (form.has_codes()) code.Init(arena, form.shape);
 }
 
+const void* HnswKeepVector(const VectorForm& form, Arena* arena, const void* payload) {
+    if (form.words) {
+        const size_t bytes = HnswPayloadBytes(form, payload);
+        return memcpy(arena->Allocate<char>(bytes), payload, bytes);
+    }
+    float* vector = arena->Allocate<float>(static_cast<size_t>(form.dim));
+    HnswDecode(form, payload, vector);
+    return vector;
+}
+
+void HnswForgetVector(const VectorForm& form, Arena* arena, const void* vector) {
+    const size_t bytes = form.words ? HnswPayloadBytes(form, vector) : static_cast<size_t>(form.dim) * sizeof(float);
+    arena->Release(static_cast<char*>(const_cast<void*>(vector)), bytes);
+}
+
+void HnswSetVector(const VectorForm& form, const void* vector, IndexedVector* out) {
+    out->plain = nullptr;
+    if (form.words)
+        memcpy(out->payload, vector, HnswPayloadBytes(form, vector));
+    else
+        memcpy(out->vector, vector, static_cast<size_t>(form.dim) * sizeof(float));
+}
+
+namespace {
+
+bool ExtractWords(const VectorForm& form, Datum value, IndexedVector* out) {
+    WordsHeadData* head = reinterpret_cast<WordsHeadData*>(out->payload);
+    *head = {kExactPayload, 0, 0, 0};
+    const bool indexable = form.desc->words->encode(value, form.dim, head);
+    head->hash = hash_bytes(reinterpret_cast<const unsigned char*>(head->words()),
+                            static_cast<int>(head->count * sizeof(uint64)));
+    return indexable;
+}
+
+}  // namespace
+
 bool HnswExtract(const VectorForm& form, Datum value, IndexedVector* out) {
+    if (form.words) return ExtractWords(form, value, out);
     if (!form.desc->extract(value, form.dim, out->plain, &out->hash)) return false;
     HnswRotate(form, out);
     return true;
@@ -121,6 +176,7 @@ uint32 HnswHash(const float* vector, size_t dim) {
 }
 
 void HnswEncodePayload(const VectorForm& form, IndexedVector* v) {
+    if (form.words) return;
     HnswEncodePayload(form, HnswHash(v->plain, static_cast<size_t>(form.dim)), v);
 }
 
@@ -170,6 +226,7 @@ void HnswPrepareQuery(const VectorForm& form, IndexedVector* v) {
 }
 
 PayloadErrorBound HnswPayloadError(const VectorForm& form, const void* payload) {
+    if (form.words) return {0, 0, true};
     const PayloadHeadData& head = *static_cast<const PayloadHeadData*>(payload);
     const bool exact = head.error == kExactPayload;
     PayloadErrorBound bound = {exact ? 0 : head.error, 0, exact};
@@ -185,12 +242,25 @@ PayloadErrorBound HnswPayloadError(const VectorForm& form, const void* payload) 
     return bound;
 }
 
+namespace {
+
+// The distance is the operator's result, but for one rounding to float32.
+OrderBounds BoundsOfWords(const VectorForm& form, float distance) {
+    const double value = form.desc->order_value(distance), relative = form.desc->order_slack(form.dim);
+    if (!std::isfinite(value)) return {-get_float8_infinity(), get_float8_infinity()};
+    const double slack = relative > 0 ? std::fabs(value) * relative * 2 + 0x1p-148 : 0;
+    return {value - slack, value + slack};
+}
+
+}  // namespace
+
 // Let n = dim, u = 2^-24, q' and p the rotated query and the decoded payload, e the error of the payload, r the error
 // of a rotation, relative to the norm. A float32 sum of n terms in whatever order is off by less than 1.01 (n + 3) u
 // times the sum of the magnitudes; the operator's own sum likewise. Hence the factor 2 before (n + 8) u below. Numbers
 // below 2^-126 have an absolute error, 2^-149, in place of a relative one.
 OrderBounds HnswBounds(const VectorForm& form, const IndexedVector& query, float distance,
                        const PayloadErrorBound& error) {
+    if (form.words) return BoundsOfWords(form, distance);
     const double sums = 2.1 * (form.dim + 8) * kUnit;
     const double root = std::sqrt(static_cast<double>(form.dim));
     const double rotation = error.exact ? 0 : kRotationError;

@@ -2,7 +2,8 @@
 // README.md, "Vectors".
 //
 // A "vector" here is dim float32 numbers after extraction (unit norm under cosine) and rotation. The rotation preserves
-// L2 distances and inner products up to rounding; under L1 there is none. "Plain" numbers are those before it.
+// L2 distances and inner products up to rounding; under L1 there is none. "Plain" numbers are those before it. Of a
+// type indexed in words, a vector is its payload: the value itself.
 #pragma once
 
 #include "hnsw/hnsw_page.h"
@@ -18,15 +19,16 @@ using VectorDistance = float (*)(const void* a, const void* b, size_t n);
 struct VectorForm {
     int dim;
     int head_dim;         // of these stand in the slot
-    size_t payload_size;  // of a whole payload
+    size_t payload_size;  // of a whole payload; of words the largest
     Metric metric;
     PayloadKind payload;
     CodeShape shape;           // bits 0: no codes
     const Rotation* rotation;  // null: none
-    float* scratch;            // 2 x dim numbers for one call at a time; null without a rotation
+    float* scratch;            // 2 x dim numbers, or a payload in words, for one call at a time; null if not needed
     bool may_be_exact;         // payloads that can hold a value's own numbers do
     const OpClassDesc* desc;
-    float (*compare)(const float* query, const void* payload, size_t n);  // the metric's payload kernel
+    bool words;                                                           // payloads are values, in words
+    float (*compare)(const float* query, const void* payload, size_t n);  // the metric's payload kernel; not of words
     VectorDistance between;                                               // search distance of two vectors
 
     Metric code_metric() const { return metric == Metric::kL2 ? Metric::kL2 : Metric::kInnerProduct; }
@@ -35,7 +37,7 @@ struct VectorForm {
 
 VectorForm HnswVectorForm(const HnswMetaData& meta, const OpClassDesc* desc);
 
-// A vector, its payload, and its form as a query. Memory belongs to an arena.
+// A vector, its payload, and its form as a query. Memory belongs to an arena. Of words there is the payload alone.
 struct IndexedVector {
     float* vector;
     float* plain;  // the numbers of the value; null when only the vector is known
@@ -47,6 +49,25 @@ struct IndexedVector {
 
     void Init(Arena* arena, const VectorForm& form);
 };
+
+// Bytes of a payload, which is no longer than the index allows.
+inline size_t HnswPayloadBytes(const VectorForm& form, const void* payload) {
+    return form.words ? sizeof(WordsHeadData) + sizeof(uint64) * WordCountOf(payload) : form.payload_size;
+}
+inline bool HnswSamePayload(const VectorForm& form, const void* a, const void* b) {
+    const size_t bytes = HnswPayloadBytes(form, a);
+    return bytes == HnswPayloadBytes(form, b) && memcmp(a, b, bytes) == 0;
+}
+
+// The vector of an extracted value as others are compared with it.
+inline const void* HnswVectorOf(const VectorForm& form, const IndexedVector& v) {
+    return form.words ? static_cast<const void*>(v.payload) : v.vector;
+}
+// The vector that a whole payload stands for, in memory of an arena; and its end.
+const void* HnswKeepVector(const VectorForm& form, Arena* arena, const void* payload);
+void HnswForgetVector(const VectorForm& form, Arena* arena, const void* vector);
+// Makes a copy of a vector the query, of which nothing else is known.
+void HnswSetVector(const VectorForm& form, const void* vector, IndexedVector* out);
 
 // Extracts, rotates and measures a value. False when it is not indexable (a zero vector under cosine). The value is not
 // NULL. Raises ERRCODE_DATA_EXCEPTION when its dimensions differ.
@@ -92,8 +113,10 @@ inline float HnswDistance(const VectorForm& form, const float* query, const void
 // The same to an exact payload from a query of which only the vector is known: slow.
 float HnswDistanceToExact(const VectorForm& form, const float* vector, const void* payload);
 
-// Of what stands in a slot.
+// Of what stands in a slot. Of words that have parts nothing: the distance comes with the parts.
 inline float HnswDistance(const VectorForm& form, const IndexedVector& query, const void* payload) {
+    if (form.words)
+        return static_cast<int>(WordCountOf(payload)) > form.head_dim ? 0 : form.between(query.payload, payload, 0);
     if (!form.may_be_exact || !HnswIsExact(payload)) return HnswDistance(form, query.vector, payload, form.head_dim);
     if (unlikely(query.plain == nullptr)) return HnswDistanceToExact(form, query.vector, payload);
     return HnswDistance(form, query.plain, payload, form.head_dim);

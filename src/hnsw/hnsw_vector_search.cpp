@@ -49,6 +49,11 @@ void RestoreValue(HnswVectorSearch* search) {
     const HnswContext& ctx = search->walk.ctx;
     search->value = 0;
     if (search->walk.payload == nullptr) return;
+    if (ctx.form.words) {
+        search->value =
+            ctx.form.desc->words->restore(*static_cast<const WordsHeadData*>(search->walk.payload), ctx.form.dim);
+        return;
+    }
     if (search->numbers == nullptr) search->numbers = PallocArray<float>(static_cast<size_t>(ctx.form.dim));
     DecodePayload(ctx.form.payload, search->walk.payload, ctx.form.dim, search->numbers);
     search->value = search->restored = ctx.form.desc->restore(search->numbers, ctx.form.dim, search->restored);

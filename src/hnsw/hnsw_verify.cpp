@@ -36,6 +36,12 @@ SlotView CopySlot(const HnswVerifier& v, uint32 id, PageKind kind, PGAlignedBloc
 }
 
 void CheckPayload(HnswVerifier* v, uint32 id, const void* payload) {
+    if (v->form.words) {
+        const WordsHeadData& words = *static_cast<const WordsHeadData*>(payload);
+        if (words.error != kExactPayload || words.reserved != 0 || !v->desc->words->sound(words, v->form.dim))
+            SlotProblem(v, id, "its words are no value of the type");
+        return;
+    }
     // An exact payload is the vector itself, which is finite though its rotation may overflow.
     const bool exact = v->form.may_be_exact && HnswIsExact(payload);
     if (exact)
@@ -43,7 +49,7 @@ void CheckPayload(HnswVerifier* v, uint32 id, const void* payload) {
     else
         HnswDecode(v->form, payload, v->vector);
     double norm = 0;
-    for (int i = 0; i < v->meta.dim; ++i) {
+    for (int i = 0; i < v->meta.elements; ++i) {
         if (!std::isfinite(v->vector[i])) {
             SlotProblem(v, id, "its vector holds NaN or infinity");
             return;
@@ -106,8 +112,8 @@ void CheckContentSize(HnswVerifier* v, BlockNumber block, Page page, size_t expe
 bool SameSizes(const HnswMetaData& a, const HnswMetaData& b) {
     return a.slots == b.slots && a.slot_size == b.slot_size && a.max_edges == b.max_edges &&
            a.code_bits == b.code_bits && a.code_dim == b.code_dim && a.payload_size == b.payload_size &&
-           a.code_size == b.code_size && a.head_dim == b.head_dim && a.part_count == b.part_count &&
-           a.part_dim == b.part_dim && a.part_size == b.part_size && a.parts == b.parts;
+           a.code_size == b.code_size && a.elements == b.elements && a.head_dim == b.head_dim &&
+           a.part_count == b.part_count && a.part_dim == b.part_dim && a.part_size == b.part_size && a.parts == b.parts;
 }
 
 // Reads the meta page into v->meta. False when the rest of the index cannot be understood.
@@ -136,18 +142,21 @@ bool VerifyMeta(HnswVerifier* v) {
         return false;
     }
     const int dim = HnswIndexDimensions(v->index);
-    if (meta.dim != dim || meta.m < kHnswMinM || meta.m > kHnswMaxM) {
+    if (meta.dim != static_cast<uint32>(dim) || meta.m < kHnswMinM || meta.m > kHnswMaxM) {
         BlockProblem(v, kMetaBlock, "%u dimensions and m = %u do not fit the indexed column", meta.dim, meta.m);
         return false;
     }
-    if (meta.payload > static_cast<uint8>(PayloadKind::kSq8) || meta.code_bits > kMaxCodeBits) {
+    if (meta.payload > static_cast<uint8>(PayloadKind::kWords) || HasWords(meta) != (v->desc->words != nullptr) ||
+        meta.code_bits > kMaxCodeBits) {
         BlockProblem(v, kMetaBlock, "has payload %u and %u code bits", meta.payload, meta.code_bits);
         return false;
     }
     if (meta.ef_construction < kHnswMinEfConstruction || meta.ef_construction > kHnswMaxEfConstruction)
         BlockProblem(v, kMetaBlock, "ef_construction is %u", meta.ef_construction);
-    const HnswShapeOptions shape = {meta.m, meta.ef_construction, meta.payload, meta.code_bits};
-    if (!SameSizes(meta, HnswMakeMeta(*v->desc, meta.dim, shape))) {
+    const bool words = HasWords(meta);
+    const HnswShapeOptions shape = {meta.m, meta.ef_construction, words ? -1 : meta.payload,
+                                    words ? 0 : meta.code_bits};
+    if (!SameSizes(meta, HnswMakeMeta(*v->desc, dim, shape))) {
         BlockProblem(v, kMetaBlock, "slot sizes do not follow from %u dimensions and m = %u", meta.dim, meta.m);
         return false;
     }
@@ -198,6 +207,10 @@ void SurveySlot(HnswVerifier* v, uint32 id, PageKind kind, const SlotView& slot)
         return;
     }
     brief.broken = !CheckSlotHeader(v, id, kind, header);
+    if (!IsSoundLength(v->meta, slot.payload)) {
+        SlotProblem(v, id, "has %u words where %u are the most", WordCountOf(slot.payload), v->meta.elements);
+        brief.broken = true;
+    }
     brief.state = Min<uint8>(header.state, static_cast<uint8>(SlotState::kDeleted));
     brief.level = Min<uint8>(header.level, kHnswMaxLevel + 1);
     v->slot[id] = brief;
@@ -335,7 +348,7 @@ void HnswVerify(Relation heap, Relation index, Snapshot snapshot, VerifyReport* 
     v.blocks = RelationGetNumberOfBlocks(index);
     if (!VerifyMeta(&v)) return;
     v.form = HnswVectorForm(v.meta, v.desc);
-    v.vector = v.arena.Allocate<float>(v.meta.dim);
+    v.vector = v.arena.Allocate<float>(v.meta.elements);
     v.payload = v.arena.Allocate<char>(2 * v.form.payload_size);
     report->max_edges = v.meta.max_edges;
     Survey(&v);

@@ -80,7 +80,7 @@ void CheckUp(HnswVerifier* v, const Subject& s) {
 bool SamePayload(HnswVerifier* v, const SlotView& a, const SlotView& b) {
     char* other = v->payload + v->form.payload_size;
     if (!WholePayload(v, a, v->payload) || !WholePayload(v, b, other)) return true;
-    return memcmp(v->payload, other, v->form.payload_size) == 0;
+    return HnswSamePayload(v->form, v->payload, other);
 }
 
 // The slot below a live upper slot. A deleted one may outlive its node.

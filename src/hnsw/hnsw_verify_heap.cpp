@@ -37,7 +37,7 @@ void CheckRow(Relation, ItemPointer tid, Datum* values, bool* isnull, bool, void
         SlotProblem(v, row->value, "flags row (%u,%u) as dead, but it is visible", block, offset);
     PGAlignedBlock copy;
     const SlotView slot = CopySlot(*v, row->value, PageKind::kNode, &copy);
-    if (WholePayload(v, slot, v->payload) && memcmp(v->payload, check->value.payload, v->form.payload_size) != 0)
+    if (WholePayload(v, slot, v->payload) && !HnswSamePayload(v->form, v->payload, check->value.payload))
         SlotProblem(v, row->value, "has row (%u,%u), which holds another vector", block, offset);
     if (slot.header->mixed == 0 && slot.header->hash != check->value.hash)
         SlotProblem(v, row->value, "has row (%u,%u), whose value is not that of the first", block, offset);

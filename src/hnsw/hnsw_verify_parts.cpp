@@ -23,24 +23,32 @@ const PayloadHeadData& HeadOf(const SlotView& slot) {
     return *reinterpret_cast<const PayloadHeadData*>(slot.payload);
 }
 
-void CheckPart(HnswVerifier* v, uint32 id, const SlotView& slot, int number) {
-    const PartRefData& ref = slot.parts[number];
+// Checks the part that is to be `number`; false when its contents cannot be followed.
+bool CheckPart(HnswVerifier* v, uint32 id, const SlotView& slot, int number, const PartRefData& ref,
+               PGAlignedBlock* copy) {
     const BlockNumber block = BlockOfPart(v->meta, ref.id);
     const int place = PlaceOfPart(v->meta, ref.id);
     if (!IsPartPage(*v, block)) {
         SlotProblem(v, id, "its vector goes on in part %d of block %u, which is no page of parts", place, block);
-        return;
+        return false;
     }
     if (!v->linked_parts.Add(ref.id)) {
         SlotProblem(v, id, "its vector goes on in part %d of block %u, which is linked twice", place, block);
-        return;
+        return false;
     }
-    PGAlignedBlock copy;
-    PartHeaderData* part = CopyPart(*v, ref, &copy);
+    PartHeaderData* part = CopyPart(*v, ref, copy);
     if (part->in_use != 0) --v->report->deleted_slots;
-    if (HnswIsPartOf(HeadOf(slot), ref, number, part)) return;
+    if (HnswIsPartOf(HeadOf(slot), ref, number, part)) return true;
     SlotProblem(v, id, "its vector goes on in part %d of block %u, which is %s", place, block,
                 part->in_use == 0 ? "free" : "not its own");
+    return false;
+}
+
+// The reference to a part, from the slot or from the part before it, which `copy` holds.
+PartRefData RefOfPart(const HnswVerifier& v, const SlotView& slot, int number, const PartRefData& before,
+                      PGAlignedBlock* copy) {
+    if (!v.form.words || number == 0) return slot.parts[number];
+    return HnswNextPart(v.meta, PartAt(v.meta, PageOf(copy), PlaceOfPart(v.meta, before.id)));
 }
 
 }  // namespace
@@ -53,27 +61,35 @@ void SurveyPart(HnswVerifier* v, BlockNumber block, int place, const PartHeaderD
     // Until a slot turns out to refer to it.
     ++v->report->deleted_slots;
     if (part.in_use != 1) BlockProblem(v, block, "part %d has the in-use mark %u", place, part.in_use);
-    if (part.number >= v->meta.part_count)
-        BlockProblem(v, block, "part %d has number %u where %u are the most", place, part.number, v->meta.part_count);
+    const WordsHeadData longest = {kExactPayload, 0, v->meta.elements, 0};
+    const int most = PartsOf(v->meta, &longest);
+    if (part.number >= most)
+        BlockProblem(v, block, "part %d has number %u where %d are the most", place, part.number, most);
 }
 
 bool WholePayload(HnswVerifier* v, const SlotView& slot, char* payload) {
-    memcpy(payload, slot.payload, v->meta.payload_size);
-    for (int i = 0; i < v->meta.part_count; ++i) {
-        const PartRefData& ref = slot.parts[i];
+    memcpy(payload, slot.payload, SlotPayloadBytes(v->meta, slot.payload));
+    PGAlignedBlock copy;
+    PartRefData ref = kNoPart;
+    for (int i = 0; i < PartsOf(v->meta, slot.payload); ++i) {
+        ref = RefOfPart(*v, slot, i, ref, &copy);
         if (!IsPartPage(*v, BlockOfPart(v->meta, ref.id))) return false;
-        PGAlignedBlock copy;
         PartHeaderData* part = CopyPart(*v, ref, &copy);
         if (!HnswIsPartOf(HeadOf(slot), ref, i, part)) return false;
-        HnswCopyPart(v->form, v->meta, i, part, payload);
+        HnswCopyPart(v->meta, i, part, payload);
     }
     return true;
 }
 
 void CheckParts(HnswVerifier* v, uint32 id, const SlotView& slot) {
     if (v->meta.part_count == 0) return;
-    for (int number = 0; number < v->meta.part_count; ++number)
-        CheckPart(v, id, slot, number);
+    PGAlignedBlock copy;
+    PartRefData ref = kNoPart;
+    for (int number = 0; number < PartsOf(v->meta, slot.payload); ++number) {
+        ref = RefOfPart(*v, slot, number, ref, &copy);
+        // The others are still to be found where the slot names each.
+        if (!CheckPart(v, id, slot, number, ref, &copy) && v->form.words) break;
+    }
     if (WholePayload(v, slot, v->payload)) CheckPayload(v, id, v->payload);
 }
 

@@ -10,8 +10,9 @@
 
 namespace vecann {
 
-enum class PayloadKind : uint8_t { kFloat32 = 0, kFloat16 = 1, kSq8 = 2 };
-constexpr int kPayloadKinds = 3;
+// kWords: not numbers but the value itself, in 64-bit words.
+enum class PayloadKind : uint8_t { kFloat32 = 0, kFloat16 = 1, kSq8 = 2, kWords = 3 };
+constexpr int kPayloadKinds = 3;  // that payload kernels read
 
 // The error of a payload that holds the numbers of the value itself: exact, and not rotated.
 constexpr float kExactPayload = -1;
@@ -24,5 +25,17 @@ struct PayloadHeadData {
     float step;
 };
 static_assert(sizeof(PayloadHeadData) == 16 && offsetof(PayloadHeadData, low) == 8);
+
+// The head of words, in the same place.
+struct WordsHeadData {
+    float error;     // kExactPayload
+    uint32_t hash;   // of the words
+    uint32_t count;  // of the words that follow
+    uint32_t reserved;
+
+    uint64_t* words() { return reinterpret_cast<uint64_t*>(this + 1); }
+    const uint64_t* words() const { return reinterpret_cast<const uint64_t*>(this + 1); }
+};
+static_assert(sizeof(WordsHeadData) == sizeof(PayloadHeadData) && offsetof(WordsHeadData, hash) == 4);
 
 }  // namespace vecann

@@ -10,18 +10,6 @@
 
 namespace vecann {
 
-// Reads the header only: a value out of line is not fetched for it.
-template <DenseElement E>
-int DenseValueDimension(Datum value) {
-    using Vector = DenseVectorData<E>;
-    constexpr int32 kHeader = offsetof(Vector, unused) - offsetof(Vector, dim);
-    varlena* head = PG_DETOAST_DATUM_SLICE(value, 0, kHeader);
-    int16 dim;
-    memcpy(&dim, VARDATA_ANY(head), sizeof(dim));
-    pfree(head);
-    return dim;
-}
-
 // The elements as they are, or the unit vector.
 template <DenseElement E, bool unit>
 bool DenseExtract(Datum value, int dim, float* vector, uint32* hash) {
@@ -101,7 +89,7 @@ constexpr OpClassDesc DenseOpClass(const char* name, Metric metric) {
         .metric = metric,
         .max_dimensions = kMaxDenseDimensions,
         .unit_norm = cosine,
-        .value_dim = &DenseValueDimension<E>,
+        .words = nullptr,
         .extract = cosine ? &DenseExtract<E, true> : &DenseExtract<E, false>,
         .restore = &DenseRestore<E>,
         .order_value = cosine                  ? &CosineOrderValue

@@ -10,6 +10,22 @@ namespace vecann {
 
 constexpr uint32 kOpClassDescMagic = 0x56414F43;  // "VAOC"
 
+// How a type is indexed whose values are no rows of numbers: each as it is, in words.
+struct WordsForm {
+    // The most words that a value of these dimensions takes.
+    int (*most_words)(int dim);
+    bool varying;  // a value takes as many as it needs; otherwise each takes the most
+    // Writes a value's words and their number; false when it is not indexable. Raises ERRCODE_DATA_EXCEPTION when its
+    // dimensions are not `dim`.
+    bool (*encode)(Datum value, int dim, WordsHeadData* out);
+    // The value that encode made these words of, in the current memory context.
+    Datum (*restore)(const WordsHeadData& words, int dim);
+    // What the operator returns for two values, as float32; never NaN. The last argument is not used.
+    float (*distance)(const void* a, const void* b, size_t);
+    // Could encode have written these words? Their number is at most most_words(dim).
+    bool (*sound)(const WordsHeadData& words, int dim);
+};
+
 struct OpClassDesc {
     uint32 magic;
     const char* name;
@@ -18,8 +34,10 @@ struct OpClassDesc {
     int max_dimensions;
     bool unit_norm;  // vectors are indexed with norm 1; a zero vector has none and is not indexed
 
-    // Dimensions of a value (not NULL). The value may be toasted.
-    int (*value_dim)(Datum value);
+    // Null where values are rows of numbers. Otherwise extract and restore are null, and distances go to order_value as
+    // the operator has them.
+    const WordsForm* words;
+
     // Writes a value as `dim` float32 numbers; false when it is not indexable (zero under cosine). Raises
     // ERRCODE_DATA_EXCEPTION when its dimensions are not `dim`. *hash tells values apart that have the same numbers;
     // 0 where none do.
@@ -28,7 +46,8 @@ struct OpClassDesc {
     // 0 or a value made by this before with the same `dim`; not under cosine.
     Datum (*restore)(const float* vector, int dim, Datum reuse);
     // From the search distance of two extracted vectors (the squared L2 distance, the negative inner product, the L1
-    // distance, in float32) to what the ORDER BY operator returns, off by at most order_slack(dim).
+    // distance, in float32; of words what the operator returns) to what the ORDER BY operator returns, off by at most
+    // order_slack(dim).
     double (*order_value)(float distance);
     double (*order_slack)(int dim);
 };

@@ -6,6 +6,7 @@
 #include "planner/filter_cost.h"
 
 #include "pg/guc.h"
+#include "planner/range_limit.h"
 
 namespace vecann {
 
@@ -170,6 +171,11 @@ void SetFilterCost(const FilterPlan& plan, Strategy strategy, Path* path) {
     const bool post = strategy == Strategy::kPostFilter;
     path->startup_cost = post ? Min(startup, path->startup_cost) : startup;
     if (!post || wanted < rows) path->total_cost = post ? Min(total, path->total_cost) : total;
+}
+
+void SetRangeCost(const FilterPlan& plan, Path* path) {
+    const double rows = Max(kRangeShare * plan.index_rows, 1.0);
+    path->total_cost = Min(path->total_cost, path->startup_cost + rows * (plan.node_cost + plan.row_cost()));
 }
 
 }  // namespace vecann

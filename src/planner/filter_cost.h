@@ -47,6 +47,9 @@ FilterPlan PlanFilter(PlannerInfo* root, const IndexPath* index_path, const Sear
 // Sets a path's costs, which are those of a scan without a thought of its conditions, to those of a strategy.
 void SetFilterCost(const FilterPlan& plan, Strategy strategy, Path* path);
 
+// The same for a post-filter that ends at a bound of the distance (range_limit.h).
+void SetRangeCost(const FilterPlan& plan, Path* path);
+
 // Nodes that a search for `members` rows reads when `rate` of all rows are members.
 double NodesForMembers(const FilterPlan& plan, double members, double rate);
 

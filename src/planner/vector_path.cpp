@@ -4,6 +4,7 @@
 #include "pg/guc.h"
 #include "planner/filter_bitmap.h"
 #include "planner/filter_cost.h"
+#include "planner/range_limit.h"
 #include "planner/vector_scan.h"
 #include "planner/vector_search.h"
 
@@ -151,6 +152,8 @@ void AddFilterPath(RelOptInfo* rel, IndexPath* index_path, FilterPlan plan, Stra
     CustomPath* path = MakeVectorPath(rel, index_path, FilterPlanToList(plan));
     if (bitmap != nullptr) path->custom_paths = lappend(NIL, bitmap);
     SetFilterCost(plan, strategy, &path->path);
+    if (strategy == Strategy::kPostFilter && HasRangeLimit(rel->baserestrictinfo, FindDistance(index_path).expression))
+        SetRangeCost(plan, &path->path);
     add_path(rel, &path->path);
 }
 

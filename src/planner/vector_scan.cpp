@@ -107,6 +107,7 @@ void BeginVectorScan(CustomScanState* node, EState* estate, int eflags) {
     InitDistance(state);
     InitQuals(state);
     InitFilter(state, estate, eflags);
+    InitRangeLimit(state);
     state->table_slot = table_slot_create(table, &estate->es_tupleTable);
     state->pending_slot = ExecInitExtraTupleSlot(estate, ScanSlot(state)->tts_tupleDescriptor, &TTSOpsMinimalTuple);
     if ((eflags & EXEC_FLAG_EXPLAIN_ONLY) != 0) return;
@@ -149,6 +150,7 @@ bool NextRow(VectorScanState* state) {
         }
         if (!state->row_due) {
             NextCandidate(state);
+            StopBeyondLimit(state);
             continue;
         }
         if (!TakeRow(state)) continue;
@@ -189,7 +191,10 @@ TupleTableSlot* ExecVectorScan(CustomScanState* node) {
     ResetExprContext(node->ss.ps.ps_ExprContext);
     bool more;
     if (!TakeTestRow(state, &more)) {
-        if (!state->started) StartScan(state);
+        if (!state->started) {
+            StartScan(state);
+            StartRangeLimit(state);
+        }
         more = NextRow(state);
     }
     if (more) return Project(state);
@@ -261,6 +266,7 @@ void ExplainVectorScan(CustomScanState* node, List* ancestors, ExplainState* es)
     ExplainPropertyText("Index", name != nullptr ? quote_identifier(name) : "?", es);
     ExplainPropertyText("Order By",
                         deparse_expression(reinterpret_cast<Node*>(DistanceOf(plan)), context, es->verbose, false), es);
+    ExplainRangeLimit(state, context, es);
     ExplainFilter(state, context, es);
     if (!es->analyze) return;
     SearchCounts counts = state->counts;

@@ -7,6 +7,7 @@
 #include "pg/memory.h"
 #include "planner/filter_bitmap.h"
 #include "planner/filter_cost.h"
+#include "planner/range_limit.h"
 #include "planner/vector_search.h"
 
 namespace vecann {
@@ -88,6 +89,7 @@ struct VectorScanState {
     int64 returned;  // rows that went out or were filtered
     uint64 fetches;  // of rows of the table, in all searches
     FilterState filter;
+    RangeLimit range;
     MemoryContext pending_memory;
     Arena arena;                   // over it
     ArenaVec<PendingRow> pending;  // a heap, nearest on top

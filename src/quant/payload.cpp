@@ -115,6 +115,8 @@ size_t PayloadElementSize(PayloadKind kind) {
             return sizeof(Half);
         case PayloadKind::kSq8:
             return sizeof(uint8_t);
+        case PayloadKind::kWords:
+            return sizeof(uint64_t);
     }
     return sizeof(float);
 }

@@ -12,7 +12,8 @@
 
 namespace vecann {
 
-// Bytes of a payload: head and elements, rounded up to a multiple of 8.
+// Bytes of a payload: head and elements, rounded up to a multiple of 8. The elements of kWords are words, which nothing
+// here encodes.
 size_t PayloadSize(PayloadKind kind, int dim);
 // Bytes of one element.
 size_t PayloadElementSize(PayloadKind kind);

@@ -150,6 +150,41 @@ Datum DenseMul(PG_FUNCTION_ARGS) {
     });
 }
 
+// Each element with a finite number, rounded once: in double, no product or quotient of two floats loses anything that
+// the element would keep. What vanishes is an error, as in DenseMul.
+template <DenseElement E, class Op>
+Datum WithNumber(const DenseVectorData<E>* v, float number, Op op) {
+    CheckFinite(DenseTraits<E>::kTypeName, static_cast<double>(number));
+    DenseVectorData<E>* result = NewDense<E>(v->dim);
+    bool overflow = false, underflow = false;
+    for (int i = 0; i < v->dim; ++i) {
+        const double value = op(static_cast<double>(E::ToFloat(v->x[i])), static_cast<double>(number));
+        result->x[i] = DenseTraits<E>::FromDouble(value);
+        const float kept = E::ToFloat(result->x[i]);
+        overflow |= std::isinf(kept);
+        underflow |= kept == 0 && value != 0;
+    }
+    if (overflow) float_overflow_error();
+    if (underflow) float_underflow_error();
+    PG_RETURN_POINTER(result);
+}
+
+template <DenseElement E>
+Datum DenseScale(PG_FUNCTION_ARGS) {
+    return WithNumber<E>(DenseArg<E>(fcinfo, 0), PG_GETARG_FLOAT4(1), [](double x, double y) { return x * y; });
+}
+
+template <DenseElement E>
+Datum DenseScaledBy(PG_FUNCTION_ARGS) {
+    return WithNumber<E>(DenseArg<E>(fcinfo, 1), PG_GETARG_FLOAT4(0), [](double x, double y) { return x * y; });
+}
+
+template <DenseElement E>
+Datum DenseDivide(PG_FUNCTION_ARGS) {
+    if (PG_GETARG_FLOAT4(1) == 0) float_zero_divide_error();
+    return WithNumber<E>(DenseArg<E>(fcinfo, 0), PG_GETARG_FLOAT4(1), [](double x, double y) { return x / y; });
+}
+
 template <DenseElement E>
 Datum DenseConcat(PG_FUNCTION_ARGS) {
     const DenseVectorData<E>* a = DenseArg<E>(fcinfo, 0);

@@ -33,6 +33,9 @@
     X(T, E, add, DenseAdd)                                       \
     X(T, E, sub, DenseSub)                                       \
     X(T, E, mul, DenseMul)                                       \
+    X(T, E, scale, DenseScale)                                   \
+    X(T, E, scaled_by, DenseScaledBy)                            \
+    X(T, E, div, DenseDivide)                                    \
     X(T, E, concat, DenseConcat)                                 \
     X(T, E, lt, DenseLt)                                         \
     X(T, E, le, DenseLe)                                         \

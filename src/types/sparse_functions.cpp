@@ -17,9 +17,7 @@ Datum MeasureSparse(FunctionCallInfo fcinfo, SparseMeasure measure) {
 }
 
 double SparseCosine(const SparseView& a, const SparseView& b) {
-    const double norms = SparseSquaredNorm(a) * SparseSquaredNorm(b);
-    if (norms == 0) return std::numeric_limits<double>::quiet_NaN();
-    return 1 - ClampToUnit(SparseInnerProduct(a, b) / std::sqrt(norms));
+    return SparseCosineDistance(SparseInnerProduct(a, b), SparseSquaredNorm(a), SparseSquaredNorm(b));
 }
 
 // As the dense types compare: element by element with the zeros that are not stored, then by dimension.

@@ -48,6 +48,9 @@ inline SparseVectorData* SparseArg(FunctionCallInfo fcinfo, int n) {
     return reinterpret_cast<SparseVectorData*>(PG_DETOAST_DATUM(PG_GETARG_DATUM(n)));
 }
 
+// The cosine distance of two vectors of these squared norms; NaN when one is zero.
+double SparseCosineDistance(double product, double squared_norm_a, double squared_norm_b);
+
 // A new vector in the current context with room for nnz elements. The caller has checked both numbers.
 SparseVectorData* NewSparse(int dim, int nnz);
 

@@ -1,7 +1,7 @@
 # Recall of hnsw against exact search, tie-aware: a row counts when it is no farther than the tenth nearest. On generated
-# vectors for every operator class and payload, rows built in bulk and rows inserted afterwards counted apart; then on
-# real data: Fashion-MNIST (L2) and the Tate catalogue's latent semantic vectors (cosine), which want VECANN_DATA (see
-# scripts/check).
+# vectors for every operator class and payload, rows built in bulk and rows inserted afterwards counted apart; on bit
+# strings and sparse vectors; then on real data: Fashion-MNIST (L2) and the Tate catalogue's latent semantic vectors
+# (cosine), which want VECANN_DATA (see scripts/check).
 use strict;
 use warnings FATAL => 'all';
 use FindBin;
@@ -200,6 +200,109 @@ for my $wide ([ 4096, 'sq8' ], [ 2000, 'float32' ], [ 8000, 'float16' ], [ 16000
 		ef_search => 100,
 		floors => \%floors);
 }
+
+# ---- bit strings and sparse vectors ---------------------------------------------------
+
+# `built` rows before the index and `inserted` after it, 40 queries, of text values that `value` makes.
+sub measure_values
+{
+	my (%set) = @_;
+	my ($name, $built) = @set{qw(name built)};
+	my $all = $built + $set{inserted};
+	srand $built;
+	open my $copy, '>', $file or die "$file: $!";
+	print $copy "$_\t" . $set{value}->() . "\n" for 1 .. $all + 40;
+	close $copy or die "$file: $!";
+	$node->safe_psql('postgres', "CREATE TABLE ${name}_all (id int, v $set{type});
+		ALTER TABLE ${name}_all ALTER v SET STORAGE external;
+		COPY ${name}_all FROM '$file';
+		CREATE TABLE ${name}_query AS SELECT * FROM ${name}_all WHERE id > $all");
+	unlink $file;
+	for my $class (sort keys %{ $set{classes} })
+	{
+		my $table = "${name}_$class";
+		$node->safe_psql('postgres', "CREATE TABLE $table (id int, v $set{type});
+			ALTER TABLE $table ALTER v SET STORAGE external;
+			INSERT INTO $table SELECT * FROM ${name}_all WHERE id <= $built;
+			CREATE INDEX ${table}_v ON $table USING hnsw (v $set{opclass}_${class}_ops);
+			INSERT INTO $table SELECT * FROM ${name}_all WHERE id > $built AND id <= $all;
+			VACUUM ANALYZE $table");
+		compare(
+			name => "$name, $class",
+			table => $table,
+			query => "${name}_query",
+			op => $set{classes}{$class},
+			inserted => "b.id > $built",
+			ef_search => 40,
+			floor => 0.95);
+		verify_ok($node, "${table}_v", $name);
+	}
+	return;
+}
+
+# Bits near one of 40 patterns; a sixteenth of a pattern's blocks of 64 bits are others in each value.
+sub bit_values
+{
+	my ($bits) = @_;
+	my $blocks = $bits / 64;
+	my @pool = map { join '', map { rand() < 0.5 ? 1 : 0 } 1 .. 64 } 1 .. 1000;
+	my @patterns = map { [ map { $pool[ rand @pool ] } 1 .. $blocks ] } 1 .. 40;
+	return sub {
+		my @value = @{ $patterns[ rand @patterns ] };
+		my $noise = 0.02 + 0.2 * rand();
+		rand() < $noise and $_ = $pool[ rand @pool ] for @value;
+		return join '', @value;
+	};
+}
+
+# Elements of two of 40 topics, each of which has its own indices and weights, and some others.
+sub sparse_values
+{
+	my ($elements, $dim) = @_;
+	my @topics = map { [ map { [ int(rand() * rand() * $dim), rand() + rand() ] } 1 .. 2 * $elements ] } 1 .. 40;
+	return sub {
+		my ($share, @two) = (rand(), map { $topics[ rand @topics ] } 1, 2);
+		my %value;
+		while (keys %value < 0.8 * $elements)
+		{
+			my $first = rand() < 0.6;
+			my ($at, $weight) = @{ $two[ $first ? 0 : 1 ][ rand 2 * $elements ] };
+			$value{$at} = ($first ? $share : 1 - $share) * $weight + 0.1 * rand() + 0.01;
+		}
+		$value{ int rand $dim } = 0.5 * rand() + 0.01 while keys %value < $elements;
+		return '{' . join(',', map { sprintf '%d:%.4f', $_ + 1, $value{$_} } sort { $a <=> $b } keys %value) . "}/$dim";
+	};
+}
+
+my %bit_operators = (hamming => '<~>', jaccard => '<%>');
+for my $set ([ 768, 1500, 200 ], [ 64000, 400, 50 ])
+{
+	my ($bits, $built, $inserted) = @$set;
+	measure_values(
+		name => "bits$bits",
+		type => "bit($bits)",
+		opclass => 'bit',
+		classes => \%bit_operators,
+		built => $built,
+		inserted => $inserted,
+		value => bit_values($bits));
+}
+measure_values(
+	name => 'sparse120',
+	type => 'sparsevec(30000)',
+	opclass => 'sparsevec',
+	classes => \%operators,
+	built => 1500,
+	inserted => 200,
+	value => sparse_values(120, 30000));
+measure_values(
+	name => 'sparse5000',
+	type => 'sparsevec(1000000)',
+	opclass => 'sparsevec',
+	classes => { cosine => '<=>' },
+	built => 400,
+	inserted => 40,
+	value => sparse_values(5000, 1000000));
 
 # ---- real data ------------------------------------------------------------------------
 

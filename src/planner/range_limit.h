@@ -1,0 +1,35 @@
+// Conditions that bound the distance of a vector scan from above, `v <-> q < r`: the search ends where all that is
+// still to come is farther. See README.md, "Distance ranges".
+#pragma once
+
+#include "pg/pg.h"
+
+namespace vecann {
+
+struct VectorScanState;
+
+// Of a scan; its memory is that of the query.
+struct RangeLimit {
+    ExprState** bounds;  // of the conditions, without Vars
+    bool* strict;        // less than, rather than at most
+    int count;
+    double limit;  // in force in this scan
+    bool is_strict;
+    bool reached;  // the search has ended at it
+};
+
+// What a range condition without LIMIT is taken to leave of an index, whatever the server's guess for an inequality:
+// who asks for the rows within a distance wants the near ones.
+constexpr double kRangeShare = 0.005;
+
+// Does one of the conditions on a table bound this distance?
+bool HasRangeLimit(List* restrictions, const OpExpr* distance);
+
+// The steps of the scan: finds and compiles the bounds; computes them when a scan begins; ends the search when the
+// candidate, and so all behind it, lies beyond; says so.
+void InitRangeLimit(VectorScanState* state);
+void StartRangeLimit(VectorScanState* state);
+void StopBeyondLimit(VectorScanState* state);
+void ExplainRangeLimit(VectorScanState* state, List* context, ExplainState* es);
+
+}  // namespace vecann
