@@ -48,6 +48,7 @@ struct HnswWalk {
     uint32 ef;           // the same of hnsw.ef_search
     bool keep_exact;     // remember payloads that are the values
     bool ignore_killed;  // entries flagged as killed are dead to the snapshot
+    bool from_seeds;     // it has not been down the layers
     bool ordered;        // there is a query vector with meaningful distances
     double unordered_value;
     IndexedVector query;
