@@ -118,8 +118,8 @@ SearchValues Values(Relation index) {
     return values;
 }
 
-constexpr VectorSearchMethods kMethods = {&hnsw_cost_estimate, &Open,  &Start,          &Next,
-                                          &Kill,               &Close, &HnswSearchCost, &Values};
+constexpr VectorSearchMethods kMethods = {&hnsw_cost_estimate, &Open,  &Start, &Next, &Kill, &Close,
+                                          &HnswSearchCost,     &Values};
 
 }  // namespace
 

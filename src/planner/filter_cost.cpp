@@ -29,10 +29,10 @@ constexpr double kTestOperators = 2;
 constexpr double kReturnTuples = 5;
 
 using Field = double FilterPlan::*;
-constexpr Field kFields[] = {&FilterPlan::wanted,          &FilterPlan::index_rows,   &FilterPlan::rows_per_page,
-                             &FilterPlan::members_per_row, &FilterPlan::node_cost,    &FilterPlan::beam,
-                             &FilterPlan::fetch_cost,      &FilterPlan::distance_cost,
-                             &FilterPlan::found_distance,  &FilterPlan::bitmap_cost};
+constexpr Field kFields[] = {&FilterPlan::wanted,          &FilterPlan::index_rows,    &FilterPlan::rows_per_page,
+                             &FilterPlan::members_per_row, &FilterPlan::node_cost,     &FilterPlan::beam,
+                             &FilterPlan::fetch_cost,      &FilterPlan::distance_cost, &FilterPlan::found_distance,
+                             &FilterPlan::bitmap_cost};
 
 List* AppendDouble(List* list, double value) {
     return lappend(list, makeFloat(psprintf("%.17g", value)));
@@ -118,7 +118,8 @@ double NodesForMembers(const FilterPlan& plan, double members, double rate) {
     return Min(Max(needed / Max(rate, least), plan.beam), Max(plan.index_rows, 1.0));
 }
 
-FilterPlan PlanFilter(PlannerInfo* root, const IndexPath* index_path, const VectorSearchMethods* methods, Path* bitmap) {
+FilterPlan PlanFilter(PlannerInfo* root, const IndexPath* index_path, const VectorSearchMethods* methods,
+                      Path* bitmap) {
     const IndexOptInfo* index = index_path->indexinfo;
     const SearchCost search = methods->cost(index);
     const SearchValues values = ValuesOf(index, methods);

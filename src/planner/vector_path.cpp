@@ -194,7 +194,8 @@ void AddFirstKeyPaths(PlannerInfo* root, RelOptInfo* rel) {
     copy->has_eclass_joins = copy->consider_parallel = false;
     ListCell* cell;
     foreach (cell, rel->indexlist)
-        if (MethodsOf(lfirst_node(IndexOptInfo, cell)) != nullptr) copy->indexlist = lappend(copy->indexlist, lfirst(cell));
+        if (MethodsOf(lfirst_node(IndexOptInfo, cell)) != nullptr)
+            copy->indexlist = lappend(copy->indexlist, lfirst(cell));
     if (copy->indexlist == NIL) return;
     foreach (cell, rel->pathlist)
         if (IsA(lfirst(cell), IndexPath) && MethodsOf(lfirst_node(IndexPath, cell)->indexinfo) != nullptr) return;
