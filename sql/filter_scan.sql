@@ -91,10 +91,8 @@ SELECT s.* FROM unnest(ARRAY['LIMIT 0', 'LIMIT 1', 'LIMIT NULL', 'LIMIT 10 OFFSE
 
 -- ---- around the scan ---------------------------------------------------------------------------
 
--- (a second key of the order: PostgreSQL 17 takes the index for the first, 15 sorts)
-SELECT n_rows, left(exact, 4) AS exact, left(bitmap, 4) AS bitmap, left(post, 4) AS post, any_way FROM pg_temp.same(
-    'SELECT id FROM fs WHERE cat = 3 AND id < 600 ORDER BY v <-> ''[1,1,1,1,1,1]'', id LIMIT 9');
 SELECT s.* FROM unnest(ARRAY[
+    'SELECT id FROM fs WHERE cat = 3 AND id < 600 ORDER BY v <-> ''[1,1,1,1,1,1]'', id LIMIT 9',
     'SELECT DISTINCT price FROM (SELECT price FROM fs WHERE cat = 3 ORDER BY v <-> ''[1,1,1,1,1,1]'' LIMIT 9) AS s ORDER BY 1',
     'SELECT cat, count(*) FROM (SELECT cat FROM fs WHERE price < 30 ORDER BY v <-> ''[1,1,1,1,1,1]'' LIMIT 30) AS s
          GROUP BY cat ORDER BY 1',

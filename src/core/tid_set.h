@@ -107,12 +107,15 @@ class TidSet {
                 *block = pages_[cursor->page].block;
                 return pages_[cursor->page].maybe ? Membership::kMaybe : Membership::kIn;
             }
-            cursor->in_page = false;
-            if (cursor->whole_first)
-                ++cursor->block;
-            else
-                ++cursor->page;
+            LeavePage(cursor);
         }
+    }
+    // The page after the one where the cursor stands, the first one at the beginning; false at the end.
+    bool NextPage(Cursor* cursor, uint32_t* block) const {
+        if (cursor->in_page) LeavePage(cursor);
+        if (!EnterPage(cursor)) return false;
+        *block = cursor->whole_first ? static_cast<uint32_t>(cursor->block) : pages_[cursor->page].block;
+        return true;
     }
 
   private:
@@ -134,6 +137,13 @@ class TidSet {
         cursor->offset = 0;
         cursor->in_page = true;
         return true;
+    }
+    static void LeavePage(Cursor* cursor) {
+        cursor->in_page = false;
+        if (cursor->whole_first)
+            ++cursor->block;
+        else
+            ++cursor->page;
     }
     // Where a page stands, or the empty place for it.
     size_t PlaceOf(uint32_t block) const {

@@ -107,7 +107,25 @@ void Close(VectorSearch* base) {
     pfree(search);
 }
 
-constexpr VectorSearchMethods kMethods = {&hnsw_cost_estimate, &Open, &Start, &Next, &Kill, &Close, &HnswSearchCost};
+// The entry point speaks for all nodes: whether payloads are exact depends on the values.
+SearchValues Values(Relation index) {
+    HnswContext ctx;
+    HnswOpen(&ctx, index, WriteMode::kLogged, CurrentMemoryContext);
+    const HnswMetaData& meta = ctx.meta;
+    const double element = ctx.desc->element == ElementKind::kFloat16 ? 2 : 4;
+    SearchValues values = {element * ctx.form.dim, false};
+    if (!ctx.form.may_be_exact || meta.entry == kInvalidId) return values;
+    void* payload = palloc(ctx.form.payload_size);
+    ProbedSlot probed;
+    const int generation = static_cast<int>(meta.entry_generation & 0xFF);
+    values.known = HnswProbe(&ctx, meta.entry, KindOfLevel(meta.entry_level), generation, &probed, payload) &&
+                   HnswIsExact(payload);
+    pfree(payload);
+    return values;
+}
+
+constexpr VectorSearchMethods kMethods = {&hnsw_cost_estimate, &Open,  &Start, &Next, &Kill, &Close,
+                                          &HnswSearchCost,     &Values};
 
 }  // namespace
 

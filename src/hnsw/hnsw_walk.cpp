@@ -52,6 +52,31 @@ void FlushKilled(HnswWalk* walk) {
     walk->killed_count = 0;
 }
 
+// Has the search expanded all that it can reach, though it may take more?
+bool IsDry(LayerSearch* search) {
+    return search->beam.live_count() < search->beam.capacity() && std::isinf(search->beam.Frontier());
+}
+
+// Seeds need not lead everywhere. A search that has seen all that they lead to goes on, once, from what it finds by
+// coming down the layers. False when memory is at an end.
+bool ReachFurther(HnswWalk* walk, size_t memory_limit) {
+    if (!walk->from_seeds || !IsDry(&walk->search)) return true;
+    walk->from_seeds = false;
+    Entrance start;
+    if (!HnswDescend(&walk->ctx, walk->query, 1, &start)) return true;
+    if (start.level == 0) {
+        walk->search.Offer(0, start.id);
+    } else {
+        LayerSearch above;
+        above.Init(&walk->ctx, &walk->query, start.level, walk->ctx.descent_ef);
+        // Should the start be gone by now, the sweep finds what there is.
+        if (HnswEnter(&above, start)) above.Settle(0);
+        for (const FoundSlot& slot : above.found)
+            if (slot.down != kInvalidId) walk->search.Offer(slot.distance, slot.down);
+    }
+    return walk->search.Settle(memory_limit);
+}
+
 // Puts what the search has found since the last time on the heap of results.
 void TakeFound(HnswWalk* walk) {
     for (const FoundSlot& slot : walk->search.found) {
@@ -115,7 +140,8 @@ bool SettleFromAbove(HnswWalk* walk) {
 bool SettleFromSeeds(HnswWalk* walk) {
     if (!HnswHasSeeds(walk->ctx)) return false;
     InitBeam(walk);
-    return HnswSettleFromSeeds(&walk->search);
+    walk->from_seeds = HnswSettleFromSeeds(&walk->search);
+    return walk->from_seeds && ReachFurther(walk, 0);
 }
 
 // Settles a beam of ef_search in layer 0; false when the index is empty.
@@ -164,7 +190,7 @@ bool NextFromBeam(HnswWalk* walk, ScoredNode* out) {
         walk->first_beam = false;
         walk->search.beam.Widen(Max(walk->ef, waiting + 1) - waiting);
         if (walk->filter != nullptr) walk->admission.NextRound(walk->results);
-        if (!walk->search.Settle(MemoryLimit())) walk->phase = WalkPhase::kDrain;
+        if (!walk->search.Settle(MemoryLimit()) || !ReachFurther(walk, MemoryLimit())) walk->phase = WalkPhase::kDrain;
         if (walk->filter != nullptr && walk->admission.gave_up()) {
             GiveUp(walk);
             return false;
@@ -332,7 +358,7 @@ void HnswWalkStart(HnswWalk* walk, const SearchQuery& query) {
     walk->search.visited.Init(&walk->ctx.arena, 0);
     walk->query.Init(&walk->ctx.arena, walk->ctx.form);
     InitAdmission(walk);
-    walk->ordered = false;
+    walk->ordered = walk->from_seeds = false;
     walk->unordered_value = 0;
     if (!query.is_null) {
         walk->ordered = HnswExtract(walk->ctx.form, query.value, &walk->query);

@@ -51,6 +51,7 @@ struct HnswWalk {
     bool first_beam;     // it is to find the rows wanted, and has not been widened
     bool keep_exact;     // remember payloads that are the values
     bool ignore_killed;  // entries flagged as killed are dead to the snapshot
+    bool from_seeds;     // it has not been down the layers
     bool ordered;        // there is a query vector with meaningful distances
     double unordered_value;
     IndexedVector query;

@@ -30,9 +30,10 @@ constexpr double kTestOperators = 2;
 constexpr double kReturnTuples = 5;
 
 using Field = double FilterPlan::*;
-constexpr Field kFields[] = {&FilterPlan::wanted,          &FilterPlan::index_rows,   &FilterPlan::rows_per_page,
-                             &FilterPlan::members_per_row, &FilterPlan::node_cost,    &FilterPlan::beam,
-                             &FilterPlan::fetch_cost,      &FilterPlan::distance_cost};
+constexpr Field kFields[] = {&FilterPlan::wanted,          &FilterPlan::index_rows,    &FilterPlan::rows_per_page,
+                             &FilterPlan::members_per_row, &FilterPlan::node_cost,     &FilterPlan::beam,
+                             &FilterPlan::fetch_cost,      &FilterPlan::distance_cost, &FilterPlan::found_distance,
+                             &FilterPlan::bitmap_cost};
 
 List* AppendDouble(List* list, double value) {
     return lappend(list, makeFloat(psprintf("%.17g", value)));
@@ -43,28 +44,33 @@ double DoubleOf(const void* node) {
     return IsA(node, Integer) ? intVal(node) : floatVal(node);
 }
 
-// What it costs to put the indexed vector of a row together.
-double ToastCost(PlannerInfo* root, const IndexOptInfo* index) {
+// What it costs to put the indexed vector of a row, `width` bytes, together.
+double ToastCost(const IndexOptInfo* index, double width) {
     const RelOptInfo* rel = index->rel;
     const int column = index->indexkeys[0];
     if (column <= 0 || column > rel->max_attr) return 0;
-    // Statistics know the width of what stands in the row; the type knows how long vectors are.
+    // Statistics know the width of what stands in the row.
     const double in_row = rel->attr_widths[column - rel->min_attr];
-    const Oid table = root->simple_rte_array[rel->relid]->relid;
-    Oid type, collation;
-    int32 dimensions;
-    get_atttypetypmodcoll(table, static_cast<AttrNumber>(column), &type, &dimensions, &collation);
-    const double whole = 4.0 * Max(dimensions, 0);
-    if (in_row <= 0 || whole <= 2 * in_row) return 0;
-    return cpu_tuple_cost * (kToastTuples + kToastPieceTuples * std::ceil(whole / kToastPiece));
+    if (in_row <= 0 || width <= 2 * in_row) return 0;
+    return cpu_tuple_cost * (kToastTuples + kToastPieceTuples * std::ceil(width / kToastPiece));
+}
+
+// The planner holds a lock on the index.
+SearchValues ValuesOf(const IndexOptInfo* index, const VectorSearchMethods* methods) {
+    Relation relation = index_open(index->indexoid, NoLock);
+    const SearchValues values = methods->values(relation);
+    index_close(relation, NoLock);
+    return values;
 }
 
 }  // namespace
 
-double RowsWanted(const PlannerInfo* root) {
-    // limit_tuples is set above a join as well, where it says nothing of one table's rows.
+double RowsWanted(const PlannerInfo* root, const Path* path) {
+    // limit_tuples is set above a join as well, where it says nothing of one table's rows. Further keys of the order
+    // are for an Incremental Sort, which reads one row beyond those that it returns.
     const bool single = bms_membership(root->all_baserels) == BMS_SINGLETON;
-    if (single && root->limit_tuples > 0) return root->limit_tuples;
+    const double beyond = list_length(root->query_pathkeys) > list_length(path->pathkeys) ? 1 : 0;
+    if (single && root->limit_tuples > 0) return root->limit_tuples + beyond;
     return root->tuple_fraction >= 1 ? root->tuple_fraction : 0;
 }
 
@@ -112,8 +118,11 @@ double NodesForMembers(const FilterPlan& plan, double members, double rate) {
     return Min(Max(needed / Max(rate, least), plan.beam), Max(plan.index_rows, 1.0));
 }
 
-FilterPlan PlanFilter(PlannerInfo* root, const IndexPath* index_path, const SearchCost& search, Path* bitmap) {
+FilterPlan PlanFilter(PlannerInfo* root, const IndexPath* index_path, const VectorSearchMethods* methods,
+                      Path* bitmap) {
     const IndexOptInfo* index = index_path->indexinfo;
+    const SearchCost search = methods->cost(index);
+    const SearchValues values = ValuesOf(index, methods);
     const RelOptInfo* rel = index->rel;
     FilterPlan plan = {};
     const double rows = Max(rel->rows, 1.0), all = Max(rel->tuples, 1.0);
@@ -121,14 +130,16 @@ FilterPlan PlanFilter(PlannerInfo* root, const IndexPath* index_path, const Sear
     double random_page_cost_here;
     get_tablespace_page_costs(rel->reltablespace, &random_page_cost_here, nullptr);
     const double uncached = Max(0.0, 1.0 - static_cast<double>(effective_cache_size) / (pages + index->pages));
-    plan.wanted = Min(RowsWanted(root), rows);
+    plan.wanted = Min(RowsWanted(root, &index_path->path), rows);
     plan.index_rows = Max(index->tuples, 1.0);
     plan.rows_per_page = Max(all / pages, 1.0);
     plan.node_cost = search.node;
     plan.beam = search.beam;
     plan.fetch_cost =
         cpu_tuple_cost * kFetchTuples + uncached * random_page_cost_here + rel->baserestrictcost.per_tuple;
-    plan.distance_cost = cpu_operator_cost * kDistanceOperators + ToastCost(root, index);
+    plan.found_distance = cpu_operator_cost * kDistanceOperators;
+    plan.distance_cost = plan.found_distance + ToastCost(index, values.width);
+    if (!values.known) plan.found_distance = plan.distance_cost;
     plan.members_per_row = 1;
 
     const double wanted = plan.wanted > 0 ? plan.wanted : Min(rows, plan.beam * 3 / 4);
@@ -136,7 +147,7 @@ FilterPlan PlanFilter(PlannerInfo* root, const IndexPath* index_path, const Sear
     const double tested =
         Min(Gathering::MembersNeeded(wanted, Min(plan.beam, 4 * wanted), rate) / rate, plan.index_rows);
     plan.cost[static_cast<int>(Strategy::kPostFilter)] =
-        (plan.beam + tested) * plan.node_cost + tested * plan.fetch_cost + wanted * plan.distance_cost;
+        (plan.beam + tested) * plan.node_cost + tested * plan.fetch_cost + wanted * plan.found_distance;
     plan.cost[static_cast<int>(Strategy::kBitmapSearch)] = plan.cost[static_cast<int>(Strategy::kExact)] = -1;
     if (bitmap == nullptr) return plan;
 
@@ -148,10 +159,11 @@ FilterPlan PlanFilter(PlannerInfo* root, const IndexPath* index_path, const Sear
     cost_bitmap_tree_node(bitmap, &scan, &selectivity);
     const double members = Max(selectivity * all, rows);
     scan += members * cpu_operator_cost * kMemberOperators;
+    plan.bitmap_cost = scan;
     plan.members_per_row = members / rows;
     const double read = wanted * plan.members_per_row;
     plan.cost[static_cast<int>(Strategy::kBitmapSearch)] =
-        scan + read * plan.row_cost() +
+        scan + read * plan.found_cost() +
         NodesForMembers(plan, read, members / all) * (plan.node_cost + cpu_operator_cost * kTestOperators);
     // Each pass over the rows keeps as many as fit work_mem.
     const double passes = 1 + std::floor(wanted * 40 / (work_mem * 1024.0));

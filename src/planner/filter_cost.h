@@ -30,19 +30,22 @@ struct FilterPlan {
     double beam;               // nodes that the shortest search reads
     double fetch_cost;         // of reading a row and testing it
     double distance_cost;      // of its distance
+    double found_distance;     // ... when a search has found it, which may know its vector
+    double bitmap_cost;        // of the bitmap
     double cost[kStrategies];  // of each, for the rows wanted; negative: not possible
 
     double row_cost() const { return fetch_cost + distance_cost; }
+    double found_cost() const { return fetch_cost + found_distance; }
 };
 
 // The rows that the query will take of its table in the order of the distance; 0 when nothing tells.
-double RowsWanted(const PlannerInfo* root);
+double RowsWanted(const PlannerInfo* root, const Path* path);
 // For custom_private, and back.
 List* FilterPlanToList(const FilterPlan& plan);
 FilterPlan FilterPlanFromList(List* list);
 
 // A plan's numbers for one index; `bitmap` (what a bitmap heap path would scan) may be null. `strategy` is not set.
-FilterPlan PlanFilter(PlannerInfo* root, const IndexPath* index_path, const SearchCost& search, Path* bitmap);
+FilterPlan PlanFilter(PlannerInfo* root, const IndexPath* index_path, const VectorSearchMethods* methods, Path* bitmap);
 
 // Sets a path's costs, which are those of a scan without a thought of its conditions, to those of a strategy.
 void SetFilterCost(const FilterPlan& plan, Strategy strategy, Path* path);

@@ -23,16 +23,21 @@ void LoadMembers(VectorScanState* state) {
     filter->members_ready = true;
 }
 
+// How many rows the bitmap has.
+double MembersOf(const FilterState& filter) {
+    return static_cast<double>(filter.members.rows()) +
+           static_cast<double>(filter.members.whole_pages()) * filter.plan.rows_per_page;
+}
+
 // How a scan with a bitmap goes, now that the number of its rows is known: the exact pass or a search, which may give
 // up when it has cost as much as the pass would.
 void ChooseStrategy(VectorScanState* state) {
     FilterState* filter = &state->filter;
     const FilterPlan& plan = filter->plan;
-    const double members = static_cast<double>(filter->members.rows()) +
-                           static_cast<double>(filter->members.whole_pages()) * plan.rows_per_page;
+    const double members = MembersOf(*filter);
     const double rate = members / plan.index_rows, wanted = plan.wanted * plan.members_per_row;
     const double exact = members * plan.row_cost();
-    const double search = NodesForMembers(plan, wanted, rate) * plan.node_cost + wanted * plan.row_cost();
+    const double search = NodesForMembers(plan, wanted, rate) * plan.node_cost + wanted * plan.found_cost();
     const bool pass = plan.may_exact && (!plan.may_search || exact <= search || state->row_context->caseValue_isNull);
     filter->running = pass ? Strategy::kExact : Strategy::kBitmapSearch;
     filter->search = {&filter->members, wanted, 0};
@@ -46,6 +51,33 @@ bool WentOut(FilterState* filter, const ItemPointerData& tid) {
     return filter->returned.Find(ItemPointerGetBlockNumber(&tid), ItemPointerGetOffsetNumber(&tid)) != nullptr;
 }
 
+// Asks the disk for the pages of an exact pass before they are read, as a bitmap heap scan does: for some more at each
+// page, up to effective_io_concurrency.
+struct PagesAhead {
+    TidSet::Cursor cursor;
+    int asked;   // and not reached yet
+    int target;  // so many
+    int most;
+    uint32 current;
+
+    static PagesAhead Of(Relation table) {
+        return {{}, 0, 0, get_tablespace_io_concurrency(table->rd_rel->reltablespace), InvalidBlockNumber};
+    }
+    // The pass has come to a row of this page.
+    void Reach(Relation table, const TidSet& members, uint32 block) {
+        if (block == current || most == 0) return;
+        current = block;
+        uint32 next;
+        if (asked > 0)
+            --asked;
+        else if (!members.NextPage(&cursor, &next))
+            return;
+        target = Min(2 * target + 1, most);
+        for (; asked < target && members.NextPage(&cursor, &next); ++asked)
+            PrefetchBuffer(table, MAIN_FORKNUM, next);
+    }
+};
+
 }  // namespace
 
 void ReadExact(VectorScanState* state, bool behind) {
@@ -54,11 +86,14 @@ void ReadExact(VectorScanState* state, bool behind) {
     const size_t most = Max<size_t>(static_cast<size_t>(work_mem) * 1024 / sizeof(PendingRow), 64);
     ArenaVec<PendingRow>* kept = &state->pending;
     filter->has_more = false;
+    Relation table = state->css.ss.ss_currentRelation;
+    PagesAhead ahead = PagesAhead::Of(table);
     TidSet::Cursor cursor = {};
     uint32 block;
     uint16 offset;
     for (Membership m; (m = filter->members.Next(&cursor, &block, &offset)) != Membership::kOut;) {
         CHECK_FOR_INTERRUPTS();
+        ahead.Reach(table, filter->members, block);
         ItemPointerData tid;
         ItemPointerSet(&tid, block, offset);
         bool all_dead = false;
@@ -97,6 +132,7 @@ bool SwitchToExact(VectorScanState* state) {
     if (!filter->remembers) return false;
     LoadMembers(state);
     filter->running = Strategy::kExact;
+    filter->by_members = false;
     filter->switched = true;
     state->row_due = false;
     // What waits comes again. The row that went out last may still stand in the slot.
@@ -105,14 +141,46 @@ bool SwitchToExact(VectorScanState* state) {
     return true;
 }
 
-// Has a search cost more than the exact pass would, by the plan?
-bool CostsTooMuch(const VectorScanState& state) {
-    const FilterState& filter = state.filter;
-    if (filter.bitmap == nullptr || !filter.plan.may_exact || filter.running != Strategy::kPostFilter) return false;
-    const double spent = static_cast<double>(state.search->counts.expanded) * filter.plan.node_cost +
-                         static_cast<double>(state.fetches - filter.first_fetches) * filter.plan.fetch_cost;
-    return spent > Max(filter.plan.cost[static_cast<int>(Strategy::kExact)],
-                       filter.plan.cost[static_cast<int>(Strategy::kPostFilter)]);
+// What a post-filter has spent so far, and on rows of the table alone.
+struct Spent {
+    double all, rows;
+};
+Spent SpentBy(const VectorScanState& state) {
+    const FilterPlan& plan = state.filter.plan;
+    const double rows = static_cast<double>(state.fetches - state.filter.first_fetches) * plan.fetch_cost;
+    return {rows + static_cast<double>(state.search->counts.expanded) * plan.node_cost, rows};
+}
+
+// Looks whether a post-filter has cost more than planned. Has it cost more than the exact pass would, that takes over:
+// true. Have its rows cost more than the bitmap would, the search goes on with that, and reads no rows that are not in
+// it.
+bool Reconsider(VectorScanState* state) {
+    FilterState* filter = &state->filter;
+    if (filter->bitmap == nullptr || filter->running != Strategy::kPostFilter) return false;
+    const FilterPlan& plan = filter->plan;
+    const Spent spent = SpentBy(*state);
+    if (spent.all <= plan.cost[static_cast<int>(Strategy::kPostFilter)]) return false;
+    const double exact =
+        filter->by_members ? MembersOf(*filter) * plan.row_cost() : plan.cost[static_cast<int>(Strategy::kExact)];
+    if (spent.all > exact && SwitchToExact(state)) return true;
+    if (!plan.may_search || filter->by_members || spent.rows <= plan.bitmap_cost) return false;
+    LoadMembers(state);
+    filter->by_members = true;
+    return false;
+}
+
+// Passes over the candidate's row when it is not in the bitmap.
+void TestCandidate(VectorScanState* state) {
+    FilterState* filter = &state->filter;
+    const SearchCandidate& candidate = state->candidate;
+    ++state->counts.filter_tests;
+    if (filter->members.Find(ItemPointerGetBlockNumber(&candidate.tid), ItemPointerGetOffsetNumber(&candidate.tid)) !=
+        Membership::kOut)
+        return;
+    filter->gathering.Add(false);
+    ++state->returned;
+    state->row_due = false;
+    if (!candidate.same) state->run_known = false;
 }
 
 }  // namespace
@@ -123,9 +191,12 @@ void NextCandidate(VectorScanState* state) {
         state->through = state->filter.budget_hit = true;
         return;
     }
-    if (CostsTooMuch(*state) && SwitchToExact(state)) return;
+    if (Reconsider(state)) return;
     state->row_due = state->methods->next(state->search, &state->candidate);
-    if (state->row_due) return;
+    if (state->row_due) {
+        if (state->filter.by_members) TestCandidate(state);
+        return;
+    }
     const bool complete = state->search->gave_up || !state->search->one_beam;
     state->through = !complete || !SwitchToExact(state) || state->through;
 }
@@ -134,7 +205,7 @@ bool MayGoOut(VectorScanState* state) {
     FilterState* filter = &state->filter;
     if (!filter->any || filter->running != Strategy::kPostFilter || state->through || filter->round_left > 0)
         return true;
-    if (!filter->gathering.Enough(static_cast<double>(state->pending.size))) return false;
+    if (!filter->gathering.Enough(static_cast<double>(state->pending.size - state->pending_unread))) return false;
     filter->round_left = filter->gathering.wanted;
     filter->gathering.NextRound();
     return true;
@@ -145,6 +216,7 @@ void StartScan(VectorScanState* state) {
     state->started = true;
     state->returned = 0;
     filter->switched = filter->has_last = filter->has_more = filter->budget_hit = false;
+    filter->by_members = false;
     if (filter->bitmap != nullptr) {
         MemoryContextReset(filter->returned_memory);
         filter->returned_arena = MakeArena(filter->returned_memory);

@@ -119,6 +119,7 @@ bool FetchRow(VectorScanState* state, ItemPointerData tid, bool* all_dead) {
 namespace {
 
 void AddPending(VectorScanState* state, const PendingRow& row) {
+    state->pending_unread += row.unread ? 1 : 0;
     state->pending.Push(row);
     std::push_heap(state->pending.begin(), state->pending.end(), RowFarther);
 }
@@ -126,7 +127,7 @@ void AddPending(VectorScanState* state, const PendingRow& row) {
 // Must the conditions that the bitmap answers be tested on a row that a search found?
 bool NeedsRecheck(const FilterState& filter, const ItemPointerData& tid) {
     if (filter.bitmap == nullptr) return false;
-    return filter.running == Strategy::kPostFilter ||
+    return (filter.running == Strategy::kPostFilter && !filter.by_members) ||
            filter.members.Find(ItemPointerGetBlockNumber(&tid), ItemPointerGetOffsetNumber(&tid)) == Membership::kMaybe;
 }
 
@@ -159,8 +160,9 @@ PendingRow RowAtHand(VectorScanState* state, ItemPointerData tid) {
 bool TakeRow(VectorScanState* state) {
     state->row_due = false;
     const SearchCandidate& candidate = state->candidate;
-    // A post-filter counts the rows that pass as they are found.
-    const bool counted = state->filter.any && state->filter.running == Strategy::kPostFilter;
+    // A post-filter counts the rows that pass as they are found, until a round has enough of them.
+    const FilterState& filter = state->filter;
+    const bool counted = filter.any && filter.running == Strategy::kPostFilter && filter.round_left <= 0;
     if (candidate.same && state->run_known && !counted) {
         PendingRow row = state->run;
         row.unread = true;
@@ -189,6 +191,7 @@ bool PopPending(VectorScanState* state) {
     std::pop_heap(state->pending.begin(), state->pending.end(), RowFarther);
     const PendingRow row = state->pending[--state->pending.size];
     if (row.unread) {
+        --state->pending_unread;
         if (!ReadRow(state, row.tid, nullptr)) return false;
         const PendingRow read = RowAtHand(state, row.tid);
         if (!RowFarther(read, row)) return true;
@@ -226,7 +229,7 @@ void ClearPending(VectorScanState* state) {
     if (state->pending_memory != nullptr) MemoryContextReset(state->pending_memory);
     state->arena = MakeArena(state->pending_memory);
     state->pending.Init(&state->arena);
-    state->pending_bytes = 0;
+    state->pending_bytes = state->pending_unread = 0;
 }
 
 }  // namespace vecann

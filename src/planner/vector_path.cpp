@@ -53,6 +53,10 @@ DistanceCall FindDistance(const IndexPath* path) {
     return {nullptr, 0};
 }
 
+const VectorSearchMethods* MethodsOf(const IndexOptInfo* index) {
+    return FindVectorSearch(reinterpret_cast<amcostestimate_function>(index->amcostestimate));
+}
+
 // Can the custom scan do what this path does?
 bool IsVectorPath(const Path* path) {
     if (!IsA(path, IndexPath) || path->pathtype != T_IndexScan) return false;
@@ -60,7 +64,7 @@ bool IsVectorPath(const Path* path) {
     const IndexOptInfo* index = index_path->indexinfo;
     if (index_path->indexclauses != NIL || list_length(index_path->indexorderbys) != 1 || index->hypothetical)
         return false;
-    if (FindVectorSearch(reinterpret_cast<amcostestimate_function>(index->amcostestimate)) == nullptr) return false;
+    if (MethodsOf(index) == nullptr) return false;
     return list_length(path->pathkeys) == 1 && FindDistance(index_path).expression != nullptr;
 }
 
@@ -125,7 +129,7 @@ Plan* PlanVectorScan(PlannerInfo* root, RelOptInfo* rel, CustomPath* path, List*
     // The distance's parameters are known to the server through here.
     scan->custom_exprs = lappend(NIL, copyObjectImpl(list_nth(distance.expression->args, distance.query_arg)));
     scan->custom_exprs = list_concat(scan->custom_exprs, static_cast<List*>(copyObjectImpl(recheck)));
-    const int wanted = parts.filter == NIL ? static_cast<int>(Min(RowsWanted(root), 1.0e9)) : 0;
+    const int wanted = parts.filter == NIL ? static_cast<int>(Min(RowsWanted(root, &path->path), 1.0e9)) : 0;
     scan->custom_private = lappend(NIL, lappend_oid(NIL, index->indexoid));
     scan->custom_private = lappend(scan->custom_private, lappend_int(lappend_int(NIL, distance.query_arg), wanted));
     scan->custom_private = lappend(scan->custom_private, parts.filter);
@@ -162,16 +166,14 @@ void AddFilterPath(RelOptInfo* rel, IndexPath* index_path, FilterPlan plan, Stra
 void AddFilterPaths(PlannerInfo* root, RelOptInfo* rel, IndexPath* index_path) {
     const bool use_bitmap = enable_bitmapscan && (Settings().enable_bitmap_search || Settings().enable_exact_search);
     BitmapHeapPath* bitmap = use_bitmap && index_path->path.param_info == nullptr ? FindBitmapPath(root, rel) : nullptr;
-    const IndexOptInfo* index = index_path->indexinfo;
-    const SearchCost search =
-        FindVectorSearch(reinterpret_cast<amcostestimate_function>(index->amcostestimate))->cost(index);
-    const FilterPlan plan = PlanFilter(root, index_path, search, bitmap != nullptr ? bitmap->bitmapqual : nullptr);
+    const FilterPlan plan = PlanFilter(root, index_path, MethodsOf(index_path->indexinfo),
+                                       bitmap != nullptr ? bitmap->bitmapqual : nullptr);
     // What the index scan does a post-filter does with less.
     rel->pathlist = list_delete_ptr(rel->pathlist, index_path);
     if (plan.may_exact) AddFilterPath(rel, index_path, plan, Strategy::kExact, &bitmap->path);
     if (plan.may_search) AddFilterPath(rel, index_path, plan, Strategy::kBitmapSearch, &bitmap->path);
     if (Settings().enable_post_filter || bitmap == nullptr)
-        AddFilterPath(rel, index_path, plan, Strategy::kPostFilter, plan.may_exact ? &bitmap->path : nullptr);
+        AddFilterPath(rel, index_path, plan, Strategy::kPostFilter, bitmap != nullptr ? &bitmap->path : nullptr);
     // With all else forbidden it may be the only way.
     if (rel->pathlist == NIL) rel->pathlist = lappend(NIL, index_path);
 }
@@ -185,10 +187,35 @@ void CheckParallelSafety(PlannerInfo* root, Path* path) {
     path->parallel_safe = is_parallel_safe(root, reinterpret_cast<Node*>(index_path->indexorderbys));
 }
 
+// For an order of several keys, index paths in the order of the first: an Incremental Sort does the rest. PostgreSQL 17
+// makes them by itself; before, the server takes an index with ordering operators only for all keys. So it is asked
+// again, for a query that is ordered by the first key alone.
+void AddFirstKeyPaths(PlannerInfo* root, RelOptInfo* rel) {
+    if (list_length(root->query_pathkeys) < 2) return;
+    RelOptInfo* copy = makeNode(RelOptInfo);
+    *copy = *rel;
+    copy->indexlist = copy->pathlist = copy->partial_pathlist = copy->joininfo = NIL;
+    copy->has_eclass_joins = copy->consider_parallel = false;
+    ListCell* cell;
+    foreach (cell, rel->indexlist)
+        if (MethodsOf(lfirst_node(IndexOptInfo, cell)) != nullptr)
+            copy->indexlist = lappend(copy->indexlist, lfirst(cell));
+    if (copy->indexlist == NIL) return;
+    foreach (cell, rel->pathlist)
+        if (IsA(lfirst(cell), IndexPath) && MethodsOf(lfirst_node(IndexPath, cell)->indexinfo) != nullptr) return;
+    PlannerInfo* first = makeNode(PlannerInfo);
+    *first = *root;
+    first->query_pathkeys = lappend(NIL, linitial(root->query_pathkeys));
+    create_index_paths(first, copy);
+    foreach (cell, copy->pathlist)
+        add_path(rel, static_cast<Path*>(lfirst(cell)));
+}
+
 // Beside each index scan in the order of a distance, offers the custom scan that does the same.
 void AddVectorPaths(PlannerInfo* root, RelOptInfo* rel, Index rti, RangeTblEntry* rte) {
     if (previous_hook != nullptr) previous_hook(root, rel, rti, rte);
     if (rte->rtekind != RTE_RELATION) return;
+    AddFirstKeyPaths(root, rel);
     ListCell* cell;
     // add_path changes the list, and frees what it drops unless it is an index path.
     List* index_paths = NIL;

@@ -249,6 +249,8 @@ void ExplainFilter(VectorScanState* state, List* context, ExplainState* es) {
     if (!es->analyze) return;
     if (state->started && filter.switched)
         ExplainPropertyText("Switched", "to exact, while running", es);
+    else if (state->started && filter.by_members)
+        ExplainPropertyText("Switched", "to bitmap search, while running", es);
     else if (state->started && filter.running != filter.plan.strategy)
         ExplainPropertyText("Switched", psprintf("to %s, by the size of the bitmap", StrategyName(filter.running)), es);
     if (filter.members_ready) {

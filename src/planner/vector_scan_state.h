@@ -31,6 +31,7 @@ struct FilterState {
     ExprState* recheck;
     Strategy running;  // in this scan
     bool switched;     // ... after having begun with another one
+    bool by_members;   // a post-filter that looks rows up in the bitmap before it reads them
     bool budget_hit;   // the scan ended at the setting's limit of rows
     MemoryContext member_memory;
     Arena member_arena;
@@ -94,6 +95,7 @@ struct VectorScanState {
     Arena arena;                   // over it
     ArenaVec<PendingRow> pending;  // a heap, nearest on top
     size_t pending_bytes;          // of their tuples
+    size_t pending_unread;         // of those that have not been read
     TupleTableSlot* pending_slot;
 };
 static_assert(std::is_trivially_destructible_v<VectorScanState>);

@@ -105,6 +105,12 @@ struct SearchCost {
     double beam;  // nodes read by the shortest search
 };
 
+// What values of the indexed column are, as far as costs need to know.
+struct SearchValues {
+    double width;  // of one, in bytes
+    bool known;    // the index has them to the last bit, as far as one node tells: candidates come with them
+};
+
 struct VectorSearchMethods {
     amcostestimate_function access_method;  // whose it is
     // A search in the current memory context.
@@ -117,6 +123,7 @@ struct VectorSearchMethods {
     void (*kill)(VectorSearch* search);
     void (*close)(VectorSearch* search);
     SearchCost (*cost)(const IndexOptInfo* index);
+    SearchValues (*values)(Relation index);
 };
 
 // To be called once for each access method, from _PG_init; `methods` lives as long as the backend.

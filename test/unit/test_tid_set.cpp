@@ -128,6 +128,16 @@ TEST(TidSetTest, AgainstMap) {
             ASSERT_EQ(owned.set.Find(row.first, row.second), membership);
             ++i;
         }
+        std::vector<uint32_t> pages;
+        for (const auto& entry : truth)
+            if (pages.empty() || pages.back() != entry.first.first) pages.push_back(entry.first.first);
+        TidSet::Cursor cursor = {};
+        uint32_t block;
+        for (const uint32_t page : pages) {
+            ASSERT_TRUE(owned.set.NextPage(&cursor, &block));
+            ASSERT_EQ(block, page);
+        }
+        ASSERT_FALSE(owned.set.NextPage(&cursor, &block));
         for (int probe = 0; probe < 2000; ++probe) {
             const Row row(static_cast<uint32_t>(rng.Next() % (blocks + 5)), static_cast<uint32_t>(rng.Next() % 400));
             const auto at = truth.find(row);
