@@ -460,6 +460,7 @@ void GraphBuild::Run(GraphBuildTask* task) {
         links_.reset();
         back_links_.reset();
         task->entry = ChooseEntry();
+        if (task->order != nullptr) std::copy_n(order_.get(), count_, task->order);
         MakeReachable(job_, space_, graph_, task->entry);
         for (uint32_t i = 0; i < count_; ++i)
             std::fill(graph_.Row(i) + graph_.degrees[i], graph_.Row(i) + graph_.max_degree, kNoNode);

@@ -22,7 +22,8 @@ void RunGraphEncode(ComputeJob* job, GraphEncodeTask* task) {
     ForSlices(job, task->count, kSlice, [&](int64_t begin, int64_t end) {
         std::vector<float> scratch(dim);
         for (int64_t i = begin; i < end; ++i) {
-            const size_t node = static_cast<size_t>(task->first + i), row = static_cast<size_t>(i);
+            const size_t at = static_cast<size_t>(task->first + i), row = static_cast<size_t>(i);
+            const size_t node = task->order != nullptr ? task->order[at] : at;
             const uint32_t* neighbours = task->neighbours + node * degree;
             for (size_t e = 0; e < task->degrees[node]; ++e)
                 EncodeNeighbour(task->shape, task->metric, task->vectors + node * dim,

@@ -44,12 +44,6 @@ uint64 RowRecord(const ExternalBuild& build) {
     return sizeof(RowHead) + build.payload_size;
 }
 
-ComputeOptions StepOptions(const ExternalBuild& build) {
-    ComputeOptions options;
-    options.threads = build.jobs.threads;
-    return options;
-}
-
 // Rows that are read or computed at a time.
 uint64 BlockRows(const ExternalBuild& build) {
     const uint64 row = build.dim * sizeof(float) + build.payload_size + 64;
@@ -84,7 +78,7 @@ void ChooseCells(Division* d) {
     task.iterations = kRounds;
     task.seed = build->jobs.seed;
     task.centroids = d->centroids;
-    RunCompute(ComputeTask::kKMeans, &task, StepOptions(*build));
+    RunCompute(ComputeTask::kKMeans, &task, build->jobs.Options());
     d->arena.Release(points, sample * build->dim);
 }
 
@@ -131,7 +125,7 @@ void FindCells(Division* d) {
         task.most = kNearCells;
         task.reach = kCellReach;
         task.cells = near;
-        RunCompute(ComputeTask::kNearCells, &task, StepOptions(*build));
+        RunCompute(ComputeTask::kNearCells, &task, build->jobs.Options());
         // numbers whose squares leave float32 have no nearest cell
         for (uint64 i = 0; i < rows; ++i)
             if (near[i * kNearCells] == kNoPartition) near[i * kNearCells] = 0;

@@ -37,6 +37,7 @@ void ExternalInit(ExternalBuild* build, const BulkJobs& jobs, uint64 memory_limi
 }
 
 void ExternalAdd(ExternalBuild* build, IndexedVector* value, ItemPointer tid) {
+    HnswRotate(build->jobs.ctx->form, value);
     HnswEncodePayload(build->jobs.ctx->form, value);
     build->rows.Put(RowHead{*tid, value->hash});
     build->rows.Write(value->payload, build->payload_size);

@@ -65,7 +65,7 @@ uint64 ExternalCapacity(const BulkJobs& jobs, uint64 memory_limit);
 
 void ExternalInit(ExternalBuild* build, const BulkJobs& jobs, uint64 memory_limit);
 
-// Takes a row of finite norm; fills its payload.
+// Takes a row of finite norm, of which the plain numbers are set; fills in the rest.
 void ExternalAdd(ExternalBuild* build, IndexedVector* value, ItemPointer tid);
 
 // Builds the layers and writes them with their rows, then the entry point. Cancellable.

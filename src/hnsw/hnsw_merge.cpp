@@ -95,8 +95,7 @@ void BuildPartition(ExternalBuild* build, int p, Progress* progress) {
     memset(static_cast<void*>(&layer), 0, sizeof(layer));
     layer.count = members.count;
     layer.vectors = members.vectors;
-    ComputeOptions options;
-    options.threads = build->jobs.threads;
+    ComputeOptions options = build->jobs.Options();
     options.progress = ReportPartition;
     options.progress_arg = progress;
     const uint32 middle = BulkBuildGraph(build->jobs, &members.arena, &layer, options);
@@ -107,7 +106,7 @@ void BuildPartition(ExternalBuild* build, int p, Progress* progress) {
     layer.distances = members.arena.Allocate<float>(room);
     for (layer.first = 0; layer.first < layer.count; layer.first += chunk) {
         const uint64 count = Min(chunk, layer.count - layer.first);
-        BulkEncode(build->jobs, &layer, count);
+        BulkEncode(build->jobs, &layer, count, build->jobs.Options());
         WriteLists(build, members, layer, count);
     }
     progress->done += members.count;
