@@ -28,6 +28,9 @@ struct ExternalBuild {
     uint64 row_count;
 
     int partitions;
+    uint64 capacity;      // nodes that one may have, guests among them
+    uint64* guest_wish;   // of each partition: rows of others that would be its guests
+    uint64* guest_seen;   // how many of those have come
     TempFile* part_rows;  // of each partition: NodeRecord, payload
     uint64* part_count;
     TempFile* guests;    // of each partition: nodes of others, with their payloads
@@ -59,6 +62,9 @@ struct NodeRecord {
     RowHead row;  // the first
     uint16 homes[kMostHomes];
 };
+
+// Memory of a temporary file's buffer, and with it of the two that a partition has open at a time.
+constexpr uint64 kFileBytes = BLCKSZ + 512, kPartitionBytes = 2 * kFileBytes;
 
 // Nodes that one partition may have, guests among them.
 uint64 ExternalCapacity(const BulkJobs& jobs, uint64 memory_limit);

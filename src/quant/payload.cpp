@@ -120,15 +120,15 @@ void EncodeHalves(PayloadHeadData* head, const Span& span, const float* v, int d
 double EncodeLevels(PayloadHeadData* head, const Span& span, const float* v, int dim, uint8_t* out) {
     const bool whole = IsWhole(span, v, dim);
     head->low = span.low + 0.0f;
-    head->step = LevelStep(span, whole);
-    if (head->step == 0) return 0;  // all zero already
+    const float low = span.low, step = head->step = LevelStep(span, whole);  // bytes may alias what pointers lead to
     if (whole) {
         for (int i = 0; i < dim; ++i)
-            out[i] = static_cast<uint8_t>(static_cast<int>(v[i] - span.low));
+            out[i] = static_cast<uint8_t>(static_cast<int>(v[i] - low));
         return 0;
     }
-    for (int i = 0; i < dim; ++i) {
-        const double k = (static_cast<double>(v[i]) - span.low) / head->step + 0.5;
+    // Otherwise all levels are zero already; a span of the smallest numbers may have no step.
+    for (int i = 0; i < dim && step != 0; ++i) {
+        const double k = (static_cast<double>(v[i]) - low) / step + 0.5;
         out[i] = static_cast<uint8_t>(static_cast<int>(k < kTopLevel ? k : kTopLevel));
     }
     // One sum in the order of the dimensions, of squares that were computed side by side.
