@@ -31,10 +31,10 @@ struct ComputeJob {
 static_assert(std::atomic<int64_t>::is_always_lock_free && std::atomic<int32_t>::is_always_lock_free);
 
 enum class ComputeTask : int32_t {
-    kKMeans = 1,       // KMeansTask
-    kSelfTest = 2,     // SelfTestTask
-    kGraphBuild = 3,   // GraphBuildTask
-    kGraphEncode = 4,  // GraphEncodeTask
+    kKMeans = 1,         // KMeansTask
+    kSelfTest = 2,       // SelfTestTask
+    kGraphBuild = 3,     // GraphBuildTask
+    kGraphEncode = 4,    // GraphEncodeTask
     kNearCells = 5,      // NearCellsTask
     kPayloadEncode = 6,  // PayloadEncodeTask
     kSpin = 100,         // SpinTask; test builds only
@@ -66,10 +66,10 @@ struct GraphBuildTask {
     Metric metric;  // kL2, kInnerProduct, or kCosine, which wants vectors of length one
     int32_t max_degree;
     uint32_t seed;
-    uint32_t* neighbours;  // out: count x max_degree, nearest first, the rest of a row 0xFFFFFFFF
-    uint16_t* degrees;     // out: count
-    uint32_t entry;        // out: near the middle of the vectors; 0xFFFFFFFF when there are none
-    int32_t rotated = 0;   // in: the vectors are, at random: the first dimensions of many say which are near
+    uint32_t* neighbours;       // out: count x max_degree, nearest first, the rest of a row 0xFFFFFFFF
+    uint16_t* degrees;          // out: count
+    uint32_t entry;             // out: near the middle of the vectors; 0xFFFFFFFF when there are none
+    int32_t rotated = 0;        // in: the vectors are, at random: the first dimensions of many say which are near
     uint32_t* order = nullptr;  // out: the nodes, near ones near each other; may be null
 };
 
@@ -77,7 +77,7 @@ struct GraphBuildTask {
 // them, or of those that stand there in `order`. Fills level_sum, add and scale of the edges and their codes, for
 // degrees[node] neighbours of each; progress counts nodes.
 struct GraphEncodeTask {
-    const float* vectors;  // of all nodes, rotated
+    const float* vectors;   // of all nodes, rotated
     const uint32_t* order;  // may be null
     const uint32_t* neighbours;
     const uint16_t* degrees;

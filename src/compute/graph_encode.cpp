@@ -27,7 +27,8 @@ void RunGraphEncode(ComputeJob* job, GraphEncodeTask* task) {
             const size_t node = task->order != nullptr ? task->order[at] : at;
             const uint32_t* neighbours = task->neighbours + node * degree;
             for (size_t e = 0; e < task->degrees[node]; ++e) {
-                if (e + kAhead < task->degrees[node]) PrefetchRow(task->vectors + neighbours[e + kAhead] * dim, task->shape.dim);
+                if (e + kAhead < task->degrees[node])
+                    PrefetchRow(task->vectors + neighbours[e + kAhead] * dim, task->shape.dim);
                 EncodeNeighbour(task->shape, task->metric, task->vectors + node * dim,
                                 task->vectors + neighbours[e] * dim, task->edges + row * degree + e,
                                 task->codes + (row * degree + e) * code_size, scratch.data());

@@ -84,7 +84,8 @@ void WriteChunk(Chunk* chunk) {
         const uint64 place = chunk->layer->first + at, used = Min(page_rows, count - at);
         memset(chunk->image, 0, page_rows * slot_size);
         for (uint64 i = 0; i < used; ++i)
-            BulkFillSlot(ctx, *chunk->slots, *chunk->layer, place + i, SlotOver(ctx.meta, chunk->image + i * slot_size));
+            BulkFillSlot(ctx, *chunk->slots, *chunk->layer, place + i,
+                         SlotOver(ctx.meta, chunk->image + i * slot_size));
         BulkWriteImages(ctx, PageKind::kNode, chunk->image, used);
         pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, static_cast<int64>(place));
     }

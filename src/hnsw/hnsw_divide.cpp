@@ -17,10 +17,10 @@ constexpr float kCellReach = 1.4F;  // of which the squared distances are within
 // Many small cells make partitions with few rows near their borders: 1M rows in 4 partitions of 48 cells had 920,000
 // guests.
 constexpr uint64 kLeastCells = 16, kMostCells = 1024;
-constexpr uint64 kRowsOfCell = 64;        // at least, and so many in the sample
-constexpr int kRounds = 5;                // of k-means
-constexpr double kFirstShare = 0.7;       // of a partition's places that its own rows get at first
-constexpr double kNextShare = 0.85;       // of that, when the guests are too many
+constexpr uint64 kRowsOfCell = 64;   // at least, and so many in the sample
+constexpr int kRounds = 5;           // of k-means
+constexpr double kFirstShare = 0.7;  // of a partition's places that its own rows get at first
+constexpr double kNextShare = 0.85;  // of that, when the guests are too many
 constexpr double kLeastShare = 0.3;
 constexpr uint64 kMostPartitions = 4096;  // each has three files, one of them open with a buffer at a time
 
@@ -238,8 +238,8 @@ uint64 LargestPartition(Division* d) {
     return largest;
 }
 
-// Nodes of a partition beside what is there once: the files' buffers, and the nodes in upper layers. At the least memory
-// these come on top, since smaller partitions would have more files.
+// Nodes of a partition beside what is there once: the files' buffers, and the nodes in upper layers. At the least
+// memory these come on top, since smaller partitions would have more files.
 uint64 CapacityOf(const ExternalBuild& build, uint64 partitions) {
     const uint64 uppers = 2 * build.row_count / (kLayerRatio - 1) * (sizeof(BulkNode) + sizeof(uint32));
     const uint64 beside = partitions * kPartitionBytes + uppers;

@@ -1,5 +1,5 @@
-// From the plain numbers of a value to what an index keeps of it: the rotated vector and its payload. Equal numbers give
-// equal payloads, byte by byte, whoever encodes them: an insert, or the threads of a build.
+// From the plain numbers of a value to what an index keeps of it: the rotated vector and its payload. Equal numbers
+// give equal payloads, byte by byte, whoever encodes them: an insert, or the threads of a build.
 #pragma once
 
 #include "quant/payload.h"
