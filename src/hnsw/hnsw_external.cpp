@@ -312,11 +312,14 @@ void ExternalWrite(ExternalBuild* build) {
     if (build->row_count == 0) return;
     ExternalDivide(build);
     NumberNodes(build);
-    uint64 guests = 0;
-    for (int p = 0; p < build->partitions; ++p)
+    uint64 guests = 0, wished = 0;
+    for (int p = 0; p < build->partitions; ++p) {
         guests += build->guest_count[p];
-    elog(DEBUG1, "hnsw build: %d partitions of %llu nodes and %llu guests", build->partitions,
-         static_cast<unsigned long long>(build->node_count()), static_cast<unsigned long long>(guests));
+        wished += build->guest_seen[p];
+    }
+    elog(DEBUG1, "hnsw build: %d partitions of %llu nodes and %llu guests, without %llu that found no room",
+         build->partitions, static_cast<unsigned long long>(build->node_count()),
+         static_cast<unsigned long long>(guests), static_cast<unsigned long long>(wished - guests));
     ExternalBuildPartitions(build);
     BulkLayout layout;
     layout.Init(&build->jobs.ctx->meta, build->node_count(), ThinUppers(build));
