@@ -11,10 +11,11 @@
 #include "core/status.h"
 #include "kernels/metric.h"
 #include "quant/rabitq.h"
+#include "quant/value_payload.h"
 
 namespace vecann {
 
-constexpr uint32_t kComputeAbiVersion = 4;
+constexpr uint32_t kComputeAbiVersion = 5;
 constexpr const char* kComputeApiSymbol = "vecann_compute_api";
 
 // Shared by the waiting backend and the owner thread.
@@ -30,12 +31,13 @@ struct ComputeJob {
 static_assert(std::atomic<int64_t>::is_always_lock_free && std::atomic<int32_t>::is_always_lock_free);
 
 enum class ComputeTask : int32_t {
-    kKMeans = 1,       // KMeansTask
-    kSelfTest = 2,     // SelfTestTask
-    kGraphBuild = 3,   // GraphBuildTask
-    kGraphEncode = 4,  // GraphEncodeTask
-    kNearCells = 5,    // NearCellsTask
-    kSpin = 100,       // SpinTask; test builds only
+    kKMeans = 1,         // KMeansTask
+    kSelfTest = 2,       // SelfTestTask
+    kGraphBuild = 3,     // GraphBuildTask
+    kGraphEncode = 4,    // GraphEncodeTask
+    kNearCells = 5,      // NearCellsTask
+    kPayloadEncode = 6,  // PayloadEncodeTask
+    kSpin = 100,         // SpinTask; test builds only
 };
 
 // Lloyd's k-means under L2. points: count x dim, centroids: clusters x dim, both row-major float32 in memory of the
@@ -64,17 +66,19 @@ struct GraphBuildTask {
     Metric metric;  // kL2, kInnerProduct, or kCosine, which wants vectors of length one
     int32_t max_degree;
     uint32_t seed;
-    uint32_t* neighbours;  // out: count x max_degree, nearest first, the rest of a row 0xFFFFFFFF
-    uint16_t* degrees;     // out: count
-    uint32_t entry;        // out: near the middle of the vectors; 0xFFFFFFFF when there are none
-    int32_t rotated = 0;   // in: the vectors are, at random: the first dimensions of many say which are near
+    uint32_t* neighbours;       // out: count x max_degree, nearest first, the rest of a row 0xFFFFFFFF
+    uint16_t* degrees;          // out: count
+    uint32_t entry;             // out: near the middle of the vectors; 0xFFFFFFFF when there are none
+    int32_t rotated = 0;        // in: the vectors are, at random: the first dimensions of many say which are near
+    uint32_t* order = nullptr;  // out: the nodes, near ones near each other; may be null
 };
 
 // Codes of the neighbours of nodes first .. first + count - 1 of a graph whose lists look as GraphBuildTask leaves
-// them. Fills level_sum, add and scale of the edges and their codes, for degrees[node] neighbours of each; progress
-// counts nodes.
+// them, or of those that stand there in `order`. Fills level_sum, add and scale of the edges and their codes, for
+// degrees[node] neighbours of each; progress counts nodes.
 struct GraphEncodeTask {
-    const float* vectors;  // of all nodes, rotated
+    const float* vectors;   // of all nodes, rotated
+    const uint32_t* order;  // may be null
     const uint32_t* neighbours;
     const uint16_t* degrees;
     int32_t max_degree;
@@ -115,6 +119,16 @@ inline uint64_t GraphBuildMemory(int64_t count, int32_t dim, int32_t max_degree,
     const uint64_t per_point = links + 8 * static_cast<uint64_t>(max_degree);
     return points * per_point + thread * static_cast<uint64_t>(threads) + leaders * (row + 4 * leaders + 4096);
 }
+
+// Rotates values and encodes their payloads. vectors: count x dim; in: the plain numbers, out: what stands in the
+// payloads, rotated. Progress counts values.
+struct PayloadEncodeTask {
+    PayloadRule rule;
+    float* vectors;
+    int64_t count;
+    const uint32_t* hashes;  // of the plain numbers
+    char* payloads;          // out: count x rule.size()
+};
 
 // A small k-means and a matrix product with known answers.
 struct SelfTestTask {

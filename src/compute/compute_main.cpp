@@ -26,6 +26,8 @@ void RunTask(ComputeJob* job, ComputeTask task, void* argument) {
             return RunGraphBuild(job, static_cast<GraphBuildTask*>(argument));
         case ComputeTask::kNearCells:
             return RunNearCells(job, static_cast<NearCellsTask*>(argument));
+        case ComputeTask::kPayloadEncode:
+            return RunPayloadEncode(job, static_cast<PayloadEncodeTask*>(argument));
         case ComputeTask::kSpin:
 #ifdef VECANN_RACE_POINTS
             return RunSpin(job, static_cast<SpinTask*>(argument));

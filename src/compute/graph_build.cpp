@@ -41,6 +41,7 @@ constexpr int kLoneLeafFactor = 12;  // so many times the links where all points
 constexpr int32_t kMaxDegree = 1024;
 constexpr uint32_t kEntrySample = 16384;
 constexpr int64_t kNodeSlice = 256;
+constexpr size_t kAhead = 3;  // rows that are asked for
 // Of rotated vectors the first dimensions are a random projection: so many tell which points may be near, within these
 // bounds half of all; and so many, which of those are.
 constexpr int64_t kLeastNearDims = 128, kMostNearDims = 192, kPruneDims = 384;
@@ -374,8 +375,11 @@ void GraphBuild::ListLinks(uint32_t node) {
     edges.assign(links, links + room);
     edges.resize(Distinct(&edges, kMaxPruneCandidates));
     if (near_space_.dim < space_.dim) {
-        for (GraphEdge& edge : edges)
-            edge = GraphEdge::Of(space_.Distance(node, edge.id()), edge.id());
+        for (size_t i = 0; i < edges.size(); ++i) {
+            if (i + kAhead < edges.size())
+                PrefetchRow(space_.Row(edges[i + kAhead].id()), static_cast<int>(space_.dim));
+            edges[i] = GraphEdge::Of(space_.Distance(node, edges[i].id()), edges[i].id());
+        }
         std::sort(edges.begin(), edges.end());
     }
     const auto fallen = edges.begin() + static_cast<int64_t>(RobustPrune(space_, rule_, edges.data(), edges.size()));
@@ -460,6 +464,7 @@ void GraphBuild::Run(GraphBuildTask* task) {
         links_.reset();
         back_links_.reset();
         task->entry = ChooseEntry();
+        if (task->order != nullptr) std::copy_n(order_.get(), count_, task->order);
         MakeReachable(job_, space_, graph_, task->entry);
         for (uint32_t i = 0; i < count_; ++i)
             std::fill(graph_.Row(i) + graph_.degrees[i], graph_.Row(i) + graph_.max_degree, kNoNode);

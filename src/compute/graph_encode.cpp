@@ -2,7 +2,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "compute/tasks.h"
+#include "compute/graph_parts.h"
 #include "kernels/kernel_table.h"
 
 namespace vecann {
@@ -10,6 +10,7 @@ namespace vecann {
 namespace {
 
 constexpr int64_t kSlice = 256;  // nodes
+constexpr size_t kAhead = 2;     // neighbours
 
 }  // namespace
 
@@ -22,12 +23,16 @@ void RunGraphEncode(ComputeJob* job, GraphEncodeTask* task) {
     ForSlices(job, task->count, kSlice, [&](int64_t begin, int64_t end) {
         std::vector<float> scratch(dim);
         for (int64_t i = begin; i < end; ++i) {
-            const size_t node = static_cast<size_t>(task->first + i), row = static_cast<size_t>(i);
+            const size_t at = static_cast<size_t>(task->first + i), row = static_cast<size_t>(i);
+            const size_t node = task->order != nullptr ? task->order[at] : at;
             const uint32_t* neighbours = task->neighbours + node * degree;
-            for (size_t e = 0; e < task->degrees[node]; ++e)
+            for (size_t e = 0; e < task->degrees[node]; ++e) {
+                if (e + kAhead < task->degrees[node])
+                    PrefetchRow(task->vectors + neighbours[e + kAhead] * dim, task->shape.dim);
                 EncodeNeighbour(task->shape, task->metric, task->vectors + node * dim,
                                 task->vectors + neighbours[e] * dim, task->edges + row * degree + e,
                                 task->codes + (row * degree + e) * code_size, scratch.data());
+            }
             for (size_t e = 0; task->distances != nullptr && e < task->degrees[node]; ++e)
                 task->distances[row * degree + e] =
                     l2_squared(task->vectors + node * dim, task->vectors + neighbours[e] * dim, dim);

@@ -14,17 +14,6 @@ int ssyrk_(const char* uplo, const char* trans, const int* n, const int* k, cons
 
 namespace vecann {
 
-namespace {
-
-// The beginning of a row, enough for the processor to go on by itself.
-void Prefetch(const float* row, int dim) {
-    constexpr int kLine = 16, kLines = 8;
-    for (int i = 0; i < dim && i < kLine * kLines; i += kLine)
-        __builtin_prefetch(row + i);
-}
-
-}  // namespace
-
 void RowBlock::Gather(const GraphSpace& space, const uint32_t* ids, int count, const float* centre) {
     constexpr int kAhead = 4;
     const GraphKernels& kernels = BestGraphKernels();
@@ -32,7 +21,7 @@ void RowBlock::Gather(const GraphSpace& space, const uint32_t* ids, int count, c
     if (rows.size() < static_cast<size_t>(count) * width) rows.resize(static_cast<size_t>(count) * width);
     norms.assign(static_cast<size_t>(PaddedRow(count)), HUGE_VALF);
     for (int i = 0; i < count; ++i) {
-        if (i + kAhead < count) Prefetch(space.Row(ids[i + kAhead]), dim);
+        if (i + kAhead < count) PrefetchRow(space.Row(ids[i + kAhead]), dim);
         float* to = rows.data() + static_cast<int64_t>(i) * width;
         float norm = kernels.centred_row(space.Row(ids[i]), centre, to, dim);
         if (space.extra != nullptr) {

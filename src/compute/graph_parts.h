@@ -20,6 +20,13 @@ struct RowBlock {
     void Gather(const GraphSpace& space, const uint32_t* ids, int count, const float* centre);
 };
 
+// Asks for the beginning of a row, enough for the processor to go on by itself.
+inline void PrefetchRow(const float* row, int dim) {
+    constexpr int kLine = 16, kLines = 8;
+    for (int i = 0; i < dim && i < kLine * kLines; i += kLine)
+        __builtin_prefetch(row + i);
+}
+
 // Coordinates of a row in a block.
 inline int Width(const GraphSpace& space) {
     return static_cast<int>(space.dim) + (space.extra != nullptr ? 1 : 0);

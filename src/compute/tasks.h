@@ -71,6 +71,7 @@ void RunKMeans(ComputeJob* job, KMeansTask* task);
 void RunSelfTest(ComputeJob* job, SelfTestTask* task);
 void RunGraphEncode(ComputeJob* job, GraphEncodeTask* task);
 void RunNearCells(ComputeJob* job, NearCellsTask* task);
+void RunPayloadEncode(ComputeJob* job, PayloadEncodeTask* task);
 void RunGraphBuild(ComputeJob* job, GraphBuildTask* task);
 #ifdef VECANN_RACE_POINTS
 void RunSpin(ComputeJob* job, SpinTask* task);

@@ -29,24 +29,20 @@ struct BuildState {
     int64 inserted;  // of those collected
 };
 
+// Inserts the value at hand, of which the plain numbers and the hash are set.
 void InsertOne(BuildState* state, ItemPointer tid) {
     HnswContext* ctx = &state->ctx;
     MemoryContext old = MemoryContextSwitchTo(ctx->memory);
+    HnswRotate(ctx->form, &state->value);
     HnswInsertRow(ctx, &state->value, tid);
     MemoryContextSwitchTo(old);
     MemoryContextReset(ctx->memory);
     ctx->arena = MakeArena(ctx->memory);
 }
 
-// Makes what was kept of a value, whose plain numbers are in place, the value at hand.
-void CompleteValue(BuildState* state, uint32 hash) {
-    HnswRotate(state->ctx.form, &state->value);
-    state->value.hash = hash;
-}
-
 void SetValue(BuildState* state, const float* plain, uint32 hash) {
     memcpy(state->value.plain, plain, static_cast<size_t>(state->ctx.form.dim) * sizeof(float));
-    CompleteValue(state, hash);
+    state->value.hash = hash;
 }
 
 void InsertCollected(void* arg, const float* plain, const BulkRow& row) {
@@ -99,7 +95,7 @@ void InsertOddRows(BuildState* state) {
         CHECK_FOR_INTERRUPTS();
         RowHead row = state->odd_rows.Get<RowHead>();
         state->odd_rows.Read(state->value.plain, static_cast<size_t>(state->ctx.form.dim) * sizeof(float));
-        CompleteValue(state, row.value_hash);
+        state->value.hash = row.value_hash;
         InsertOne(state, &row.tid);
     }
     state->odd_rows.Close();
@@ -138,7 +134,7 @@ void BuildRow(Relation, ItemPointer tid, Datum* values, bool* isnull, bool, void
     pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, ++state->seen);
     if (isnull[0]) return;
     MemoryContext old = MemoryContextSwitchTo(state->ctx.memory);
-    const bool indexable = HnswExtract(state->ctx.form, values[0], &state->value);
+    const bool indexable = HnswExtractPlain(state->ctx.form, values[0], &state->value);
     MemoryContextSwitchTo(old);
     if (!indexable) return;
     state->indexed += 1;

@@ -14,6 +14,8 @@ constexpr int kUsualThreads = 8;
 
 // Edges are encoded and written in chunks of about so many bytes, or of an eighth of the memory.
 constexpr uint64 kChunkBytes = 64 * 1024 * 1024, kLeastChunkBytes = 1024 * 1024;
+// Of layer 0 in so many chunks at least, of so many rows at least: the first and the last keep nobody else busy.
+constexpr uint64 kChunks = 16, kLeastChunkRows = 4096;
 
 void ReportCompute(int64 done, int64 total, void*) {
     pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, total);
@@ -51,67 +53,97 @@ bool MakeRoom(BulkBuild* bulk) {
 
 // ---- writing ---------------------------------------------------------------------
 
-// Encodes all payloads, and rotates all vectors in place.
+// Encodes all payloads, and puts in place of each vector what its payload says: codes are relative to that.
 char* EncodePayloads(BulkBuild* bulk) {
-    const HnswContext& ctx = *bulk->jobs.ctx;
-    char* payloads = bulk->arena.Allocate<char>(bulk->nodes.size * ctx.form.payload_size);
-    IndexedVector value;
-    value.Init(&bulk->arena, ctx.form);
-    for (uint64 i = 0; i < bulk->nodes.size; ++i) {
-        if (i % 1024 == 0) CHECK_FOR_INTERRUPTS();
-        float* vector = bulk->vectors + i * bulk->dim;
-        memcpy(value.plain, vector, bulk->dim * sizeof(float));
-        HnswRotate(ctx.form, &value);
-        HnswEncodePayload(ctx.form, bulk->nodes[i].hash, &value);
-        memcpy(payloads + i * ctx.form.payload_size, value.payload, ctx.form.payload_size);
-        memcpy(vector, value.vector, bulk->dim * sizeof(float));
-    }
+    const VectorForm& form = bulk->jobs.ctx->form;
+    const uint64 count = bulk->nodes.size;
+    char* payloads = bulk->arena.Allocate<char>(count * form.payload_size);
+    uint32* hashes = bulk->arena.Allocate<uint32>(count);
+    for (uint64 i = 0; i < count; ++i)
+        hashes[i] = bulk->nodes[i].hash;
+    PayloadEncodeTask task = {form.rule(), bulk->vectors, static_cast<int64>(count), hashes, payloads};
+    RunCompute(ComputeTask::kPayloadEncode, &task, bulk->jobs.Options());
+    bulk->arena.Release(hashes, count);
     return payloads;
 }
 
-// Puts in place of each vector what its payload says: codes are relative to that.
-void TakePayloads(BulkBuild* bulk, const char* payloads) {
-    const VectorForm& form = bulk->jobs.ctx->form;
-    for (uint64 i = 0; i < bulk->nodes.size; ++i) {
-        if (i % 1024 == 0) CHECK_FOR_INTERRUPTS();
-        const char* payload = payloads + i * form.payload_size;
-        if (!HnswIsExact(payload)) HnswDecode(form, payload, bulk->vectors + i * bulk->dim);
+// Coded lists on their way to the pages.
+struct Chunk {
+    const BulkBuild* bulk;
+    const BulkSlots* slots;
+    const BulkLayer* layer;
+    uint64 count;  // 0: nothing to write
+    char* image;   // of a page's slots
+};
+
+void WriteChunk(Chunk* chunk) {
+    const HnswContext& ctx = *chunk->bulk->jobs.ctx;
+    const uint64 page_rows = ctx.meta.slots, slot_size = ctx.meta.slot_size, count = chunk->count;
+    chunk->count = 0;
+    for (uint64 at = 0; at < count; at += page_rows) {
+        const uint64 place = chunk->layer->first + at, used = Min(page_rows, count - at);
+        memset(chunk->image, 0, page_rows * slot_size);
+        for (uint64 i = 0; i < used; ++i)
+            BulkFillSlot(ctx, *chunk->slots, *chunk->layer, place + i,
+                         SlotOver(ctx.meta, chunk->image + i * slot_size));
+        BulkWriteImages(ctx, PageKind::kNode, chunk->image, used);
+        pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, static_cast<int64>(place));
     }
 }
 
-void WriteNodes(BulkBuild* bulk, const BulkSlots& nodes, BulkLayer* layer) {
+// While a job runs.
+void WriteMeanwhile(int64, int64, void* chunk) {
+    WriteChunk(static_cast<Chunk*>(chunk));
+}
+
+// Of two chunks, one is written while the other is being encoded.
+void WriteNodes(BulkBuild* bulk, const BulkSlots& nodes, const BulkLayer& layer) {
     const HnswContext& ctx = *bulk->jobs.ctx;
-    const size_t slot_size = ctx.meta.slot_size;
-    const uint64 chunk = Min(BulkChunkRows(bulk->jobs), layer->count), room = chunk * ctx.meta.max_edges;
-    const uint64 page_rows = ctx.meta.slots;
-    layer->edges = bulk->arena.Allocate<CodedEdge>(room);
-    layer->codes = bulk->arena.Allocate<char>(room * ctx.meta.code_size);
-    char* image = bulk->arena.Allocate<char>(page_rows * slot_size);
-    for (layer->first = 0; layer->first < layer->count; layer->first += chunk) {
-        const uint64 count = Min(chunk, layer->count - layer->first);
-        BulkEncode(bulk->jobs, layer, count);
-        for (uint64 at = 0; at < count; at += page_rows) {
-            const uint64 row = layer->first + at, used = Min(page_rows, count - at);
-            memset(image, 0, page_rows * slot_size);
-            for (uint64 i = 0; i < used; ++i)
-                BulkFillSlot(ctx, nodes, *layer, row + i, SlotOver(ctx.meta, image + i * slot_size));
-            BulkWriteImages(ctx, PageKind::kNode, image, used);
-            pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, static_cast<int64>(row));
-        }
+    const uint64 most = Max<uint64>(BulkChunkRows(bulk->jobs) / ctx.meta.slots / 2, 1);
+    const uint64 wish = Max(layer.count / kChunks, kLeastChunkRows) / ctx.meta.slots;
+    const uint64 rows = Min(Min(most, wish) * ctx.meta.slots, layer.count), room = rows * ctx.meta.max_edges;
+    BulkLayer halves[2] = {layer, layer};
+    for (BulkLayer& half : halves) {
+        half.edges = bulk->arena.Allocate<CodedEdge>(room);
+        half.codes = bulk->arena.Allocate<char>(room * ctx.meta.code_size);
     }
-    bulk->arena.Release(layer->edges, room);
-    bulk->arena.Release(layer->codes, room * ctx.meta.code_size);
+    Chunk ready = {bulk, &nodes, nullptr, 0, bulk->arena.Allocate<char>(ctx.meta.slots * ctx.meta.slot_size)};
+    ComputeOptions options = bulk->jobs.Options();
+    options.progress = WriteMeanwhile;
+    options.progress_arg = &ready;
+    BulkLayer* next = &halves[0];
+    for (uint64 first = 0; first < layer.count; first += rows, next = next == halves ? &halves[1] : halves) {
+        next->first = first;
+        BulkEncode(bulk->jobs, next, Min(rows, layer.count - first), options);
+        WriteChunk(&ready);  // a short job ends before it is looked at
+        ready.layer = next;
+        ready.count = Min(rows, layer.count - first);
+    }
+    WriteChunk(&ready);
+    for (BulkLayer& half : halves) {
+        bulk->arena.Release(half.edges, room);
+        bulk->arena.Release(half.codes, room * ctx.meta.code_size);
+    }
 }
 
 // The node of each slot, by its number.
-const uint32* NodesOfSlots(BulkBuild* bulk, const BulkLayout& layout) {
+const uint32* NodesOfSlots(BulkBuild* bulk, const BulkSlots& slots) {
+    const BulkLayout& layout = slots.layout;
     uint32* nodes = bulk->arena.Allocate<uint32>(layout.nodes + layout.uppers);
     for (uint64 i = 0; i < bulk->nodes.size; ++i) {
-        nodes[i] = static_cast<uint32>(i);
+        nodes[slots.Number(i)] = static_cast<uint32>(i);
         for (int level = 0; level < bulk->nodes[i].level; ++level)
             nodes[layout.nodes + bulk->nodes[i].first_upper + static_cast<uint64>(level)] = static_cast<uint32>(i);
     }
     return nodes;
+}
+
+// Where each row of an order stands in it.
+const uint32* PlacesOf(Arena* arena, const uint32* order, uint64 count) {
+    uint32* places = arena->Allocate<uint32>(count);
+    for (uint64 i = 0; i < count; ++i)
+        places[order[i]] = static_cast<uint32>(i);
+    return places;
 }
 
 void WriteMoreRows(const BulkBuild& bulk, const BulkSlots& nodes) {
@@ -120,7 +152,7 @@ void WriteMoreRows(const BulkBuild& bulk, const BulkSlots& nodes) {
         CHECK_FOR_INTERRUPTS();
         const BulkRow& row = bulk.more_rows[i];
         const NewRow fresh = {row.tid, nodes.payloads + row.node * ctx.form.payload_size, row.value_hash};
-        BulkAppendRow(ctx, nodes.layout.IdOfNode(row.node), fresh);
+        BulkAppendRow(ctx, nodes.layout.IdOfNode(nodes.Number(row.node)), fresh);
     }
 }
 
@@ -201,6 +233,8 @@ void HnswBulkEach(BulkBuild* bulk, void (*take)(void* arg, const float* plain, c
 
 void HnswBulkWrite(BulkBuild* bulk) {
     if (bulk->nodes.empty()) return;
+    bulk->arena.Release(bulk->table, bulk->places);
+    bulk->table = nullptr;
     const HnswContext& ctx = *bulk->jobs.ctx;
     uint64 uppers = 0;
     for (BulkNode& node : bulk->nodes) {
@@ -213,24 +247,23 @@ void HnswBulkWrite(BulkBuild* bulk) {
     memset(static_cast<void*>(&layer), 0, sizeof(layer));
     layer.count = bulk->nodes.size;
     layer.vectors = bulk->vectors;
-    ComputeOptions options;
-    options.threads = bulk->jobs.threads;
+    layer.order = bulk->arena.Allocate<uint32>(layer.count);
+    ComputeOptions options = bulk->jobs.Options();
     options.progress = ReportCompute;
     pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kHnswPhaseGraph);
     nodes.payloads = EncodePayloads(bulk);
     const uint32 middle = BulkBuildGraph(bulk->jobs, &bulk->arena, &layer, options);
     nodes.nodes = bulk->nodes.data;
     nodes.count = bulk->nodes.size;
-    nodes.numbers = nullptr;
-    TakePayloads(bulk, nodes.payloads);
+    nodes.numbers = PlacesOf(&bulk->arena, layer.order, layer.count);
     nodes.vectors = bulk->vectors;
     pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kHnswPhaseWrite);
     pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, static_cast<int64>(layer.count));
-    WriteNodes(bulk, nodes, &layer);
+    WriteNodes(bulk, nodes, layer);
     int top;
     uint32 entry = BulkWriteUppers(bulk->jobs, &bulk->arena, nodes, &top);
-    if (entry == kInvalidId) entry = nodes.layout.IdOfNode(middle);
-    const uint32* node_of = ctx.meta.part_count > 0 ? NodesOfSlots(bulk, nodes.layout) : nullptr;
+    if (entry == kInvalidId) entry = nodes.layout.IdOfNode(nodes.Number(middle));
+    const uint32* node_of = ctx.meta.part_count > 0 ? NodesOfSlots(bulk, nodes) : nullptr;
     BulkWriteParts(ctx, nodes.layout,
                    [&](uint64 slot) { return nodes.payloads + node_of[slot] * ctx.form.payload_size; });
     WriteMoreRows(*bulk, nodes);

@@ -60,14 +60,16 @@ uint32 BulkBuildGraph(const BulkJobs& jobs, Arena* arena, BulkLayer* layer, cons
     task.rotated = ctx.form.rotation != nullptr ? 1 : 0;
     task.neighbours = layer->neighbours;
     task.degrees = layer->degrees;
+    task.order = layer->order;
     RunCompute(ComputeTask::kGraphBuild, &task, options);
     return task.entry;
 }
 
-void BulkEncode(const BulkJobs& jobs, BulkLayer* layer, uint64 count) {
+void BulkEncode(const BulkJobs& jobs, BulkLayer* layer, uint64 count, const ComputeOptions& options) {
     const HnswContext& ctx = *jobs.ctx;
     GraphEncodeTask task;
     task.vectors = layer->vectors;
+    task.order = layer->order;
     task.neighbours = layer->neighbours;
     task.degrees = layer->degrees;
     task.max_degree = ctx.meta.max_edges;
@@ -78,8 +80,6 @@ void BulkEncode(const BulkJobs& jobs, BulkLayer* layer, uint64 count) {
     task.edges = layer->edges;
     task.codes = layer->codes;
     task.distances = layer->distances;
-    ComputeOptions options;
-    options.threads = jobs.threads;
     RunCompute(ComputeTask::kGraphEncode, &task, options);
 }
 
@@ -102,10 +102,11 @@ uint64 SlotNumber(const BulkSlots& slots, const BulkLayer& layer, uint64 row) {
 
 }  // namespace
 
-void BulkFillSlot(const HnswContext& ctx, const BulkSlots& slots, const BulkLayer& layer, uint64 row,
+void BulkFillSlot(const HnswContext& ctx, const BulkSlots& slots, const BulkLayer& layer, uint64 place,
                   const SlotView& slot) {
     const HnswMetaData& meta = ctx.meta;
     const BulkLayout& layout = slots.layout;
+    const uint64 row = layer.Row(place);
     const uint64 node = layer.members != nullptr ? layer.members[row] : row;
     const BulkNode& n = slots.nodes[node];
     SlotHeaderData* header = slot.header;
@@ -126,7 +127,7 @@ void BulkFillSlot(const HnswContext& ctx, const BulkSlots& slots, const BulkLaye
     memcpy(slot.payload, slots.payloads + node * ctx.form.payload_size, meta.payload_size);
     for (int i = 0; i < meta.part_count; ++i)
         slot.parts[i] = layout.PartOf(SlotNumber(slots, layer, row), i);
-    const uint64 from = (row - layer.first) * meta.max_edges;
+    const uint64 from = (place - layer.first) * meta.max_edges;
     for (int e = 0; e < header->edge_count; ++e) {
         CodedEdge* edge = &slot.edges[e];
         *edge = layer.edges[from + static_cast<uint64>(e)];
@@ -172,7 +173,7 @@ void FillUppers(const BulkJobs& jobs, Arena* arena, const BulkSlots& slots, Bulk
     layer->codes = arena->Allocate<char>(room * meta.code_size);
     for (layer->first = 0; layer->first < layer->count; layer->first += chunk) {
         const uint64 count = Min(chunk, layer->count - layer->first);
-        BulkEncode(jobs, layer, count);
+        BulkEncode(jobs, layer, count, jobs.Options());
         for (uint64 row = layer->first; row < layer->first + count; ++row) {
             const uint64 place = slots.nodes[layer->members[row]].first_upper + static_cast<uint64>(layer->level - 1);
             BulkFillSlot(*jobs.ctx, slots, *layer, row, SlotOver(meta, images + place * meta.slot_size));
@@ -192,14 +193,12 @@ uint32 BulkWriteUppers(const BulkJobs& jobs, Arena* arena, const BulkSlots& slot
     for (uint64 i = 0; i < slots.count; ++i)
         *top = Max<int>(*top, slots.nodes[i].level);
     uint32 entry = kInvalidId;
-    ComputeOptions options;
-    options.threads = jobs.threads;
     for (int level = 1; level <= *top; ++level) {
         BulkLayer layer;
         memset(static_cast<void*>(&layer), 0, sizeof(layer));
         layer.level = level;
         GatherLayer(arena, slots, static_cast<size_t>(ctx.meta.dim), &layer);
-        const uint32 row = BulkBuildGraph(jobs, arena, &layer, options);
+        const uint32 row = BulkBuildGraph(jobs, arena, &layer, jobs.Options());
         FillUppers(jobs, arena, slots, &layer, images);
         entry = IdInLayer(slots, layer, row);
     }

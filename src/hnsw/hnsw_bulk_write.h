@@ -38,6 +38,12 @@ struct BulkJobs {
     int threads;
     uint32 seed;
     uint64 chunk_bytes;  // edges are encoded and written in chunks of about so many
+
+    ComputeOptions Options() const {
+        ComputeOptions options;
+        options.threads = threads;
+        return options;
+    }
 };
 
 // A layer being written. Row i is node members[i], or node i when there is no list.
@@ -48,10 +54,13 @@ struct BulkLayer {
     const float* vectors;
     uint32* neighbours;  // count x max_edges, rows of the layer
     uint16* degrees;
-    CodedEdge* edges;  // of the chunk
+    uint32* order;     // the rows as they are written; null: as they stand
+    CodedEdge* edges;  // of the chunk, in that order
     char* codes;
     float* distances;  // of the chunk; null where nobody wants them
-    uint64 first;      // row of the chunk
+    uint64 first;      // place of the chunk in that order
+
+    uint64 Row(uint64 place) const { return order != nullptr ? order[place] : place; }
 };
 
 // A random top layer for node `number`, the same for the same seed.
@@ -60,11 +69,11 @@ int BulkLevel(uint32 seed, uint64 number);
 // Rows of a chunk.
 uint64 BulkChunkRows(const BulkJobs& jobs);
 
-// Builds a layer's lists. `progress` may be null. Returns the row of the entry point.
+// Builds a layer's lists, and fills `order` where there is room for one. Returns the row of the entry point.
 uint32 BulkBuildGraph(const BulkJobs& jobs, Arena* arena, BulkLayer* layer, const ComputeOptions& options);
 
-// Encodes the edges of rows layer->first .. + count - 1.
-void BulkEncode(const BulkJobs& jobs, BulkLayer* layer, uint64 count);
+// Encodes the edges of the rows at places layer->first .. + count - 1.
+void BulkEncode(const BulkJobs& jobs, BulkLayer* layer, uint64 count, const ComputeOptions& options);
 
 // Adds a page to the index that `fill(page)` fills in, `used` of its `room` places; lists it when it has free ones.
 template <class Fill>
@@ -97,8 +106,8 @@ struct BulkSlots {
     uint64 Number(uint64 node) const { return numbers != nullptr ? numbers[node] : node; }
 };
 
-// Fills the zeroed slot of a row of the layer's chunk.
-void BulkFillSlot(const HnswContext& ctx, const BulkSlots& slots, const BulkLayer& layer, uint64 row,
+// Fills the zeroed slot of the row at a place of the layer's chunk.
+void BulkFillSlot(const HnswContext& ctx, const BulkSlots& slots, const BulkLayer& layer, uint64 place,
                   const SlotView& slot);
 
 // Builds and writes the layers above 0. Returns the id of the top layer's entry point; kInvalidId without such layers.

@@ -4,7 +4,9 @@
 //
 // Equal rows have equal cells, so that they meet in one partition and become one node.
 #include "hnsw/hnsw_am.h"
+#include "hnsw/hnsw_bulk.h"
 #include "hnsw/hnsw_external.h"
+#include "hnsw/hnsw_insert.h"
 
 namespace vecann {
 
@@ -15,10 +17,11 @@ constexpr float kCellReach = 1.4F;  // of which the squared distances are within
 // Many small cells make partitions with few rows near their borders: 1M rows in 4 partitions of 48 cells had 920,000
 // guests.
 constexpr uint64 kLeastCells = 16, kMostCells = 1024;
-constexpr uint64 kRowsOfCell = 64;        // at least, and so many in the sample
-constexpr int kRounds = 5;                // of k-means
-constexpr double kFirstShare = 0.7;       // of a partition's places that its own rows get at first
-constexpr double kNextShare = 0.85;       // of that, when the guests are too many
+constexpr uint64 kRowsOfCell = 64;   // at least, and so many in the sample
+constexpr int kRounds = 5;           // of k-means
+constexpr double kFirstShare = 0.7;  // of a partition's places that its own rows get at first
+constexpr double kNextShare = 0.85;  // of that, when the guests are too many
+constexpr double kLeastShare = 0.3;
 constexpr uint64 kMostPartitions = 4096;  // each has three files, one of them open with a buffer at a time
 
 // Where the rows of a cell go.
@@ -42,12 +45,6 @@ struct Division {
 
 uint64 RowRecord(const ExternalBuild& build) {
     return sizeof(RowHead) + build.payload_size;
-}
-
-ComputeOptions StepOptions(const ExternalBuild& build) {
-    ComputeOptions options;
-    options.threads = build.jobs.threads;
-    return options;
 }
 
 // Rows that are read or computed at a time.
@@ -84,7 +81,7 @@ void ChooseCells(Division* d) {
     task.iterations = kRounds;
     task.seed = build->jobs.seed;
     task.centroids = d->centroids;
-    RunCompute(ComputeTask::kKMeans, &task, StepOptions(*build));
+    RunCompute(ComputeTask::kKMeans, &task, build->jobs.Options());
     d->arena.Release(points, sample * build->dim);
 }
 
@@ -131,7 +128,7 @@ void FindCells(Division* d) {
         task.most = kNearCells;
         task.reach = kCellReach;
         task.cells = near;
-        RunCompute(ComputeTask::kNearCells, &task, StepOptions(*build));
+        RunCompute(ComputeTask::kNearCells, &task, build->jobs.Options());
         // numbers whose squares leave float32 have no nearest cell
         for (uint64 i = 0; i < rows; ++i)
             if (near[i * kNearCells] == kNoPartition) near[i * kNearCells] = 0;
@@ -241,18 +238,29 @@ uint64 LargestPartition(Division* d) {
     return largest;
 }
 
-// Partitions as large as fit with their guests.
+// Nodes of a partition beside what is there once: the files' buffers, and the nodes in upper layers. At the least
+// memory these come on top, since smaller partitions would have more files.
+uint64 CapacityOf(const ExternalBuild& build, uint64 partitions) {
+    const uint64 uppers = 2 * build.row_count / (kLayerRatio - 1) * (sizeof(BulkNode) + sizeof(uint32));
+    const uint64 beside = partitions * kPartitionBytes + uppers;
+    return ExternalCapacity(build.jobs, build.memory_limit - Min(beside, build.memory_limit - kLeastBulkBytes));
+}
+
+// Partitions as large as fit with their guests. Where rows have so many near partitions that even small ones would not,
+// some of their guests stay away.
 void ChoosePartitions(Division* d) {
-    const uint64 capacity = ExternalCapacity(d->build->jobs, d->build->memory_limit);
+    ExternalBuild* build = d->build;
+    build->capacity = CapacityOf(*build, 0);
     for (double share = kFirstShare;; share *= kNextShare) {
-        const uint64 most = Max<uint64>(static_cast<uint64>(share * static_cast<double>(capacity)), 1);
-        const uint64 wanted = (d->build->row_count + most - 1) / most;
-        GroupCells(d, (d->build->row_count + wanted - 1) / wanted);
+        const uint64 most = Max<uint64>(static_cast<uint64>(share * static_cast<double>(build->capacity)), 1);
+        const uint64 wanted = (build->row_count + most - 1) / most;
+        GroupCells(d, (build->row_count + wanted - 1) / wanted);
         if (d->partitions > kMostPartitions)
             ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
                             errmsg("maintenance_work_mem is too low to build index \"%s\"",
-                                   RelationGetRelationName(d->build->jobs.ctx->index))));
-        if (share < 0.3 || LargestPartition(d) <= capacity) return;
+                                   RelationGetRelationName(build->jobs.ctx->index))));
+        build->capacity = CapacityOf(*build, d->partitions);
+        if (LargestPartition(d) <= build->capacity || share < kLeastShare) return;
     }
 }
 
@@ -274,7 +282,11 @@ void ExternalDivide(ExternalBuild* build) {
     MemoryContextSwitchTo(build->memory);
     build->part_rows = build->arena.Allocate<TempFile>(d.partitions);
     build->part_count = build->arena.Allocate<uint64>(d.partitions);
+    build->guest_wish = build->arena.Allocate<uint64>(d.partitions);
+    build->guest_seen = build->arena.Allocate<uint64>(d.partitions);
     memset(build->part_count, 0, d.partitions * sizeof(uint64));
+    memset(build->guest_seen, 0, d.partitions * sizeof(uint64));
+    memcpy(build->guest_wish, d.members, d.partitions * sizeof(uint64));
     for (uint64 p = 0; p < d.partitions; ++p)
         build->part_rows[p].Create();
     MemoryContextSwitchTo(build->step);
@@ -284,6 +296,7 @@ void ExternalDivide(ExternalBuild* build) {
         memcpy(static_cast<void*>(&record.row), row, sizeof(record.row));
         memcpy(record.homes, homes, sizeof(record.homes));
         ++build->part_count[homes[0]];
+        --build->guest_wish[homes[0]];
         file->Put(record);
         file->Write(row + sizeof(RowHead), build->payload_size);
     });

@@ -37,6 +37,7 @@ void ExternalInit(ExternalBuild* build, const BulkJobs& jobs, uint64 memory_limi
 }
 
 void ExternalAdd(ExternalBuild* build, IndexedVector* value, ItemPointer tid) {
+    HnswRotate(build->jobs.ctx->form, value);
     HnswEncodePayload(build->jobs.ctx->form, value);
     build->rows.Put(RowHead{*tid, value->hash});
     build->rows.Write(value->payload, build->payload_size);
@@ -56,11 +57,12 @@ struct Distinct {
     uint32* table;  // open addressing: number + 1, 0 for an empty place
     uint64 places;  // a power of two
 
-    void Init(ExternalBuild* of) {
+    // Room for so many is taken at once: growing would take the double.
+    void Init(ExternalBuild* of, uint64 most) {
         build = of;
         arena = MakeArena(of->step);
-        payloads.Init(&arena);
-        hashes.Init(&arena);
+        payloads.Init(&arena, most * of->payload_size);
+        hashes.Init(&arena, most);
         places = 1024;
         table = arena.Allocate<uint32>(places);
         memset(table, 0, places * sizeof(uint32));
@@ -94,12 +96,19 @@ struct Distinct {
         *fresh = true;
         table[at] = static_cast<uint32>(hashes.size + 1);
         hashes.Push(head.hash);
-        payloads.Reserve(payloads.size + build->payload_size);
         memcpy(payloads.data + payloads.size, payload, build->payload_size);
         payloads.size += build->payload_size;
         return hashes.size - 1;
     }
 };
+
+// Has a partition room for one guest more? Where not all find it, those that do are spread evenly over them.
+bool TakesGuest(ExternalBuild* build, int p) {
+    const uint64 own = build->part_count[p], wish = build->guest_wish[p], seen = build->guest_seen[p]++;
+    const uint64 room = build->capacity > own ? build->capacity - own : 0;
+    if (build->guest_count[p] >= room) return false;
+    return wish <= room || (seen + 1) * room / wish != seen * room / wish;
+}
 
 void AddNode(ExternalBuild* build, uint64 number, const NodeRecord& record, const char* payload) {
     if (number >= kInvalidId)
@@ -107,6 +116,7 @@ void AddNode(ExternalBuild* build, uint64 number, const NodeRecord& record, cons
     build->nodes.Put(record);
     build->nodes.Write(payload, build->payload_size);
     for (int i = 1; i < kMostHomes && record.homes[i] != kNoPartition; ++i) {
+        if (!TakesGuest(build, record.homes[i])) continue;
         TempFile* file = &build->guests[record.homes[i]];
         file->Put(static_cast<uint32>(number));
         file->Write(payload, build->payload_size);
@@ -122,7 +132,7 @@ void AddNode(ExternalBuild* build, uint64 number, const NodeRecord& record, cons
 void NumberPartition(ExternalBuild* build, int p) {
     TempFile* file = &build->part_rows[p];
     Distinct distinct;
-    distinct.Init(build);
+    distinct.Init(build, build->part_count[p]);
     char* payload = distinct.arena.Allocate<char>(build->payload_size);
     const uint64 first = build->first_node[p];
     file->Rewind();
@@ -302,11 +312,14 @@ void ExternalWrite(ExternalBuild* build) {
     if (build->row_count == 0) return;
     ExternalDivide(build);
     NumberNodes(build);
-    uint64 guests = 0;
-    for (int p = 0; p < build->partitions; ++p)
+    uint64 guests = 0, wished = 0;
+    for (int p = 0; p < build->partitions; ++p) {
         guests += build->guest_count[p];
-    elog(DEBUG1, "hnsw build: %d partitions of %llu nodes and %llu guests", build->partitions,
-         static_cast<unsigned long long>(build->node_count()), static_cast<unsigned long long>(guests));
+        wished += build->guest_seen[p];
+    }
+    elog(DEBUG1, "hnsw build: %d partitions of %llu nodes and %llu guests, without %llu that found no room",
+         build->partitions, static_cast<unsigned long long>(build->node_count()),
+         static_cast<unsigned long long>(guests), static_cast<unsigned long long>(wished - guests));
     ExternalBuildPartitions(build);
     BulkLayout layout;
     layout.Init(&build->jobs.ctx->meta, build->node_count(), ThinUppers(build));

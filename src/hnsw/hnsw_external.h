@@ -28,6 +28,9 @@ struct ExternalBuild {
     uint64 row_count;
 
     int partitions;
+    uint64 capacity;      // nodes that one may have, guests among them
+    uint64* guest_wish;   // of each partition: rows of others that would be its guests
+    uint64* guest_seen;   // how many of those have come
     TempFile* part_rows;  // of each partition: NodeRecord, payload
     uint64* part_count;
     TempFile* guests;    // of each partition: nodes of others, with their payloads
@@ -60,12 +63,15 @@ struct NodeRecord {
     uint16 homes[kMostHomes];
 };
 
+// Memory of a temporary file's buffer, and with it of the two that a partition has open at a time.
+constexpr uint64 kFileBytes = BLCKSZ + 512, kPartitionBytes = 2 * kFileBytes;
+
 // Nodes that one partition may have, guests among them.
 uint64 ExternalCapacity(const BulkJobs& jobs, uint64 memory_limit);
 
 void ExternalInit(ExternalBuild* build, const BulkJobs& jobs, uint64 memory_limit);
 
-// Takes a row of finite norm; fills its payload.
+// Takes a row of finite norm, of which the plain numbers are set; fills in the rest.
 void ExternalAdd(ExternalBuild* build, IndexedVector* value, ItemPointer tid);
 
 // Builds the layers and writes them with their rows, then the entry point. Cancellable.

@@ -95,8 +95,7 @@ void BuildPartition(ExternalBuild* build, int p, Progress* progress) {
     memset(static_cast<void*>(&layer), 0, sizeof(layer));
     layer.count = members.count;
     layer.vectors = members.vectors;
-    ComputeOptions options;
-    options.threads = build->jobs.threads;
+    ComputeOptions options = build->jobs.Options();
     options.progress = ReportPartition;
     options.progress_arg = progress;
     const uint32 middle = BulkBuildGraph(build->jobs, &members.arena, &layer, options);
@@ -107,7 +106,7 @@ void BuildPartition(ExternalBuild* build, int p, Progress* progress) {
     layer.distances = members.arena.Allocate<float>(room);
     for (layer.first = 0; layer.first < layer.count; layer.first += chunk) {
         const uint64 count = Min(chunk, layer.count - layer.first);
-        BulkEncode(build->jobs, &layer, count);
+        BulkEncode(build->jobs, &layer, count, build->jobs.Options());
         WriteLists(build, members, layer, count);
     }
     progress->done += members.count;
@@ -148,8 +147,9 @@ struct MergedEdge {
     const char* code;
 };
 
-// The lists that a partition's nodes have elsewhere, as they stand in the file, and those of each node chained.
+// The lists that some nodes of a partition have elsewhere, as they stand in the file, and those of each node chained.
 struct BackLists {
+    uint64 first;  // node
     char* bytes;
     uint32* last;      // of each node: place + 1 in `begins`, 0 for none
     uint32* previous;  // of each list
@@ -165,7 +165,9 @@ class Merger {
 
   private:
     uint64 ListBytes(uint16 degree) const { return degree * (sizeof(CodedEdge) + sizeof(float) + meta_.code_size); }
-    void ReadBacks(int p, Arena* arena, BackLists* backs);
+    uint64 NodesAtATime(int p) const;
+    void ReadBacks(int p, uint64 end, Arena* arena, BackLists* backs);
+    void MergeNode(uint64 node, const BackLists& backs);
     void TakeList(const ListHeader& header, const char* list);
     void ReadSigns(const MergedEdge& edge, uint64* signs) const;
     float DistanceBetween(const MergedEdge& a, const uint64* signs_a, const MergedEdge& b, const uint64* signs_b) const;
@@ -179,33 +181,51 @@ class Merger {
     ArenaVec<MergedEdge> edges_;
     MergedEdge* fallen_ = nullptr;
     uint64* signs_ = nullptr;  // of the edges kept so far
+    char* list_ = nullptr;     // the node's own
+    char* payload_ = nullptr;
+    char* image_ = nullptr;  // of a page's slots
+    uint64 filled_ = 0;      // of them
     size_t next_upper_ = 0;
 };
 
-void Merger::ReadBacks(int p, Arena* arena, BackLists* backs) {
+// Nodes of a partition whose lists elsewhere are held in memory together: all, unless those are long and many.
+uint64 Merger::NodesAtATime(int p) const {
+    const uint64 own = build_->first_node[p + 1] - build_->first_node[p];
+    const uint64 beside = sizeof(uint32) + (kMostHomes - 1) * (sizeof(uint32) + sizeof(uint64));
+    const uint64 room = build_->memory_limit / 2;
+    if (build_->backs[p].Size() + own * beside <= room) return own;
+    return Max<uint64>(room / ((kMostHomes - 1) * (sizeof(ListHeader) + ListBytes(meta_.max_edges)) + beside), 1);
+}
+
+// Reads the lists of nodes backs->first .. end - 1.
+void Merger::ReadBacks(int p, uint64 end, Arena* arena, BackLists* backs) {
     TempFile* file = &build_->backs[p];
-    const uint64 size = file->Size(), own = build_->first_node[p + 1] - build_->first_node[p];
-    backs->bytes = arena->Allocate<char>(size);
-    backs->last = arena->Allocate<uint32>(own);
-    memset(backs->last, 0, own * sizeof(uint32));
+    const uint64 nodes = end - backs->first, most = nodes * (kMostHomes - 1);
+    const uint64 room = Min(file->Size(), most * (sizeof(ListHeader) + ListBytes(meta_.max_edges)));
+    backs->bytes = arena->Allocate<char>(room);
+    backs->last = arena->Allocate<uint32>(nodes);
+    backs->previous = arena->Allocate<uint32>(most);
+    backs->begins = arena->Allocate<uint64>(most);
+    memset(backs->last, 0, nodes * sizeof(uint32));
     file->Rewind();
-    file->Read(backs->bytes, size);
-    file->Close();
-    ArenaVec<uint32> previous;
-    ArenaVec<uint64> begins;
-    previous.Init(arena);
-    begins.Init(arena);
-    for (uint64 at = 0; at < size;) {
-        ListHeader header;
-        memcpy(&header, backs->bytes + at, sizeof(header));
-        const uint64 node = header.node - build_->first_node[p];
-        previous.Push(backs->last[node]);
-        begins.Push(at);
-        backs->last[node] = static_cast<uint32>(begins.size);
+    uint32 lists = 0;
+    uint64 used = 0, done = 0;
+    for (uint64 at = 0; at < file->Size(); ++done) {
+        if (done % 1024 == 0) CHECK_FOR_INTERRUPTS();
+        const ListHeader header = file->Get<ListHeader>();
         at += sizeof(header) + ListBytes(header.degree);
+        if (header.node < backs->first || header.node >= end) {
+            file->Read(list_, ListBytes(header.degree));
+            continue;
+        }
+        memcpy(backs->bytes + used, &header, sizeof(header));
+        file->Read(backs->bytes + used + sizeof(header), ListBytes(header.degree));
+        uint32* last = &backs->last[header.node - backs->first];
+        backs->previous[lists] = *last;
+        backs->begins[lists] = used;
+        *last = ++lists;
+        used += sizeof(header) + ListBytes(header.degree);
     }
-    backs->previous = previous.data;
-    backs->begins = begins.data;
 }
 
 // Adds the edges of a list that are not there yet.
@@ -297,46 +317,54 @@ void Merger::FillNode(uint64 node, const NodeRecord& record, const char* payload
     }
 }
 
+// Reads a node and its own list, which are next in their files, merges its lists, and adds it to the page.
+void Merger::MergeNode(uint64 node, const BackLists& backs) {
+    const NodeRecord record = build_->nodes.Get<NodeRecord>();
+    build_->nodes.Read(payload_, build_->payload_size);
+    const ListHeader own = build_->lists.Get<ListHeader>();
+    build_->lists.Read(list_, ListBytes(own.degree));
+    edges_.Clear();
+    TakeList(own, list_);
+    for (uint32 at = backs.last[node - backs.first]; at != 0; at = backs.previous[at - 1]) {
+        const char* bytes = backs.bytes + backs.begins[at - 1];
+        ListHeader header;
+        memcpy(&header, bytes, sizeof(header));
+        TakeList(header, bytes + sizeof(header));
+    }
+    Choose();
+    if (filled_ == 0) memset(image_, 0, static_cast<size_t>(meta_.slots) * meta_.slot_size);
+    FillNode(node, record, payload_, SlotOver(meta_, image_ + filled_ * meta_.slot_size));
+    if (++filled_ < meta_.slots) return;
+    BulkWriteImages(*build_->jobs.ctx, PageKind::kNode, image_, filled_);
+    filled_ = 0;
+    pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, static_cast<int64>(node));
+}
+
 void Merger::Run() {
-    const uint64 page_slots = meta_.slots;
-    char* image = arena_.Allocate<char>(page_slots * meta_.slot_size);
-    char* list = arena_.Allocate<char>(ListBytes(meta_.max_edges));
-    char* payload = arena_.Allocate<char>(build_->payload_size);
+    image_ = arena_.Allocate<char>(static_cast<size_t>(meta_.slots) * meta_.slot_size);
+    list_ = arena_.Allocate<char>(ListBytes(meta_.max_edges));
+    payload_ = arena_.Allocate<char>(build_->payload_size);
     edges_.Init(&arena_, static_cast<size_t>(meta_.max_edges) * kMostHomes);
     fallen_ = arena_.Allocate<MergedEdge>(static_cast<size_t>(meta_.max_edges) * kMostHomes);
     signs_ = arena_.Allocate<uint64>((meta_.max_edges + 1UL) * static_cast<size_t>(build_->jobs.ctx->form.shape.words));
     MemoryContext lists = AllocSetContextCreate(build_->step, "hnsw merge", ALLOCSET_DEFAULT_SIZES);
     build_->nodes.Rewind();
     build_->lists.Rewind();
-    uint64 filled = 0;
     for (int p = 0; p < build_->partitions; ++p) {
-        BackLists backs;
-        Arena arena = MakeArena(lists);
-        ReadBacks(p, &arena, &backs);
-        for (uint64 node = build_->first_node[p]; node < build_->first_node[p + 1]; ++node) {
-            const NodeRecord record = build_->nodes.Get<NodeRecord>();
-            build_->nodes.Read(payload, build_->payload_size);
-            const ListHeader own = build_->lists.Get<ListHeader>();
-            build_->lists.Read(list, ListBytes(own.degree));
-            edges_.Clear();
-            TakeList(own, list);
-            for (uint32 at = backs.last[node - build_->first_node[p]]; at != 0; at = backs.previous[at - 1]) {
-                const char* bytes = backs.bytes + backs.begins[at - 1];
-                ListHeader header;
-                memcpy(&header, bytes, sizeof(header));
-                TakeList(header, bytes + sizeof(header));
-            }
-            Choose();
-            if (filled == 0) memset(image, 0, page_slots * meta_.slot_size);
-            FillNode(node, record, payload, SlotOver(meta_, image + filled * meta_.slot_size));
-            if (++filled < page_slots) continue;
-            BulkWriteImages(*build_->jobs.ctx, PageKind::kNode, image, filled);
-            filled = 0;
-            pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, static_cast<int64>(node));
+        const uint64 at_a_time = NodesAtATime(p), partition_end = build_->first_node[p + 1];
+        for (uint64 first = build_->first_node[p]; first < partition_end; first += at_a_time) {
+            const uint64 end = Min(first + at_a_time, partition_end);
+            Arena arena = MakeArena(lists);
+            BackLists backs;
+            backs.first = first;
+            ReadBacks(p, end, &arena, &backs);
+            for (uint64 node = first; node < end; ++node)
+                MergeNode(node, backs);
+            MemoryContextReset(lists);
         }
-        MemoryContextReset(lists);
+        build_->backs[p].Close();
     }
-    if (filled > 0) BulkWriteImages(*build_->jobs.ctx, PageKind::kNode, image, filled);
+    if (filled_ > 0) BulkWriteImages(*build_->jobs.ctx, PageKind::kNode, image_, filled_);
 }
 
 }  // namespace

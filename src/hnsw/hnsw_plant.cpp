@@ -24,6 +24,11 @@ constexpr uint64 kLeastSeeds = 32;
 // Rounds of 2-means in a division.
 constexpr int kRounds = 4;
 
+// They look at so many points, evenly spread, and at the first dimensions: of rotated vectors these are a random
+// projection.
+constexpr size_t kDivideSample = 1024;
+constexpr size_t kDivideDims = 192;
+
 // A division leaves each side at least this share of the pages, which bounds the depth of the recursion.
 constexpr double kLeastShare = 0.25;
 
@@ -47,10 +52,12 @@ struct Planter {
     HnswContext* ctx;
     Arena arena;
     size_t capacity;
+    size_t divide_dims;
     const Points* points;  // of the level under way
     ArenaVec<uint32> order;
     ArenaVec<Group> groups;
     Scored* scored;
+    uint32* sample;                   // of a division's points
     float* vector;                    // scratch, dim floats; so are the three
     float* sides[2];                  // the middles of both sides
     ArenaVec<BlockNumber> old_pages;  // but the root's
@@ -61,24 +68,24 @@ const char* PayloadOf(const Planter& p, uint32 point) {
     return p.points->payloads + static_cast<size_t>(point) * p.ctx->meta.payload_size;
 }
 
-void Decode(const Planter& p, uint32 point, float* out) {
-    HnswDecode(p.ctx->form, PayloadOf(p, point), out);
+// The first n dimensions of a point.
+void Decode(const Planter& p, uint32 point, size_t n, float* out) {
+    DecodePayload(p.ctx->form.payload, PayloadOf(p, point), static_cast<int>(n), out);
 }
 
 float Apart(const Planter& p, const float* from, uint32 point) {
     const PayloadKernels& kernels = Kernels().payload[static_cast<int>(p.ctx->form.payload)];
-    return kernels.l2_squared(from, PayloadOf(p, point), static_cast<size_t>(p.ctx->form.dim));
+    return kernels.l2_squared(from, PayloadOf(p, point), p.divide_dims);
 }
 
-// The mean of n points.
-void Mean(Planter* p, const uint32* points, size_t n, float* out) {
-    const size_t dim = static_cast<size_t>(p->ctx->form.dim);
-    std::fill(out, out + dim, 0.0F);
+// The first dimensions of the mean of n points.
+void Mean(Planter* p, const uint32* points, size_t n, size_t dims, float* out) {
+    std::fill(out, out + dims, 0.0F);
     const float share = 1.0F / static_cast<float>(n);
     for (size_t i = 0; i < n; ++i) {
         if (i % 1024 == 0) CHECK_FOR_INTERRUPTS();
-        Decode(*p, points[i], p->vector);
-        for (size_t j = 0; j < dim; ++j)
+        Decode(*p, points[i], dims, p->vector);
+        for (size_t j = 0; j < dims; ++j)
             out[j] += share * p->vector[j];
     }
 }
@@ -96,38 +103,50 @@ uint32 Farthest(const Planter& p, const uint32* points, size_t n, const float* f
     return farthest;
 }
 
-// Sorts points[0 .. n) by which of two sides they are nearer to, the left first; returns how many go left: as many as
-// are nearer to it, but so that both sides fill whole pages.
-size_t Divide(Planter* p, uint32* points, size_t n) {
-    Mean(p, points, n, p->sides[0]);
-    const uint32 left = Farthest(*p, points, n, p->sides[0]);
-    Decode(*p, left, p->sides[0]);
-    const uint32 right = Farthest(*p, points, n, p->sides[0]);
-    Decode(*p, right, p->sides[1]);
-    const size_t pages = (n + p->capacity - 1) / p->capacity;
-    const size_t least = Max<size_t>(1, static_cast<size_t>(kLeastShare * static_cast<double>(pages)));
-    size_t split = 0;
-    for (int round = 0;; ++round) {
-        for (size_t i = 0; i < n; ++i) {
-            if (i % 1024 == 0) CHECK_FOR_INTERRUPTS();
-            p->scored[i] = {Apart(*p, p->sides[0], points[i]) - Apart(*p, p->sides[1], points[i]), points[i]};
-        }
-        std::sort(p->scored, p->scored + n, [](const Scored& a, const Scored& b) {
-            return a.score < b.score || (a.score == b.score && a.point < b.point);
-        });
-        size_t nearer = 0;
-        while (nearer < n && p->scored[nearer].score < 0)
-            ++nearer;
-        const size_t wish = (nearer + p->capacity / 2) / p->capacity;
-        const size_t left_pages = Min(Max(wish, least), pages - least);
-        const size_t most = left_pages * p->capacity, rest = (pages - left_pages) * p->capacity;
-        split = Max(Min(nearer, most), n > rest ? n - rest : 1);
-        for (size_t i = 0; i < n; ++i)
-            points[i] = p->scored[i].point;
-        if (round == kRounds) return split;
-        Mean(p, points, split, p->sides[0]);
-        Mean(p, points + split, n - split, p->sides[1]);
+// Sorts points[0 .. n) by which of two sides they are nearer to, the left first; returns how many are nearer to it.
+size_t SortBySide(Planter* p, uint32* points, size_t n) {
+    size_t nearer = 0;
+    for (size_t i = 0; i < n; ++i) {
+        if (i % 1024 == 0) CHECK_FOR_INTERRUPTS();
+        p->scored[i] = {Apart(*p, p->sides[0], points[i]) - Apart(*p, p->sides[1], points[i]), points[i]};
+        nearer += p->scored[i].score < 0 ? 1 : 0;
     }
+    std::sort(p->scored, p->scored + n, [](const Scored& a, const Scored& b) {
+        return a.score < b.score || (a.score == b.score && a.point < b.point);
+    });
+    for (size_t i = 0; i < n; ++i)
+        points[i] = p->scored[i].point;
+    return nearer;
+}
+
+// How many of n points go left when so many are nearer to it: both sides fill whole pages.
+size_t SplitAt(const Planter& p, size_t n, size_t nearer) {
+    const size_t pages = (n + p.capacity - 1) / p.capacity;
+    const size_t least = Max<size_t>(1, static_cast<size_t>(kLeastShare * static_cast<double>(pages)));
+    const size_t wish = (nearer + p.capacity / 2) / p.capacity;
+    const size_t left_pages = Min(Max(wish, least), pages - least);
+    const size_t most = left_pages * p.capacity, rest = (pages - left_pages) * p.capacity;
+    return Max(Min(nearer, most), n > rest ? n - rest : 1);
+}
+
+// Sorts points[0 .. n) by two sides, the left first; returns how many go left.
+size_t Divide(Planter* p, uint32* points, size_t n) {
+    const size_t some = Min(n, kDivideSample), dims = p->divide_dims;
+    for (size_t i = 0; i < some; ++i)
+        p->sample[i] = points[i * n / some];
+    Mean(p, p->sample, some, dims, p->sides[0]);
+    const uint32 left = Farthest(*p, p->sample, some, p->sides[0]);
+    Decode(*p, left, dims, p->sides[0]);
+    const uint32 right = Farthest(*p, p->sample, some, p->sides[0]);
+    Decode(*p, right, dims, p->sides[1]);
+    for (int round = 0; round < kRounds; ++round) {
+        const size_t nearer = SortBySide(p, p->sample, some);
+        // of the sample what all points will have
+        const size_t split = Min(Max<size_t>(SplitAt(*p, n, nearer * n / some) * some / n, 1), some - 1);
+        Mean(p, p->sample, split, dims, p->sides[0]);
+        Mean(p, p->sample + split, some - split, dims, p->sides[1]);
+    }
+    return SplitAt(*p, n, SortBySide(p, points, n));
 }
 
 // Divides the points into groups of one page each.
@@ -171,7 +190,7 @@ void FillPage(Planter* p, const Group& group, int level, IndexedVector* middle, 
     memset(contents, 0, HnswSeedBytes(ctx.meta));
     const SeedView view = HnswSeedsAt(ctx.meta, contents);
     const size_t n = group.end - group.begin;
-    Mean(p, p->order.data + group.begin, n, middle->vector);
+    Mean(p, p->order.data + group.begin, n, static_cast<size_t>(ctx.form.dim), middle->vector);
     HnswMeasure(ctx.form, middle);
     HnswEncodeRotated(ctx.form, 0, middle);
     memcpy(view.payload, middle->payload, ctx.meta.payload_size);
@@ -181,7 +200,7 @@ void FillPage(Planter* p, const Group& group, int level, IndexedVector* middle, 
     view.header->count = static_cast<uint16>(n);
     for (size_t i = 0; i < n; ++i) {
         const uint32 point = p->order[group.begin + i];
-        Decode(*p, point, p->vector);
+        Decode(*p, point, static_cast<size_t>(ctx.form.dim), p->vector);
         EncodeNeighbour(ctx.form.shape, ctx.form.code_metric(), middle->vector, p->vector, &view.edges[i],
                         view.codes + i * ctx.meta.code_size, middle->scratch);
         view.edges[i].id = p->points->ids[point];
@@ -343,7 +362,9 @@ void HnswPlantSeeds(HnswContext* ctx) {
     BlockNumber root = 0;
     if (points.ids.size >= kLeastSeeds) {
         const size_t dim = static_cast<size_t>(ctx->form.dim);
+        p.divide_dims = Min(dim, kDivideDims);
         p.scored = p.arena.Allocate<Scored>(points.ids.size);
+        p.sample = p.arena.Allocate<uint32>(kDivideSample);
         p.vector = p.arena.Allocate<float>(dim);
         p.sides[0] = p.arena.Allocate<float>(dim);
         p.sides[1] = p.arena.Allocate<float>(dim);

@@ -43,11 +43,8 @@ float* WordScratch() {
     return static_cast<float*>(scratch);
 }
 
-// SQ8 needs `low` for its scale; the others have it free for the norm.
-void KeepNorm(const VectorForm& form, const IndexedVector& v, PayloadHeadData* head) {
-    if (form.payload != PayloadKind::kSq8)
-        head->low = std::nextafter(static_cast<float>(v.norm), std::numeric_limits<float>::infinity());
-}
+// Squares of numbers within these bounds neither overflow nor vanish, nor do sums of a rotation.
+constexpr float kLeastSquares = 1e-30F, kMostSquares = 1e30F;
 
 float NegativeInnerProduct(const void* a, const void* b, size_t dim) {
     const float distance = 0.0F - Kernels().float32.inner_product(a, b, dim);
@@ -156,19 +153,23 @@ bool HnswExtract(const VectorForm& form, Datum value, IndexedVector* out) {
     return true;
 }
 
-void HnswRotate(const VectorForm& form, IndexedVector* v) {
-    if (form.rotation != nullptr)
-        form.rotation->Apply(v->plain, v->vector, form.scratch);
+bool HnswExtractPlain(const VectorForm& form, Datum value, IndexedVector* out) {
+    if (!form.desc->extract(value, form.dim, out->plain, &out->hash)) return false;
+    const float squares = Kernels().float32.inner_product(out->plain, out->plain, static_cast<size_t>(form.dim));
+    if (squares > kLeastSquares && squares < kMostSquares)
+        out->norm = std::sqrt(static_cast<double>(squares));
     else
-        memcpy(v->vector, v->plain, static_cast<size_t>(form.dim) * sizeof(float));
+        HnswRotate(form, out);
+    return true;
+}
+
+void HnswRotate(const VectorForm& form, IndexedVector* v) {
+    RotateValue(form.rule(), v->plain, v->vector, form.scratch);
     HnswMeasure(form, v);
 }
 
 void HnswMeasure(const VectorForm& form, IndexedVector* v) {
-    double sum = 0;
-    for (int i = 0; i < form.dim; ++i)
-        sum += static_cast<double>(v->vector[i]) * static_cast<double>(v->vector[i]);
-    v->norm = std::sqrt(sum);
+    v->norm = NormOf(v->vector, form.dim);
 }
 
 uint32 HnswHash(const float* vector, size_t dim) {
@@ -177,33 +178,16 @@ uint32 HnswHash(const float* vector, size_t dim) {
 
 void HnswEncodePayload(const VectorForm& form, IndexedVector* v) {
     if (form.words) return;
-    HnswEncodePayload(form, HnswHash(v->plain, static_cast<size_t>(form.dim)), v);
-}
-
-void HnswEncodePayload(const VectorForm& form, uint32 hash, IndexedVector* v) {
-    if (!form.may_be_exact || !PayloadHolds(form.payload, v->plain, form.dim)) {
-        HnswEncodeRotated(form, hash, v);
-        return;
-    }
-    EncodePayload(form.payload, v->plain, form.dim, hash, v->payload);
-    PayloadHeadData* head = reinterpret_cast<PayloadHeadData*>(v->payload);
-    Assert(head->error == 0);
-    head->error = kExactPayload;
-    KeepNorm(form, *v, head);
+    const uint32 hash = HnswHash(v->plain, static_cast<size_t>(form.dim));
+    EncodeValue(form.rule(), hash, v->plain, v->vector, v->norm, v->payload);
 }
 
 void HnswEncodeRotated(const VectorForm& form, uint32 hash, IndexedVector* v) {
-    EncodePayload(form.payload, v->vector, form.dim, hash, v->payload);
-    KeepNorm(form, *v, reinterpret_cast<PayloadHeadData*>(v->payload));
+    EncodeVector(form.rule(), hash, v->vector, v->norm, v->payload);
 }
 
 void HnswDecode(const VectorForm& form, const void* payload, float* vector) {
-    if (form.rotation == nullptr || !HnswIsExact(payload)) {
-        DecodePayload(form.payload, payload, form.dim, vector);
-        return;
-    }
-    DecodePayload(form.payload, payload, form.dim, form.scratch);
-    form.rotation->Apply(form.scratch, vector, form.scratch + form.dim);
+    DecodeValue(form.rule(), payload, vector, form.scratch);
 }
 
 float HnswDistanceToExact(const VectorForm& form, const float* vector, const void* payload) {

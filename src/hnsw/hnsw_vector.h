@@ -8,7 +8,7 @@
 
 #include "hnsw/hnsw_page.h"
 #include "quant/rabitq.h"
-#include "quant/rotation.h"
+#include "quant/value_payload.h"
 
 namespace vecann {
 
@@ -33,6 +33,7 @@ struct VectorForm {
 
     Metric code_metric() const { return metric == Metric::kL2 ? Metric::kL2 : Metric::kInnerProduct; }
     bool has_codes() const { return shape.bits > 0; }
+    PayloadRule rule() const { return {dim, payload, may_be_exact, rotation}; }
 };
 
 VectorForm HnswVectorForm(const HnswMetaData& meta, const OpClassDesc* desc);
@@ -73,7 +74,11 @@ void HnswSetVector(const VectorForm& form, const void* vector, IndexedVector* ou
 // NULL. Raises ERRCODE_DATA_EXCEPTION when its dimensions differ.
 bool HnswExtract(const VectorForm& form, Datum value, IndexedVector* out);
 
-// The rest of that from the plain numbers on.
+// The same, but for the vector, which HnswRotate makes of it where it is wanted. The norm is that of the plain numbers,
+// to the precision of float32; it is finite when that of the vector is.
+bool HnswExtractPlain(const VectorForm& form, Datum value, IndexedVector* out);
+
+// The rest of HnswExtract from the plain numbers on.
 void HnswRotate(const VectorForm& form, IndexedVector* v);
 
 // Computes the norm of a vector.
@@ -84,15 +89,13 @@ uint32 HnswHash(const float* vector, size_t dim);
 
 // Fills the payload of an extracted value: equal values have equal payloads, byte by byte.
 void HnswEncodePayload(const VectorForm& form, IndexedVector* v);
-// The same with the hash (HnswHash) of the plain numbers at hand.
-void HnswEncodePayload(const VectorForm& form, uint32 hash, IndexedVector* v);
 
 // The same for a vector that is not a value's.
 void HnswEncodeRotated(const VectorForm& form, uint32 hash, IndexedVector* v);
 
 // Does a payload hold the numbers of the value itself?
 inline bool HnswIsExact(const void* payload) {
-    return static_cast<const PayloadHeadData*>(payload)->error == kExactPayload;
+    return IsExactPayload(payload);
 }
 
 // The vector that a whole payload stands for.

@@ -2,6 +2,7 @@
 // build gives the same bytes.
 #include "quant/payload.h"
 
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -17,13 +18,34 @@ struct Span {
     float low, high;
 };
 
+// Loops over a vector go by lanes, which the compiler puts side by side where the order does not matter.
+constexpr int kLanes = 8;
+
 Span SpanOf(const float* v, int dim) {
-    Span span = {v[0], v[0]};
-    for (int i = 1; i < dim; ++i) {
+    float low[kLanes], high[kLanes];
+    for (int j = 0; j < kLanes; ++j)
+        low[j] = high[j] = v[0];
+    int i = 0;
+    for (; i + kLanes <= dim; i += kLanes) {
+        for (int j = 0; j < kLanes; ++j)
+            low[j] = v[i + j] < low[j] ? v[i + j] : low[j];
+        for (int j = 0; j < kLanes; ++j)
+            high[j] = v[i + j] > high[j] ? v[i + j] : high[j];
+    }
+    Span span = {low[0], high[0]};
+    for (int j = 1; j < kLanes; ++j) {
+        span.low = low[j] < span.low ? low[j] : span.low;
+        span.high = high[j] > span.high ? high[j] : span.high;
+    }
+    for (; i < dim; ++i) {
         span.low = v[i] < span.low ? v[i] : span.low;
         span.high = v[i] > span.high ? v[i] : span.high;
     }
     return span;
+}
+
+float Largest(const Span& span) {
+    return std::fmax(-span.low, span.high);
 }
 
 // A power of two that takes `largest` into the range where half precision has all its bits.
@@ -35,23 +57,31 @@ float HalfStep(float largest) {
 }
 
 bool IsFinite(const float* v, int dim) {
-    for (int i = 0; i < dim; ++i) {
-        if (!std::isfinite(v[i])) return false;
-    }
-    return true;
+    // One exponent bit more, and what has all of them set becomes negative.
+    uint32_t seen = 0;
+    for (int i = 0; i < dim; ++i)
+        seen |= (std::bit_cast<uint32_t>(v[i]) & 0x7fffffffU) + 0x00800000U;
+    return (seen & 0x80000000U) == 0;
 }
 
-bool IsWhole(const float* v, int dim) {
-    for (int i = 0; i < dim; ++i) {
-        if (v[i] != std::floor(v[i])) return false;
+// Are they whole numbers that one byte can tell apart?
+bool IsWhole(const Span& span, const float* v, int dim) {
+    if (static_cast<double>(span.high) - span.low > kTopLevel) return false;
+    int broken = 0;
+    if (Largest(span) < 0x1p23f) {
+        for (int i = 0; i < dim; ++i)
+            broken |= static_cast<float>(static_cast<int>(v[i])) != v[i] ? 1 : 0;
+    } else {
+        for (int i = 0; i < dim; ++i)
+            broken |= v[i] != std::floor(v[i]) ? 1 : 0;
     }
-    return true;
+    return broken == 0;
 }
 
-float LevelStep(const Span& span, const float* v, int dim) {
+float LevelStep(const Span& span, bool whole) {
     const double width = static_cast<double>(span.high) - span.low;
     if (width == 0) return 0;
-    if (width <= kTopLevel && IsWhole(v, dim)) return 1;
+    if (whole) return 1;
     // Near the end of float32's range neither 255 steps nor low plus 255 steps may overflow.
     const bool huge = width > kFloatMax / 2 || span.high > kFloatMax / 2;
     return static_cast<float>(huge ? std::fmin(width, kFloatMax) * (1 - 0x1.0p-20) / kTopLevel : width / kTopLevel);
@@ -77,7 +107,7 @@ void DecodeLevels(const PayloadHeadData& head, const uint8_t* levels, int dim, f
 }
 
 void EncodeHalves(PayloadHeadData* head, const Span& span, const float* v, int dim, Half* out) {
-    head->step = HalfStep(std::fmax(-span.low, span.high));
+    head->step = HalfStep(Largest(span));
     const double inverse = 1.0 / head->step;
     for (int i = 0; i < dim; ++i) {
         out[i] = HalfFromFloat(static_cast<float>(v[i] * inverse) + 0.0f);
@@ -86,14 +116,34 @@ void EncodeHalves(PayloadHeadData* head, const Span& span, const float* v, int d
     }
 }
 
-void EncodeLevels(PayloadHeadData* head, const Span& span, const float* v, int dim, uint8_t* out) {
+// Returns the sum of the squared differences.
+double EncodeLevels(PayloadHeadData* head, const Span& span, const float* v, int dim, uint8_t* out) {
+    const bool whole = IsWhole(span, v, dim);
     head->low = span.low + 0.0f;
-    head->step = LevelStep(span, v, dim);
-    if (head->step == 0) return;  // all zero already
-    for (int i = 0; i < dim; ++i) {
-        const double k = (static_cast<double>(v[i]) - span.low) / head->step + 0.5;
+    const float low = span.low, step = head->step = LevelStep(span, whole);  // bytes may alias what pointers lead to
+    if (whole) {
+        for (int i = 0; i < dim; ++i)
+            out[i] = static_cast<uint8_t>(static_cast<int>(v[i] - low));
+        return 0;
+    }
+    // Otherwise all levels are zero already; a span of the smallest numbers may have no step.
+    for (int i = 0; i < dim && step != 0; ++i) {
+        const double k = (static_cast<double>(v[i]) - low) / step + 0.5;
         out[i] = static_cast<uint8_t>(static_cast<int>(k < kTopLevel ? k : kTopLevel));
     }
+    // One sum in the order of the dimensions, of squares that were computed side by side.
+    constexpr int kBlock = 64;
+    double sum = 0, squares[kBlock];
+    for (int from = 0; from < dim; from += kBlock) {
+        const int n = dim - from < kBlock ? dim - from : kBlock;
+        for (int i = 0; i < n; ++i) {
+            const double d = static_cast<double>(v[from + i]) - DecodeLevel(*head, out[from + i]);
+            squares[i] = d * d;
+        }
+        for (int i = 0; i < n; ++i)
+            sum += squares[i];
+    }
+    return sum;
 }
 
 float RoundUp(double x) {
@@ -130,15 +180,14 @@ bool PayloadHolds(PayloadKind kind, const float* v, int dim) {
     if (kind == PayloadKind::kFloat32) return true;
     const Span span = SpanOf(v, dim);
     if (kind == PayloadKind::kFloat16) {
-        const float step = HalfStep(std::fmax(-span.low, span.high));
+        const float step = HalfStep(Largest(span));
         const double inverse = 1.0 / step;
         for (int i = 0; i < dim; ++i)
             if (step * FloatFromHalf(HalfFromFloat(static_cast<float>(v[i] * inverse))) != v[i]) return false;
         return true;
     }
     // Whole numbers below 2^24 are exact in float32, and so are their differences.
-    const float most = std::fmax(-span.low, span.high);
-    return most < 0x1p24f && static_cast<double>(span.high) - span.low <= kTopLevel && IsWhole(v, dim);
+    return Largest(span) < 0x1p24f && IsWhole(span, v, dim);
 }
 
 void EncodePayload(PayloadKind kind, const float* v, int dim, uint32_t hash, void* out) {
@@ -164,12 +213,7 @@ void EncodePayload(PayloadKind kind, const float* v, int dim, uint32_t hash, voi
             sum += d * d;
         }
     } else {
-        uint8_t* levels = reinterpret_cast<uint8_t*>(elements);
-        EncodeLevels(&head, span, v, dim, levels);
-        for (int i = 0; i < dim; ++i) {
-            const double d = static_cast<double>(v[i]) - DecodeLevel(head, levels[i]);
-            sum += d * d;
-        }
+        sum = EncodeLevels(&head, span, v, dim, reinterpret_cast<uint8_t*>(elements));
     }
     head.error = RoundUp(std::sqrt(sum));
     memcpy(out, &head, sizeof(head));

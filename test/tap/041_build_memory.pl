@@ -7,6 +7,7 @@ use warnings FATAL => 'all';
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 use PostgreSQL::Test::Cluster;
+use POSIX ();
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -152,12 +153,58 @@ $node->safe_psql('postgres', 'DROP INDEX data_v');
 ($rc, $out, $err) = $node->psql('postgres', "$create WITH (seed = -1)");
 like($err, qr/value -1 out of bounds for option "seed"/, 'a seed is not negative');
 
-# ---- cancel, terminate and kill in each phase ---------------------------------------------------
-
 $node->safe_psql('postgres', q{
 	CREATE TABLE many (id int, v vector(64));
 	INSERT INTO many SELECT i, near(i % 60, 64, 0.8) FROM generate_series(1, 40000) i;
 	ANALYZE many});
+
+# ---- memory ----------------------------------------------------------------------------------
+
+# What a backend has in use for itself while it builds, in MB, above what it had before.
+sub peak_of_build
+{
+	my ($memory) = @_;
+	my $session = background_session($node);
+	my $pid = $session->query_safe('SELECT pg_backend_pid()');
+	$session->query_safe('SELECT count(*) FROM vecann_compute_check()');
+	my $used = sub { return slurp_file("/proc/$pid/status") =~ /^RssAnon:\s+(\d+) kB/m ? $1 / 1024 : 0 };
+	my $before = $used->();
+	my $file = $node->basedir . '/peak';
+	unlink("$file.stop", $file);
+	my $watcher = fork() // die "cannot fork: $!";
+	if ($watcher == 0)
+	{
+		my $most = 0;
+		until (-e "$file.stop")
+		{
+			my $now = $used->();
+			$most = $now if $now > $most;
+			sleep 0.005;
+		}
+		append_to_file($file, $most);
+		POSIX::_exit(0);
+	}
+	$session->query_safe("SET client_min_messages = error; SET maintenance_work_mem = '$memory'; "
+		. 'CREATE INDEX many_v ON many USING hnsw (v vector_l2_ops)');
+	append_to_file("$file.stop", '');
+	waitpid($watcher, 0);
+	end_sessions($session);
+	$node->safe_psql('postgres', 'DROP INDEX many_v');
+	return slurp_file($file) - $before;
+}
+
+SKIP:
+{
+	skip 'no RssAnon in /proc', 2 if !-r '/proc/self/status' || slurp_file('/proc/self/status') !~ /^RssAnon:/m;
+	for my $limit (24, 256)
+	{
+		my $peak = peak_of_build("${limit}MB");
+		cmp_ok($peak, '<=', $limit + 4, sprintf('%d MB: %.0f MB at most', $limit, $peak));
+	}
+}
+
+# ---- cancel, terminate and kill in each phase ---------------------------------------------------
+
 for my $phase ('scanning table', 'dividing rows', 'building graph', 'writing graph')
 {
 	for my $end (qw(cancel terminate kill))

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <new>
@@ -225,6 +226,58 @@ TEST(ComputeTest, BadArgumentsAreRefused) {
     }
     ComputeJob job;
     RunToEnd(&job, static_cast<ComputeTask>(77), nullptr);
+    EXPECT_EQ(job.status.code, StatusCode::kInvalidArgument);
+}
+
+// What the threads encode is what an insert would.
+TEST(PayloadEncodeTest, SameBytesAsOneByOne) {
+    constexpr int kDim = 100, kCount = 1000;
+    Rotation rotation;
+    Arena arena = {};
+    arena.allocate = [](void*, size_t bytes) { return malloc(bytes); };
+    rotation.Init(&arena, kDim);
+    Rng rng(3);
+    std::vector<float> values;
+    std::vector<uint32_t> hashes;
+    for (int i = 0; i < kCount; ++i) {
+        hashes.push_back(static_cast<uint32_t>(rng.Next()));
+        const float unit = i % 2 == 0 ? 1.0f : 0.37f;  // every other one is of whole numbers
+        for (int j = 0; j < kDim; ++j)
+            values.push_back(unit * static_cast<float>(rng.Next() % 200));
+    }
+    std::vector<float> vector(kDim), scratch(2 * kDim);
+    for (const PayloadKind kind : {PayloadKind::kFloat32, PayloadKind::kFloat16, PayloadKind::kSq8})
+        for (const bool may_be_exact : {false, true})
+            for (const int threads : {1, 3}) {
+                const PayloadRule rule = {kDim, kind, may_be_exact, &rotation};
+                std::vector<float> vectors = values;
+                std::vector<char> payloads(rule.size() * kCount), payload(rule.size());
+                PayloadEncodeTask task = {rule, vectors.data(), kCount, hashes.data(), payloads.data()};
+                ComputeJob job;
+                job.threads = threads;
+                RunToEnd(&job, ComputeTask::kPayloadEncode, &task);
+                ASSERT_TRUE(job.status.ok());
+                EXPECT_EQ(job.done.load(), kCount);
+                int exact = 0;
+                for (size_t i = 0; i < kCount; ++i) {
+                    RotateValue(rule, &values[i * kDim], vector.data(), scratch.data());
+                    EncodeValue(rule, hashes[i], &values[i * kDim], vector.data(), NormOf(vector.data(), kDim),
+                                payload.data());
+                    ASSERT_EQ(memcmp(payload.data(), &payloads[i * rule.size()], rule.size()), 0) << i;
+                    exact += IsExactPayload(payload.data()) ? 1 : 0;
+                    DecodeValue(rule, payload.data(), vector.data(), scratch.data());
+                    ASSERT_EQ(memcmp(vector.data(), &vectors[i * kDim], kDim * sizeof(float)), 0) << i;
+                }
+                if (may_be_exact)
+                    EXPECT_GE(exact, kCount / 2);
+                else
+                    EXPECT_EQ(exact, 0);
+            }
+    free(rotation.signs);
+    free(rotation.sources);
+    PayloadEncodeTask bad = {{0, PayloadKind::kSq8, false, nullptr}, nullptr, 1, nullptr, nullptr};
+    ComputeJob job;
+    RunToEnd(&job, ComputeTask::kPayloadEncode, &bad);
     EXPECT_EQ(job.status.code, StatusCode::kInvalidArgument);
 }
 

@@ -445,6 +445,78 @@ TEST(GraphBuildTest, FewerDimensionsOfRotatedVectors) {
     EXPECT_GE(Recall(with_fewer, points, fewer, 40), Recall(with_all, points, all, 40) - 0.02);
 }
 
+TEST(GraphBuildTest, OrderBringsNearNodesTogether) {
+    Rng rng(5);
+    std::vector<float> points;
+    for (int i = 0; i < 4000 * 16; ++i)
+        points.push_back(static_cast<float>(Normal(&rng)) + 20 * static_cast<float>(i / 16 % 4));
+    std::vector<uint32_t> order(4000);
+    Graph graph;
+    GraphBuildTask task = TaskOf(points, {16}, &graph);
+    task.order = order.data();
+    ComputeJob job;
+    RunJob(&job, &task);
+    ASSERT_TRUE(job.status.ok());
+    int near = 0;
+    for (size_t i = 1; i < order.size(); ++i)
+        near += order[i] % 4 == order[i - 1] % 4 ? 1 : 0;
+    EXPECT_GT(near, 3000) << "of 4000 neighbours in the order, of one cluster";
+    std::sort(order.begin(), order.end());
+    for (uint32_t i = 0; i < order.size(); ++i)
+        ASSERT_EQ(order[i], i) << "each node once";
+}
+
+TEST(GraphEncodeTest, AnOrderMovesTheRows) {
+    constexpr int kDim = 70, kDegree = 4;
+    constexpr uint32_t kCount = 300;
+    Rng rng(6);
+    std::vector<float> points;
+    for (uint32_t i = 0; i < kCount * kDim; ++i)
+        points.push_back(static_cast<float>(Normal(&rng)));
+    std::vector<uint32_t> neighbours(kCount * kDegree), order(kCount);
+    std::vector<uint16_t> degrees(kCount);
+    for (uint32_t i = 0; i < kCount; ++i) {
+        order[i] = i * 7 % kCount;
+        degrees[i] = static_cast<uint16_t>(i % (kDegree + 1));
+        for (uint32_t e = 0; e < kDegree; ++e)
+            neighbours[i * kDegree + e] = (i + e + 1) % kCount;
+    }
+    GraphEncodeTask task;
+    memset(static_cast<void*>(&task), 0, sizeof(task));
+    task.vectors = points.data();
+    task.neighbours = neighbours.data();
+    task.degrees = degrees.data();
+    task.max_degree = kDegree;
+    task.shape = CodeShape::Make(kDim, 2, kDim);
+    task.metric = Metric::kL2;
+    const size_t code_size = task.shape.bytes();
+    std::vector<CodedEdge> edges[2];
+    std::vector<char> codes[2];
+    for (int ordered = 0; ordered < 2; ++ordered) {
+        edges[ordered].resize(kCount * kDegree);
+        codes[ordered].resize(kCount * kDegree * code_size);
+        task.order = ordered == 1 ? order.data() : nullptr;
+        task.edges = edges[ordered].data();
+        task.codes = codes[ordered].data();
+        // in two chunks
+        for (const int64_t first : {0, 100}) {
+            task.first = first;
+            task.count = first == 0 ? 100 : kCount - 100;
+            ComputeJob job;
+            RunTask(&job, ComputeTask::kGraphEncode, &task);
+            ASSERT_TRUE(job.status.ok());
+            task.edges += 100 * kDegree;
+            task.codes += 100 * kDegree * code_size;
+        }
+    }
+    for (uint32_t i = 0; i < kCount; ++i)
+        for (uint32_t e = 0; e < degrees[order[i]]; ++e) {
+            const size_t moved = i * kDegree + e, plain = order[i] * kDegree + e;
+            EXPECT_EQ(edges[1][moved].add, edges[0][plain].add);
+            EXPECT_EQ(memcmp(&codes[1][moved * code_size], &codes[0][plain * code_size], code_size), 0);
+        }
+}
+
 TEST(NearCellsTest, NearestFirstWithinReach) {
     const int dim = 24, clusters = 40, most = 5;
     const float reach = 1.5f;
