@@ -33,7 +33,7 @@ struct BuildState {
 void InsertOne(BuildState* state, ItemPointer tid) {
     HnswContext* ctx = &state->ctx;
     MemoryContext old = MemoryContextSwitchTo(ctx->memory);
-    HnswRotate(ctx->form, &state->value);
+    if (!ctx->form.words) HnswRotate(ctx->form, &state->value);
     HnswInsertRow(ctx, &state->value, tid);
     MemoryContextSwitchTo(old);
     MemoryContextReset(ctx->memory);

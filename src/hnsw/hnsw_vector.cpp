@@ -154,6 +154,7 @@ bool HnswExtract(const VectorForm& form, Datum value, IndexedVector* out) {
 }
 
 bool HnswExtractPlain(const VectorForm& form, Datum value, IndexedVector* out) {
+    if (form.words) return ExtractWords(form, value, out);
     if (!form.desc->extract(value, form.dim, out->plain, &out->hash)) return false;
     const float squares = Kernels().float32.inner_product(out->plain, out->plain, static_cast<size_t>(form.dim));
     if (squares > kLeastSquares && squares < kMostSquares)
