@@ -296,10 +296,12 @@ void ExternalDivide(ExternalBuild* build) {
         memcpy(static_cast<void*>(&record.row), row, sizeof(record.row));
         memcpy(record.homes, homes, sizeof(record.homes));
         ++build->part_count[homes[0]];
-        --build->guest_wish[homes[0]];
         file->Put(record);
         file->Write(row + sizeof(RowHead), build->payload_size);
     });
+    // equal rows of a cell that is split all go to one of its partitions, more than were counted for it
+    for (uint64 p = 0; p < d.partitions; ++p)
+        build->guest_wish[p] -= Min(build->guest_wish[p], build->part_count[p]);
     d.near.Close();
     build->rows.Close();
     MemoryContextSwitchTo(old);
