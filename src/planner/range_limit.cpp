@@ -7,6 +7,10 @@ namespace vecann {
 
 namespace {
 
+// A search meets rows not quite in their order. When the first candidate beyond the limit has come, it goes on for as many
+// nodes as it took until then, this many at most, or a quarter.
+constexpr uint64 kMostBeyond = 100;
+
 // A comparison of a distance with what bounds it from above.
 struct Comparison {
     Node* distance;
@@ -98,6 +102,7 @@ void StartRangeLimit(VectorScanState* state) {
     RangeLimit* range = &state->range;
     range->limit = get_float8_infinity();
     range->is_strict = range->reached = false;
+    range->end = 0;
     for (int i = 0; i < range->count; ++i) {
         bool is_null;
         const double bound =
@@ -123,7 +128,9 @@ void StopBeyondLimit(VectorScanState* state) {
     if (!std::isfinite(nearest)) return;
     if (range->is_strict ? nearest < range->limit : nearest <= range->limit) return;
     state->row_due = false;
-    state->through = range->reached = true;
+    const uint64 expanded = state->counts.expanded + state->search->counts.expanded;
+    if (range->end == 0) range->end = expanded + Max(Min(expanded, kMostBeyond), expanded / 4);
+    if (expanded >= range->end) state->through = range->reached = true;
 }
 
 void ExplainRangeLimit(VectorScanState* state, List* context, ExplainState* es) {

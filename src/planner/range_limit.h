@@ -15,6 +15,7 @@ struct RangeLimit {
     int count;
     double limit;  // in force in this scan
     bool is_strict;
+    uint64 end;    // so many nodes expanded are enough; 0: no candidate has been beyond
     bool reached;  // the search has ended at it
 };
 
@@ -25,8 +26,8 @@ constexpr double kRangeShare = 0.005;
 // Does one of the conditions on a table bound this distance?
 bool HasRangeLimit(List* restrictions, const OpExpr* distance);
 
-// The steps of the scan: finds and compiles the bounds; computes them when a scan begins; ends the search when the
-// candidate, and so all behind it, lies beyond; says so.
+// The steps of the scan: finds and compiles the bounds; computes them when a scan begins; ends the search some
+// while after the first candidate that lies beyond; says so.
 void InitRangeLimit(VectorScanState* state);
 void StartRangeLimit(VectorScanState* state);
 void StopBeyondLimit(VectorScanState* state);
