@@ -9,6 +9,8 @@ namespace vecann {
 namespace {
 
 constexpr float kMostByte = 255, kMostSum = 65535;
+// Beyond these float32 cannot tell the values apart, or not subtract them.
+constexpr double kLeastSpan = 1e-35, kMostSpan = 1e37;
 
 // Where a lane stands among the 16 bytes of a sub-quantizer.
 int ByteOf(int lane) {
@@ -120,23 +122,30 @@ void ScanTables::Quantise() {
         span_sum += span;
         if (span > most_span) most_span = span;
     }
+    if (most_span > kMostSpan || std::fabs(least_sum) > kMostSpan) return;
     bias = static_cast<float>(least_sum);
-    if (!(most_span > 1e-37)) return;
+    if (!(most_span > kLeastSpan)) return;
     const double by_sum = (static_cast<double>(kMostSum) - m) / span_sum, by_span = kMostByte / most_span;
     const double a = by_sum < by_span ? by_sum : by_span;
     step = static_cast<float>(1 / a);
-    worst = static_cast<float>(0.5 * m / a);
     const float scale = static_cast<float>(a);
+    double rounded = 0;  // what rounding takes from a code on average: small spans are all rounded down
     for (int s = 0; s < m; ++s) {
         const float* from = values + s * 16;
         float least = from[0];
         for (int j = 1; j < 16; ++j)
             least = from[j] < least ? from[j] : least;
+        float lost = 0;
         for (int j = 0; j < 16; ++j) {
-            const float level = (from[j] - least) * scale + 0.5f;
-            levels[s * 16 + j] = static_cast<uint8_t>(level < kMostByte ? level : kMostByte);
+            const float exact = (from[j] - least) * scale, level = exact + 0.5f;
+            const uint8_t byte = static_cast<uint8_t>(level < kMostByte ? level : kMostByte);
+            levels[s * 16 + j] = byte;
+            lost += exact - static_cast<float>(byte);
         }
+        rounded += lost / 16;
     }
+    bias = static_cast<float>(least_sum + rounded / a);
+    worst = static_cast<float>((0.5 * m + std::fabs(rounded)) / a);
 }
 
 int ScanTables::SumLimit(float limit, float slack) const {

@@ -66,7 +66,7 @@ struct ScanTables {
     float* values;    // m x words
     uint8_t* levels;  // EvenSubQuantizers(m) x 16; null with 256 codewords
     float bias;
-    float step;  // 0 where all codewords of a sub-quantizer are alike, or values are not finite
+    float step;  // 0, and all levels too, where codewords are all alike; bias is 0 as well where float32 does not do
     float worst;
 
     void Init(Arena* arena, int sub_quantizers, int codewords);
