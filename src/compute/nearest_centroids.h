@@ -43,4 +43,8 @@ class NearestCentroids {
     std::vector<RowBlock> tiles_;
 };
 
+// The task's work, with the points numbered in `rows` where it is not null, all times 2^exponent. Finite values only;
+// adds to the progress.
+void AssignRows(ComputeJob* job, const AssignTask& task, const int32_t* rows, int exponent);
+
 }  // namespace vecann

@@ -129,7 +129,7 @@ double PqTrainer::TrainPart(int s, float* codewords, int iterations, uint32_t se
         error = part.Assign(job_, codewords);
         part.Update(codewords);
         job_->done.fetch_add(1, std::memory_order_relaxed);
-        if (!(previous - error > kLeastGain * previous)) {
+        if (i > 0 && !(previous - error > kLeastGain * previous)) {
             job_->done.fetch_add(iterations - 1 - i, std::memory_order_relaxed);
             break;
         }
