@@ -28,6 +28,18 @@ void RunTask(ComputeJob* job, ComputeTask task, void* argument) {
             return RunNearCells(job, static_cast<NearCellsTask*>(argument));
         case ComputeTask::kPayloadEncode:
             return RunPayloadEncode(job, static_cast<PayloadEncodeTask*>(argument));
+        case ComputeTask::kAssign:
+            return RunAssign(job, static_cast<AssignTask*>(argument));
+        case ComputeTask::kPqTrain:
+            return RunPqTrain(job, static_cast<PqTrainTask*>(argument));
+        case ComputeTask::kOpqTrain:
+            return RunOpqTrain(job, static_cast<OpqTrainTask*>(argument));
+        case ComputeTask::kPqEncode:
+            return RunPqEncode(job, static_cast<PqEncodeTask*>(argument));
+        case ComputeTask::kSignEncode:
+            return RunSignEncode(job, static_cast<SignEncodeTask*>(argument));
+        case ComputeTask::kRotate:
+            return RunRotate(job, static_cast<RotateTask*>(argument));
         case ComputeTask::kSpin:
 #ifdef VECANN_RACE_POINTS
             return RunSpin(job, static_cast<SpinTask*>(argument));
@@ -60,7 +72,7 @@ void OwnerMain(ComputeJob* job, ComputeTask task, void* argument) noexcept {
     } catch (const std::invalid_argument& e) {
         status.Set(StatusCode::kInvalidArgument, e.what());
     } catch (const std::exception& e) {
-        // FAISS reports its interrupt as an ordinary exception.
+        // what a library was doing when it was interrupted may end in an ordinary exception
         if (job->cancel.load() != 0)
             status.Set(StatusCode::kCancelled, "cancelled");
         else

@@ -7,8 +7,8 @@ namespace vecann {
 
 namespace {
 
-// A search meets rows not quite in their order. When the first candidate beyond the limit has come, it goes on for as many
-// nodes as it took until then, this many at most, or a quarter.
+// A search meets rows not quite in their order. When the first candidate beyond the limit has come, it goes on for as
+// many nodes as it took until then, this many at most, or a quarter.
 constexpr uint64 kMostBeyond = 100;
 
 // A comparison of a distance with what bounds it from above.
