@@ -15,11 +15,6 @@ constexpr int kUsualThreads = 8;
 // Edges are encoded and written in chunks of about so many bytes, or of an eighth of the memory.
 constexpr uint64 kChunkBytes = 64 * 1024 * 1024, kLeastChunkBytes = 1024 * 1024;
 
-void ReportCompute(int64 done, int64 total, void*) {
-    pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, total);
-    pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, done);
-}
-
 // ---- collecting ------------------------------------------------------------------
 
 void Rehash(BulkBuild* bulk, uint64 places) {
@@ -215,7 +210,7 @@ void HnswBulkWrite(BulkBuild* bulk) {
     layer.vectors = bulk->vectors;
     ComputeOptions options;
     options.threads = bulk->jobs.threads;
-    options.progress = ReportCompute;
+    options.progress = ReportIndexProgress;
     pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kHnswPhaseGraph);
     nodes.payloads = EncodePayloads(bulk);
     const uint32 middle = BulkBuildGraph(bulk->jobs, &bulk->arena, &layer, options);

@@ -2,8 +2,8 @@
 #include <algorithm>
 
 #include "hnsw/hnsw_am.h"
-#include "hnsw/hnsw_heap.h"
 #include "hnsw/hnsw_walk.h"
+#include "planner/heap_distance.h"
 
 namespace vecann {
 
@@ -50,7 +50,7 @@ void AddRows(IndexScanDesc desc, HnswScan* scan) {
         scored.entry.tid = row.tid;
         scored.entry.in_line = row.in_line;
         // A row that the snapshot does not see is left to the executor, which passes over it.
-        if (scan->walk.recheck) HnswHeapDistance(&scan->exact, desc, row.tid, &scored.value);
+        if (scan->walk.recheck) ReadHeapDistance(&scan->exact, desc, row.tid, &scored.value);
         scan->pending.Push(scored);
         std::push_heap(scan->pending.begin(), scan->pending.end(), RowFarther);
     }
@@ -123,7 +123,7 @@ extern "C" bool hnsw_get_tuple(IndexScanDesc desc, ScanDirection direction) {
         HnswWalkKill(&scan->walk, scan->current.entry);
     const int max_tuples = Settings().hnsw_max_scan_tuples;
     const bool more = (max_tuples < 0 || scan->returned < static_cast<uint64>(max_tuples)) && NextRow(desc, scan);
-    HnswReleaseHeap(&scan->exact);
+    ReleaseHeapDistance(&scan->exact);
     if (more) {
         desc->xs_heaptid = scan->current.entry.tid;
         desc->xs_recheck = false;
@@ -136,7 +136,7 @@ extern "C" bool hnsw_get_tuple(IndexScanDesc desc, ScanDirection direction) {
 
 extern "C" void hnsw_end_scan(IndexScanDesc desc) {
     HnswScan* scan = static_cast<HnswScan*>(desc->opaque);
-    HnswCloseHeap(&scan->exact);
+    CloseHeapDistance(&scan->exact);
     HnswWalkEnd(&scan->walk);
     pfree(scan);
 }

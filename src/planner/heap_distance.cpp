@@ -1,6 +1,6 @@
-// Exact distances of rows; see hnsw_heap.h. Holds at most a pin on one page of the table between calls of one
+// Exact distances of rows; see heap_distance.h. Holds at most a pin on one page of the table between calls of one
 // amgettuple.
-#include "hnsw/hnsw_heap.h"
+#include "planner/heap_distance.h"
 
 namespace vecann {
 
@@ -17,7 +17,7 @@ void Open(HeapDistance* heap, IndexScanDesc scan) {
 
 }  // namespace
 
-void HnswHeapDistance(HeapDistance* heap, IndexScanDesc scan, ItemPointerData tid, double* value) {
+void ReadHeapDistance(HeapDistance* heap, IndexScanDesc scan, ItemPointerData tid, double* value) {
     if (heap->fetch == nullptr) Open(heap, scan);
     bool call_again = false, all_dead = false;
     if (!table_index_fetch_tuple(heap->fetch, &tid, scan->xs_snapshot, heap->slot, &call_again, &all_dead)) return;
@@ -35,13 +35,13 @@ void HnswHeapDistance(HeapDistance* heap, IndexScanDesc scan, ItemPointerData ti
     ResetPerTupleExprContext(heap->estate);
 }
 
-void HnswReleaseHeap(HeapDistance* heap) {
+void ReleaseHeapDistance(HeapDistance* heap) {
     if (heap->fetch == nullptr) return;
     ExecClearTuple(heap->slot);
     table_index_fetch_reset(heap->fetch);
 }
 
-void HnswCloseHeap(HeapDistance* heap) {
+void CloseHeapDistance(HeapDistance* heap) {
     if (heap->fetch == nullptr) return;
     ExecDropSingleTupleTableSlot(heap->slot);
     table_index_fetch_end(heap->fetch);

@@ -19,11 +19,11 @@ struct HeapDistance {
 
 // Sets *value to what the scan's first ORDER BY operator returns for a row; leaves it alone when the snapshot does not
 // see the row. May run code of users (expression indexes); the caller holds no lock.
-void HnswHeapDistance(HeapDistance* heap, IndexScanDesc scan, ItemPointerData tid, double* value);
+void ReadHeapDistance(HeapDistance* heap, IndexScanDesc scan, ItemPointerData tid, double* value);
 
 // Gives the pin on the table's page back.
-void HnswReleaseHeap(HeapDistance* heap);
+void ReleaseHeapDistance(HeapDistance* heap);
 
-void HnswCloseHeap(HeapDistance* heap);
+void CloseHeapDistance(HeapDistance* heap);
 
 }  // namespace vecann
