@@ -10,11 +10,12 @@
 
 #include "core/status.h"
 #include "kernels/metric.h"
-#include "quant/rabitq.h"
+#include "quant/pq.h"
+#include "quant/rabitq_list.h"
 
 namespace vecann {
 
-constexpr uint32_t kComputeAbiVersion = 4;
+constexpr uint32_t kComputeAbiVersion = 5;
 constexpr const char* kComputeApiSymbol = "vecann_compute_api";
 
 // Shared by the waiting backend and the owner thread.
@@ -35,10 +36,20 @@ enum class ComputeTask : int32_t {
     kGraphBuild = 3,   // GraphBuildTask
     kGraphEncode = 4,  // GraphEncodeTask
     kNearCells = 5,    // NearCellsTask
+    kAssign = 6,       // AssignTask
+    kPqTrain = 7,      // PqTrainTask
+    kOpqTrain = 8,     // OpqTrainTask
+    kPqEncode = 9,     // PqEncodeTask
+    kSignEncode = 10,  // SignEncodeTask
+    kRotate = 11,      // RotateTask
     kSpin = 100,       // SpinTask; test builds only
 };
 
-// Lloyd's k-means under L2. points: count x dim, centroids: clusters x dim, both row-major float32 in memory of the
+// More clusters than this are found in two stages.
+constexpr int32_t kFlatClusters = 4096;
+
+// Lloyd's k-means under L2; with more than kFlatClusters clusters in two stages, which costs little of the objective
+// and a fraction of the time. points: count x dim, centroids: clusters x dim, both row-major float32 in memory of the
 // caller. Needs count >= clusters >= 1 and finite points. Progress counts assignments: points times iterations. The
 // result depends on the seed, not on the number of threads. No cluster is left without points.
 struct KMeansTask {
@@ -98,6 +109,82 @@ struct NearCellsTask {
     int32_t most;
     float reach;
     uint16_t* cells;  // out: count x most
+};
+
+// The nearest centroid of each point under L2, the first of equals up to rounding, and its squared distance. Many
+// centroids are as welcome as few. Refuses points and centroids that are not finite; progress counts points.
+struct AssignTask {
+    const float* points;  // count x dim
+    int64_t count;
+    int32_t dim;
+    const float* centroids;  // clusters x dim
+    int32_t clusters;
+    int32_t* labels;   // out: count
+    float* distances;  // out: count; may be null
+};
+
+// Trains the codebook of a product quantizer: k-means under L2 of each sub-quantizer. Points are vectors, or residuals
+// v - centroid made by the caller. Any count from 1 on does: with fewer points than codewords some codewords are
+// repeated and never used. Depends on the seed, not on the number of threads or the instruction set. Progress counts
+// sub-quantizers times iterations.
+struct PqTrainTask {
+    const float* points;  // count x dim
+    int64_t count;
+    PqShape shape;
+    int32_t iterations;  // at most
+    uint32_t seed;
+    int64_t sample;   // train on a random sample of that many points; 0: on all
+    float* codebook;  // out: shape.codebook_floats()
+    double error;     // out: mean squared distance of the points it was trained on to their codes
+};
+
+// A rotation after which product quantization loses less (OPQ: Ge, He, Ke, Sun, TPAMI 2014). Whoever uses it rotates
+// everything, centroids and queries too: distances stay what they are. Limits and determinism as PqTrainTask, but BLAS
+// may give other last bits on other processors.
+struct OpqTrainTask {
+    const float* points;  // count x dim
+    int64_t count;
+    PqShape shape;
+    int32_t iterations;  // rounds of rotation and codebook; 10 get most of it
+    uint32_t seed;
+    int64_t sample;   // 0: all points
+    float* rotation;  // out: dim x dim, in rows: y = rotation x
+    double error;     // out: mean squared error with it, of a codebook of the last round
+    double plain;     // out: that of the first round without it
+};
+
+// Row codes of points (quant/pq.h). With centroids, those of the residual points[i] - centroids[labels[i]].
+struct PqEncodeTask {
+    const float* points;  // count x dim
+    int64_t count;
+    PqShape shape;
+    const float* codebook;
+    const float* centroids = nullptr;
+    const int32_t* labels = nullptr;
+    uint8_t* codes;           // out: count x shape.code_bytes()
+    float* adds = nullptr;    // out, with centroids: PqAdd of each; may be null
+    float* errors = nullptr;  // out: squared distance to what the code decodes to; may be null
+};
+
+// Row codes and factors of rotated points against their rotated centroids (quant/rabitq_list.h).
+struct SignEncodeTask {
+    const float* points;  // count x dim
+    int64_t count;
+    CodeShape shape;  // one bit
+    Metric metric;    // kL2 or kInnerProduct
+    const float* centroids;
+    const int32_t* labels;
+    uint8_t* codes;        // out: count x SignCodeBytes(shape)
+    ListFactors* factors;  // out: count
+};
+
+// out[i] = matrix points[i]; nothing overlaps.
+struct RotateTask {
+    const float* points;  // count x dim
+    int64_t count;
+    int32_t dim;
+    const float* matrix;  // dim x dim in rows; null: the fixed rotation of quant/rotation.h
+    float* out;           // count x dim
 };
 
 // What a graph build takes at most, beside the vectors and the lists: links from ten leaves of a point (sixteen for the

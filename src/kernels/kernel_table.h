@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/block_scan.h"
 #include "kernels/metric.h"
 #include "kernels/payload_layout.h"
 
@@ -142,6 +143,8 @@ struct KernelTable {
     ExpandLevels expand_levels;  // null: score_edges has no use for them
     CodeKernels code;
     void (*rotate)(const RotationRound& round);
+    BlockKernels block;
+    CodebookKernels codebook;
 };
 
 // The table of a level; nullptr when it was not compiled in or this processor lacks it.

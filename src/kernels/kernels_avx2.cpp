@@ -9,7 +9,9 @@
 #include <immintrin.h>
 
 #include "kernels/bit_kernels.h"
+#include "kernels/block_scan_avx2.h"
 #include "kernels/code_kernels.h"
+#include "kernels/codebook_kernels.h"
 #include "kernels/dense_kernels.h"
 #include "kernels/rotation_kernels.h"
 #include "kernels/score_avx2.h"
@@ -63,6 +65,14 @@ struct Pack {
     static Pack Abs(Pack a) { return {_mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.v)}; }
     static Pack Min(Pack a, Pack b) { return {_mm256_min_ps(a.v, b.v)}; }
     static Pack Max(Pack a, Pack b) { return {_mm256_max_ps(a.v, b.v)}; }
+    static float Least(Pack a) {
+        __m128 s = _mm_min_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
+        s = _mm_min_ps(s, _mm_movehl_ps(s, s));
+        return _mm_cvtss_f32(_mm_min_ss(s, _mm_movehdup_ps(s)));
+    }
+    static uint32_t Equal(Pack a, Pack b) {
+        return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(a.v, b.v, _CMP_EQ_OQ)));
+    }
     static Pack Truncate(Pack a) { return {_mm256_round_ps(a.v, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC)}; }
     static float Sum(Pack a) {
         __m128 s = _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
@@ -121,6 +131,7 @@ struct Bits {
 }  // namespace avx2
 
 using avx2::Bits;
+using avx2::Block;
 using avx2::Pack;
 
 const KernelTable kAvx2Kernels = {
@@ -135,6 +146,8 @@ const KernelTable kAvx2Kernels = {
     nullptr,
     MakeCodeKernels<Pack>(),
     &RotateRound<Pack>,
+    MakeBlockKernels<Block, Pack>(),
+    MakeCodebookKernels<Pack>(),
 };
 
 }  // namespace vecann

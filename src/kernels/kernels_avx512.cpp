@@ -7,7 +7,9 @@
 #include <immintrin.h>
 
 #include "kernels/bit_kernels.h"
+#include "kernels/block_scan_avx512.h"
 #include "kernels/code_kernels.h"
+#include "kernels/codebook_kernels.h"
 #include "kernels/dense_kernels.h"
 #include "kernels/rotation_kernels.h"
 #include "kernels/score_avx512.h"
@@ -52,6 +54,8 @@ struct Pack {
     static Pack Abs(Pack a) { return {_mm512_abs_ps(a.v)}; }
     static Pack Min(Pack a, Pack b) { return {_mm512_min_ps(a.v, b.v)}; }
     static Pack Max(Pack a, Pack b) { return {_mm512_max_ps(a.v, b.v)}; }
+    static float Least(Pack a) { return _mm512_reduce_min_ps(a.v); }
+    static uint32_t Equal(Pack a, Pack b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ); }
     static Pack Truncate(Pack a) { return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC)}; }
     static float Sum(Pack a) {
         const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
@@ -105,6 +109,7 @@ struct Bits {
 }  // namespace avx512
 
 using avx512::Bits;
+using avx512::Block;
 using avx512::Pack;
 
 const KernelTable kAvx512Kernels = {
@@ -119,6 +124,8 @@ const KernelTable kAvx512Kernels = {
     &avx512::ExpandQuery,
     MakeCodeKernels<Pack>(),
     &RotateRound<Pack>,
+    MakeBlockKernels<Block, Pack>(),
+    MakeCodebookKernels<Pack>(),
 };
 
 }  // namespace vecann

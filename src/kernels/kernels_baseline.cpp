@@ -1,7 +1,9 @@
 // The baseline level: packs of four floats in the compiler's own vector types, which it turns into whatever
 // the target guarantees.
 #include "kernels/bit_kernels.h"
+#include "kernels/block_scan_baseline.h"
 #include "kernels/code_kernels.h"
+#include "kernels/codebook_kernels.h"
 #include "kernels/dense_kernels.h"
 #include "kernels/levels.h"
 #include "kernels/rotation_kernels.h"
@@ -51,6 +53,14 @@ struct Pack {
     static Pack Abs(Pack a) { return {reinterpret_cast<Floats>(reinterpret_cast<Ints>(a.v) & 0x7fffffff)}; }
     static Pack Min(Pack a, Pack b) { return {a.v < b.v ? a.v : b.v}; }
     static Pack Max(Pack a, Pack b) { return {a.v > b.v ? a.v : b.v}; }
+    static float Least(Pack a) {
+        const float b = a.v[0] < a.v[1] ? a.v[0] : a.v[1], c = a.v[2] < a.v[3] ? a.v[2] : a.v[3];
+        return b < c ? b : c;
+    }
+    static uint32_t Equal(Pack a, Pack b) {
+        const Ints bits = (a.v == b.v) & Ints{1, 2, 4, 8};
+        return static_cast<uint32_t>((bits[0] | bits[1]) | (bits[2] | bits[3]));
+    }
     static Pack Truncate(Pack a) { return {__builtin_convertvector(__builtin_convertvector(a.v, Ints), Floats)}; }
     static float Sum(Pack a) { return (a.v[0] + a.v[1]) + (a.v[2] + a.v[3]); }
     static uint64_t Bits(Pack a, int j) {
@@ -103,6 +113,7 @@ struct Bits {
 }  // namespace baseline
 
 using baseline::Bits;
+using baseline::Block;
 using baseline::Pack;
 
 const KernelTable kBaselineKernels = {
@@ -117,6 +128,8 @@ const KernelTable kBaselineKernels = {
     nullptr,
     MakeCodeKernels<Pack>(),
     &RotateRound<Pack>,
+    MakeBlockKernels<Block, Pack>(),
+    MakeCodebookKernels<Pack>(),
 };
 
 }  // namespace vecann
