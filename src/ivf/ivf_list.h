@@ -1,4 +1,5 @@
-// Lists: an open index, reading the directory and the pages of a list, putting a row into a list. See README.md, "Insert".
+// Lists: an open index, reading the directory and the pages of a list, putting a row into a list. See README.md,
+// "Insert".
 #pragma once
 
 #include "ivf/ivf_page.h"

@@ -86,7 +86,7 @@ FreeListKind IvfPartPages() {
 
 // ---- tapes -----------------------------------------------------------------------
 
-void WriteTape(Relation index, const Tape& tape, const float* numbers, uint64 records) {
+void WriteTape(Relation index, ForkNumber fork, const Tape& tape, const float* numbers, uint64 records) {
     const size_t per_page = static_cast<size_t>(tape.per_page()), floats = static_cast<size_t>(tape.floats);
     const uint64 total = records * floats;
     for (uint64 at = 0; at < total;) {
@@ -94,10 +94,13 @@ void WriteTape(Relation index, const Tape& tape, const float* numbers, uint64 re
         // To the end of the page's records, or of the record.
         uint64 count = per_page > 0 ? per_page * floats : Min<uint64>(kTapeFloats, floats - at % floats);
         count = Min(count, total - at);
-        LockedPage page(index, ExtendRelationLocked(index, MAIN_FORKNUM));
+        LockedPage page(index, ExtendRelationLocked(index, fork));
+        START_CRIT_SECTION();
         InitPage(page.page(), PageKind::kIvfTape, count * sizeof(float));
         memcpy(ContentsOf(page.page()), numbers + at, count * sizeof(float));
         MarkBufferDirty(page.buffer());
+        if (fork == INIT_FORKNUM) log_newpage_buffer(page.buffer(), true);
+        END_CRIT_SECTION();
         at += count;
     }
 }

@@ -105,10 +105,10 @@ inline char* PartBytes(Page page) {
 // The arrays of one list page, or of a copy of one. Holds no lock itself.
 struct ListView {
     ListPageData* header;
-    BlockNumber* parts;    // of a long entry
-    uint32* live;          // a bit for each slot
-    float* factors;        // factor f of slot s at f * slots + s
-    char* data;            // entries, or blocks of 32 codes
+    BlockNumber* parts;  // of a long entry
+    uint32* live;        // a bit for each slot
+    float* factors;      // factor f of slot s at f * slots + s
+    char* data;          // entries, or blocks of 32 codes
     ItemPointerData* tids;
 
     bool IsLive(int slot) const { return ((live[slot / 32] >> (slot % 32)) & 1) != 0; }
@@ -178,8 +178,9 @@ inline Tape CentroidTape(const IvfMetaData& meta) {
     return {meta.centroids, meta.dim};
 }
 
-// Appends a tape to an index that is being built; `records` of them, one after another.
-void WriteTape(Relation index, const Tape& tape, const float* numbers, uint64 records);
+// Appends a tape to an index that is being built, logged itself when the fork is INIT_FORKNUM; `records` of them, one
+// after another.
+void WriteTape(Relation index, ForkNumber fork, const Tape& tape, const float* numbers, uint64 records);
 void ReadTapeRecord(Relation index, const Tape& tape, uint64 record, float* out);
 // Calls visit(arg, record, numbers) for all records in order; not under a lock where a record takes several pages.
 void ForTapeRecords(Relation index, const Tape& tape, uint64 records,

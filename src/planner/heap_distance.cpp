@@ -2,6 +2,8 @@
 // amgettuple.
 #include "planner/heap_distance.h"
 
+#include "pg/memory.h"
+
 namespace vecann {
 
 namespace {
@@ -47,6 +49,32 @@ void CloseHeapDistance(HeapDistance* heap) {
     table_index_fetch_end(heap->fetch);
     FreeExecutorState(heap->estate);
     heap->fetch = nullptr;
+}
+
+IndexScanDesc BeginDistanceScan(Relation index, int nkeys, int norderbys) {
+    IndexScanDesc desc = RelationGetIndexScan(index, nkeys, norderbys);
+    if (norderbys > 0) {
+        desc->xs_orderbyvals = PallocArray<Datum>(static_cast<size_t>(norderbys));
+        desc->xs_orderbynulls = PallocArray<bool>(static_cast<size_t>(norderbys));
+        memset(desc->xs_orderbynulls, true, static_cast<size_t>(norderbys) * sizeof(bool));
+    }
+    return desc;
+}
+
+void SetScanKeys(IndexScanDesc desc, ScanKey keys, ScanKey orderbys) {
+    if (keys != nullptr && desc->numberOfKeys > 0)
+        memmove(desc->keyData, keys, static_cast<size_t>(desc->numberOfKeys) * sizeof(ScanKeyData));
+    if (orderbys != nullptr && desc->numberOfOrderBys > 0)
+        memmove(desc->orderByData, orderbys, static_cast<size_t>(desc->numberOfOrderBys) * sizeof(ScanKeyData));
+}
+
+void StoreFurtherOrderBys(IndexScanDesc desc) {
+    desc->xs_recheckorderby = false;
+    for (int i = 1; i < desc->numberOfOrderBys; ++i) {
+        desc->xs_orderbynulls[i] = false;
+        desc->xs_orderbyvals[i] = Float8GetDatum(-get_float8_infinity());
+        desc->xs_recheckorderby = true;
+    }
 }
 
 }  // namespace vecann
