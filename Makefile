@@ -91,8 +91,8 @@ format:
 	bash scripts/format
 bench:
 	bash bench/side-by-side $(BENCH)
-# A program without a server; see its opening comment.
-bench/build/graph_build: bench/graph_build.cpp $(X_OBJS) $(COMPUTE_K_OBJS)
+# Programs without a server; see their opening comments.
+bench/build/graph_build bench/build/quantizers: bench/build/%: bench/%.cpp $(X_OBJS) $(COMPUTE_K_OBJS)
 	mkdir -p $(@D)
 	$(CXX) $(COMMON_CXXFLAGS) $(ZONE_X) -o $@ $^ $(X_LIBS)
 help:

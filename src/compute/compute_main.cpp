@@ -26,6 +26,18 @@ void RunTask(ComputeJob* job, ComputeTask task, void* argument) {
             return RunGraphBuild(job, static_cast<GraphBuildTask*>(argument));
         case ComputeTask::kNearCells:
             return RunNearCells(job, static_cast<NearCellsTask*>(argument));
+        case ComputeTask::kAssign:
+            return RunAssign(job, static_cast<AssignTask*>(argument));
+        case ComputeTask::kPqTrain:
+            return RunPqTrain(job, static_cast<PqTrainTask*>(argument));
+        case ComputeTask::kOpqTrain:
+            return RunOpqTrain(job, static_cast<OpqTrainTask*>(argument));
+        case ComputeTask::kPqEncode:
+            return RunPqEncode(job, static_cast<PqEncodeTask*>(argument));
+        case ComputeTask::kSignEncode:
+            return RunSignEncode(job, static_cast<SignEncodeTask*>(argument));
+        case ComputeTask::kRotate:
+            return RunRotate(job, static_cast<RotateTask*>(argument));
         case ComputeTask::kSpin:
 #ifdef VECANN_RACE_POINTS
             return RunSpin(job, static_cast<SpinTask*>(argument));

@@ -1,12 +1,11 @@
-// Lloyd's k-means, with FAISS's flat index for the assignment of points to centroids.
+// Lloyd's k-means. For many clusters in two stages: the points are divided into about the square root of as many parts,
+// and each part gets clusters of its own, as many as its share of the points.
 //
 // Not faiss::Clustering, for three reasons measured on FAISS 1.7.3: its assignment is one large matrix product, which
 // runs on one thread when BLAS is held to one; its handling of empty clusters cannot be cancelled and takes seconds per
-// iteration where many points are equal (7 s for 32000 clusters); and it allocates inside OpenMP regions. Uses only
-// what FAISS 1.7.3 and 1.11 both have.
-#include <faiss/IndexFlat.h>
-#include <faiss/impl/AuxIndexStructures.h>
-#include <faiss/utils/distances.h>
+// iteration where many points are equal (7 s for 32000 clusters); and it allocates inside OpenMP regions. Its flat
+// index in Debian looks for the least of each row in plain code, which took as long as the product.
+#include <omp.h>
 
 #include <algorithm>
 #include <cmath>
@@ -19,9 +18,9 @@
 #include <utility>
 #include <vector>
 
-#include "compute/tasks.h"
+#include "compute/nearest_centroids.h"
+#include "compute/training.h"
 #include "compute/value_range.h"
-#include "core/rng.h"
 
 namespace vecann {
 
@@ -29,32 +28,11 @@ namespace {
 
 // Work between two looks at `cancel`: some 0.1 s of a matrix product, some milliseconds of a plain loop.
 constexpr int64_t kSliceOperations = int64_t{1} << 30;
-constexpr int64_t kMinSliceRows = 8, kMaxSliceRows = 1024;
+constexpr int64_t kMinSliceRows = 8, kMaxSliceRows = NearestCentroids::kBlock;
 constexpr int64_t kPlainSlice = int64_t{1} << 20;
-
-// FAISS's block sizes of the products: points by centroids. The block is what a thread allocates, and what should stay
-// in its cache.
-constexpr int kBlockPoints = 256, kBlockCentroids = 1024;
-
-// FAISS asks between blocks of its distance computations.
-struct JobInterrupt : faiss::InterruptCallback {
-    const ComputeJob* job;
-    explicit JobInterrupt(const ComputeJob* j) : job(j) {}
-    bool want_interrupt() override { return job->cancel.load(std::memory_order_relaxed) != 0; }
-};
-
-// FAISS's global settings for the life of a task.
-struct FaissScope {
-    explicit FaissScope(const ComputeJob* job) {
-        faiss::InterruptCallback::instance.reset(new JobInterrupt(job));
-        faiss::distance_compute_blas_threshold = 1;
-        faiss::distance_compute_blas_query_bs = kBlockPoints;
-        faiss::distance_compute_blas_database_bs = kBlockCentroids;
-    }
-    ~FaissScope() { faiss::InterruptCallback::clear_instance(); }
-    FaissScope(const FaissScope&) = delete;
-    FaissScope& operator=(const FaissScope&) = delete;
-};
+constexpr const char* kNotFinite = "k-means over a value that is infinite or not a number";
+// Points a part that the first stage of two looks at.
+constexpr int kCoarseSample = 1024;
 
 // Memory that is not touched before it is used: zeroing gigabytes takes seconds.
 template <class T>
@@ -70,16 +48,14 @@ class KMeans {
           clusters_(task.clusters),
           count_(task.sample > 0 ? std::clamp<int64_t>(task.sample, task.clusters, task.count) : task.count),
           rng_(task.seed),
-          index_(task.dim) {}
+          nearest_(task.dim) {}
 
     void Run(KMeansTask* task);
 
   private:
     void CheckMemory(bool copies) const;
-    void SampleRows(int64_t from, int64_t wanted, int32_t* rows);
     void Prepare(const KMeansTask& task);
-    void SetCentroids(const float* centroids);
-    double Assign();
+    double Assign(const float* centroids);
     void GroupByCluster();
     bool FillEmptyClusters();
     void MeanOf(int cluster, float* mean) const;
@@ -91,11 +67,12 @@ class KMeans {
     const int clusters_;
     const int64_t count_;  // points trained on
     Rng rng_;
-    faiss::IndexFlatL2 index_;  // the centroids
+    NearestCentroids nearest_;
+    std::vector<NearestCentroids::Scratch> scratches_;  // of each thread
     const float* points_ = nullptr;
     int exponent_ = 0;  // points_ are the caller's times 2^exponent_
     std::unique_ptr<float[]> copy_;
-    std::unique_ptr<int64_t[]> labels_;
+    std::unique_ptr<int32_t[]> labels_;
     std::unique_ptr<float[]> distances_;
     std::unique_ptr<int32_t[]> order_;                  // points by cluster
     std::vector<std::pair<int64_t, int64_t>> members_;  // of each cluster: [begin, end) in order_
@@ -104,11 +81,11 @@ class KMeans {
 // Refuses before anything large is allocated.
 void KMeans::CheckMemory(bool copies) const {
     const double point_bytes = static_cast<double>(dim_) * sizeof(float);
-    const double per_point = sizeof(int64_t) + sizeof(float) + sizeof(int32_t) + (copies ? point_bytes : 0);
-    // the centroids are in the index; a thread has a block, norms, and the labels and distances of it
-    const double per_thread = sizeof(float) * (1.0 * kBlockPoints * kBlockCentroids + clusters_ + 4.0 * kMaxSliceRows);
-    const double needed = per_point * static_cast<double>(count_) + (point_bytes + 32) * clusters_ +
-                          per_thread * std::max(job_->threads, 1);
+    const double per_point = 2 * sizeof(int32_t) + sizeof(float) + (copies ? point_bytes : 0);
+    const double needed =
+        per_point * static_cast<double>(count_) + NearestCentroids::Memory(static_cast<double>(dim_), clusters_) +
+        32.0 * clusters_ +
+        NearestCentroids::ScratchMemory(static_cast<double>(dim_), clusters_) * std::max(job_->threads, 1);
     if (job_->memory_limit == 0 || needed <= static_cast<double>(job_->memory_limit)) return;
     char text[160];
     snprintf(text, sizeof(text), "k-means of %lld points into %d clusters needs %.0f MB of memory, and may use %.0f MB",
@@ -117,35 +94,23 @@ void KMeans::CheckMemory(bool copies) const {
     throw OutOfMemory(text);
 }
 
-// `wanted` of `from` row numbers, ascending, each set equally likely (Knuth, volume 2, algorithm 3.4.2 S). All of them
-// draw no random numbers: whether the points had to be scaled must not change the start.
-void KMeans::SampleRows(int64_t from, int64_t wanted, int32_t* rows) {
-    int64_t taken = 0;
-    for (int64_t row = 0; taken < wanted; ++row) {
-        if (row % kPlainSlice == 0) CheckCancel(job_);
-        if (wanted == from || static_cast<double>(from - row) * rng_.NextUnit() <= static_cast<double>(wanted - taken))
-            rows[taken++] = static_cast<int32_t>(row);
-    }
-}
-
 // Checks the points, takes the sample, and copies it if it has to be another array than the caller's: because it is a
 // sample, or because squares of such values leave the range of float. The factor is a power of two, so that nothing is
 // rounded.
 void KMeans::Prepare(const KMeansTask& task) {
     CheckMemory(count_ < task.count);
-    exponent_ =
-        SafeExponent(job_, task.points, task.count * dim_, "k-means over a value that is infinite or not a number");
+    exponent_ = SafeExponent(job_, task.points, task.count * dim_, kNotFinite);
     const bool copies = count_ < task.count || exponent_ != 0;
     CheckMemory(copies);
 
-    labels_ = Uninitialised<int64_t>(count_);
+    labels_ = Uninitialised<int32_t>(count_);
     distances_ = Uninitialised<float>(count_);
     order_ = Uninitialised<int32_t>(count_);
     members_.resize(static_cast<size_t>(clusters_));
     points_ = task.points;
     if (!copies) return;
     copy_ = Uninitialised<float>(count_ * dim_);
-    SampleRows(task.count, count_, order_.get());
+    SampleRows(job_, &rng_, task.count, count_, order_.get());
     ForSlices(job_, count_, std::max<int64_t>(kPlainSlice / dim_, 1), [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) {
             const float* from = task.points + order_[i] * dim_;
@@ -159,24 +124,21 @@ void KMeans::Prepare(const KMeansTask& task) {
     points_ = copy_.get();
 }
 
-void KMeans::SetCentroids(const float* centroids) {
-    index_.reset();
-    index_.add(clusters_, centroids);
-}
-
 // The nearest centroid of each point. Returns the sum of the squared distances.
-double KMeans::Assign() {
+double KMeans::Assign(const float* centroids) {
+    nearest_.Set(centroids, clusters_);
+    scratches_.resize(static_cast<size_t>(omp_get_max_threads()));
     const int64_t operations = 2 * dim_ * clusters_;
     const int64_t rows = std::clamp(kSliceOperations / operations, kMinSliceRows, kMaxSliceRows);
     ForSlices(job_, count_, rows, [&](int64_t begin, int64_t end) {
-        index_.search(end - begin, Point(begin), 1, distances_.get() + begin, labels_.get() + begin);
+        nearest_.Find(Point(begin), static_cast<int>(end - begin), labels_.get() + begin, distances_.get() + begin,
+                      &scratches_[static_cast<size_t>(omp_get_thread_num())]);
         job_->done.fetch_add(end - begin, std::memory_order_relaxed);
     });
     // in order, so that the sum does not depend on the threads
     double sum = 0;
     for (int64_t i = 0; i < count_; ++i) {
         if (i % kPlainSlice == 0) CheckCancel(job_);
-        if (labels_[i] < 0 || labels_[i] >= clusters_) throw std::runtime_error("FAISS found no nearest centroid");
         sum += distances_[i];
     }
     return sum;
@@ -242,20 +204,18 @@ void KMeans::MeanOf(int cluster, float* mean) const {
 }
 
 void KMeans::Run(KMeansTask* task) {
-    job_->total.store(count_ * task->iterations);
     Prepare(*task);
 
     float* const centroids = task->centroids;
     std::vector<int32_t> first(static_cast<size_t>(clusters_));
-    SampleRows(count_, clusters_, first.data());
+    SampleRows(job_, &rng_, count_, clusters_, first.data());
     for (int c = 0; c < clusters_; ++c)
         memcpy(centroids + c * dim_, Point(first[static_cast<size_t>(c)]), sizeof(float) * static_cast<size_t>(dim_));
 
     RequireBlasBuffers(job_->threads);
     double previous = HUGE_VAL;
     for (int i = 0; i < task->iterations; ++i) {
-        SetCentroids(centroids);
-        const double objective = Assign();
+        const double objective = Assign(centroids);
         GroupByCluster();
         const bool had_empty = FillEmptyClusters();
         ForSlices(job_, clusters_, 1, [&](int64_t begin, int64_t end) {
@@ -266,11 +226,117 @@ void KMeans::Run(KMeansTask* task) {
         if (objective >= previous && !had_empty) break;
         previous = objective;
     }
-    job_->done.store(job_->total.load());
     if (exponent_ == 0) return;
     for (int64_t i = 0; i < clusters_ * dim_; ++i)
         centroids[i] = std::ldexp(centroids[i], -exponent_);
     task->objective = std::ldexp(task->objective, -2 * exponent_);
+}
+
+// How many of `clusters` each part gets: one if it has points, then more to whom they leave the most points a cluster.
+std::vector<int> ShareClusters(const std::vector<int64_t>& sizes, int clusters) {
+    std::vector<int> shares(sizes.size(), 0);
+    std::priority_queue<std::pair<double, int>> crowded;
+    for (size_t p = 0; p < sizes.size(); ++p) {
+        if (sizes[p] == 0) continue;
+        shares[p] = 1;
+        --clusters;
+        if (sizes[p] > 1) crowded.emplace(static_cast<double>(sizes[p]) / 1.5, -static_cast<int>(p));
+    }
+    for (; clusters > 0; --clusters) {
+        const size_t p = static_cast<size_t>(-crowded.top().second);
+        crowded.pop();
+        if (++shares[p] < sizes[p])
+            crowded.emplace(static_cast<double>(sizes[p]) / (shares[p] + 0.5), -static_cast<int>(p));
+    }
+    return shares;
+}
+
+// K-means in two stages, of all points or a sample of them.
+class StagedKMeans {
+  public:
+    StagedKMeans(ComputeJob* job, const KMeansTask& task, int64_t count)
+        : job_(job),
+          dim_(task.dim),
+          count_(count),
+          parts_(static_cast<int>(std::sqrt(static_cast<double>(task.clusters)))),
+          coarse_(static_cast<size_t>(parts_) * static_cast<size_t>(task.dim)) {}
+    void Run(KMeansTask* task);
+
+  private:
+    void Divide(const KMeansTask& task);
+    void Refine(KMeansTask* task);
+
+    ComputeJob* job_;
+    const int64_t dim_, count_;
+    const int parts_;
+    std::vector<float> coarse_;
+    std::vector<int32_t> rows_;   // the points, by part
+    std::vector<int64_t> sizes_;  // of each part
+};
+
+void StagedKMeans::Divide(const KMeansTask& task) {
+    KMeansTask coarse = task;
+    coarse.clusters = parts_;
+    coarse.sample = std::min<int64_t>(count_, int64_t{kCoarseSample} * parts_);
+    coarse.centroids = coarse_.data();
+    KMeans(job_, coarse).Run(&coarse);
+
+    std::vector<int32_t> sample(static_cast<size_t>(count_));
+    Rng rng(task.seed);
+    SampleRows(job_, &rng, task.count, count_, sample.data());
+    std::vector<int32_t> labels(static_cast<size_t>(count_));
+    const int exponent = SafeExponent(job_, task.points, task.count * dim_, kNotFinite);
+    AssignRows(job_, {task.points, count_, task.dim, coarse_.data(), parts_, labels.data(), nullptr}, sample.data(),
+               exponent);
+
+    sizes_.assign(static_cast<size_t>(parts_), 0);
+    for (const int32_t label : labels)
+        ++sizes_[static_cast<size_t>(label)];
+    std::vector<int64_t> at(static_cast<size_t>(parts_), 0);
+    for (size_t p = 1; p < at.size(); ++p)
+        at[p] = at[p - 1] + sizes_[p - 1];
+    rows_.resize(static_cast<size_t>(count_));
+    for (size_t i = 0; i < labels.size(); ++i)
+        rows_[static_cast<size_t>(at[static_cast<size_t>(labels[i])]++)] = sample[i];
+}
+
+void StagedKMeans::Refine(KMeansTask* task) {
+    const std::vector<int> shares = ShareClusters(sizes_, task->clusters);
+    const int64_t largest = *std::max_element(sizes_.begin(), sizes_.end());
+    RequireMemory(job_, "k-means in two stages",
+                  (static_cast<double>(dim_) + 8) * sizeof(float) * static_cast<double>(largest) +
+                      4.0 * static_cast<double>(count_) +
+                      NearestCentroids::ScratchMemory(static_cast<double>(dim_), NearestCentroids::kTile) *
+                          std::max(job_->threads, 1));
+    const std::unique_ptr<float[]> points = Uninitialised<float>(largest * dim_);
+    task->objective = 0;
+    int64_t row = 0, cluster = 0;
+    for (int p = 0; p < parts_; ++p) {
+        const int64_t size = sizes_[static_cast<size_t>(p)];
+        if (size == 0) continue;
+        for (int64_t i = 0; i < size; ++i) {
+            if (i % kMaxSliceRows == 0) CheckCancel(job_);
+            memcpy(points.get() + i * dim_, task->points + rows_[static_cast<size_t>(row + i)] * dim_,
+                   sizeof(float) * static_cast<size_t>(dim_));
+        }
+        KMeansTask part = *task;
+        part.points = points.get();
+        part.count = size;
+        part.clusters = shares[static_cast<size_t>(p)];
+        part.seed = task->seed + static_cast<uint32_t>(p) + 1;
+        part.sample = 0;
+        part.centroids = task->centroids + cluster * dim_;
+        KMeans(job_, part).Run(&part);
+        task->objective += part.objective;
+        row += size;
+        cluster += part.clusters;
+    }
+}
+
+void StagedKMeans::Run(KMeansTask* task) {
+    Divide(*task);
+    job_->done.store(count_ * task->iterations);
+    Refine(task);
 }
 
 }  // namespace
@@ -280,8 +346,15 @@ void RunKMeans(ComputeJob* job, KMeansTask* task) {
         throw std::invalid_argument(
             "k-means needs count >= clusters >= 1, dim >= 1, iterations >= 1 and no negative sample");
     if (task->count > INT32_MAX) throw std::invalid_argument("k-means takes at most 2147483647 points");
-    FaissScope faiss_scope(job);
-    KMeans(job, *task).Run(task);
+    const int64_t count =
+        task->sample > 0 ? std::clamp<int64_t>(task->sample, task->clusters, task->count) : task->count;
+    const bool staged = task->clusters > kFlatClusters;
+    job->total.store(count * task->iterations * (staged ? 2 : 1));
+    if (staged)
+        StagedKMeans(job, *task, count).Run(task);
+    else
+        KMeans(job, *task).Run(task);
+    job->done.store(job->total.load());
 }
 
 }  // namespace vecann

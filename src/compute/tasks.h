@@ -71,6 +71,12 @@ void RunKMeans(ComputeJob* job, KMeansTask* task);
 void RunSelfTest(ComputeJob* job, SelfTestTask* task);
 void RunGraphEncode(ComputeJob* job, GraphEncodeTask* task);
 void RunNearCells(ComputeJob* job, NearCellsTask* task);
+void RunAssign(ComputeJob* job, AssignTask* task);
+void RunPqTrain(ComputeJob* job, PqTrainTask* task);
+void RunOpqTrain(ComputeJob* job, OpqTrainTask* task);
+void RunPqEncode(ComputeJob* job, PqEncodeTask* task);
+void RunSignEncode(ComputeJob* job, SignEncodeTask* task);
+void RunRotate(ComputeJob* job, RotateTask* task);
 void RunGraphBuild(ComputeJob* job, GraphBuildTask* task);
 #ifdef VECANN_RACE_POINTS
 void RunSpin(ComputeJob* job, SpinTask* task);

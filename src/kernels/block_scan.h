@@ -61,6 +61,13 @@ using ScanEstimates = void (*)(const BlockScan& scan, const BlockEstimate& rule,
 // sums[n] = sum over s of tables[256 s + codes[n * stride + s]], for n < count.
 using ScanBytes = void (*)(const float* tables, const uint8_t* codes, int m, size_t stride, int count, float* sums);
 
+// What one sub-quantizer's 16 values span.
+struct ValueRange {
+    float least;
+    float most;
+    bool finite;  // all of them
+};
+
 struct BlockKernels {
     ScanSums sums;
     ScanBelow below;
@@ -75,6 +82,11 @@ struct CodebookKernels {
     void (*products)(const float* x, const float* codewords, int dims, int words, float* table);   // <x, c_j>
     // The nearest codeword, the first of equals; 0 where no distance is finite. Gives the squared distance.
     int (*nearest)(const float* x, const float* codewords, int dims, int words, float* distance);
+    // The ranges of m times 16 values.
+    void (*ranges)(const float* values, int m, ValueRange* ranges);
+    // levels = (values - least) * scale + 0.5, cut at 255 and to whole numbers. Returns the sum of what rounding takes
+    // away, whose last bits depend on the level.
+    float (*quantise)(const float* values, const ValueRange* ranges, int m, float scale, uint8_t* levels);
 };
 
 }  // namespace vecann

@@ -57,8 +57,42 @@ int NearestCodeword(const float* x, const float* codewords, int dims, int words,
 }
 
 template <class Pack>
+void ValueRanges(const float* values, int m, ValueRange* ranges) {
+    constexpr int kWidth = static_cast<int>(Pack::kWidth);
+    for (int s = 0; s < m; ++s) {
+        Pack least = Pack::Load(values + s * 16), most = least, nothing = Pack::Sub(least, least);
+        for (int j = kWidth; j < 16; j += kWidth) {
+            const Pack x = Pack::Load(values + s * 16 + j);
+            least = Pack::Min(x, least);
+            most = Pack::Max(x, most);
+            nothing = Pack::Add(nothing, Pack::Sub(x, x));
+        }
+        const Pack minus = Pack::Sub(Pack::Zero(), most);
+        ranges[s] = {Pack::Least(least), -Pack::Least(minus), Pack::Sum(nothing) == 0.0f};
+    }
+}
+
+template <class Pack>
+float QuantiseValues(const float* values, const ValueRange* ranges, int m, float scale, uint8_t* levels) {
+    constexpr int kWidth = static_cast<int>(Pack::kWidth);
+    const Pack factor = Pack::Set(scale), half = Pack::Set(0.5f), top = Pack::Set(255.0f);
+    Pack lost = Pack::Zero();
+    for (int s = 0; s < m; ++s) {
+        const Pack least = Pack::Set(ranges[s].least);
+        for (int j = s * 16; j < s * 16 + 16; j += kWidth) {
+            const Pack exact = Pack::Mul(Pack::Sub(Pack::Load(values + j), least), factor);
+            const Pack level = Pack::Truncate(Pack::Min(Pack::Add(exact, half), top));
+            lost = Pack::Add(lost, Pack::Sub(exact, level));
+            Pack::StoreBytes(level, levels + j);
+        }
+    }
+    return Pack::Sum(lost);
+}
+
+template <class Pack>
 constexpr CodebookKernels MakeCodebookKernels() {
-    return {&CodewordDistances<Pack>, &CodewordProducts<Pack>, &NearestCodeword<Pack>};
+    return {&CodewordDistances<Pack>, &CodewordProducts<Pack>, &NearestCodeword<Pack>, &ValueRanges<Pack>,
+            &QuantiseValues<Pack>};
 }
 
 // Four codes abreast: the sum of one waits for its last addition.

@@ -65,6 +65,12 @@ struct Pack {
     static Pack Abs(Pack a) { return {_mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.v)}; }
     static Pack Min(Pack a, Pack b) { return {_mm256_min_ps(a.v, b.v)}; }
     static Pack Max(Pack a, Pack b) { return {_mm256_max_ps(a.v, b.v)}; }
+    // Whole numbers from 0 to 255.
+    static void StoreBytes(Pack a, uint8_t* p) {
+        const __m256i words = _mm256_cvttps_epi32(a.v);
+        const __m128i shorts = _mm_packus_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+        _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(shorts, shorts));
+    }
     static float Least(Pack a) {
         __m128 s = _mm_min_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
         s = _mm_min_ps(s, _mm_movehl_ps(s, s));

@@ -54,6 +54,10 @@ struct Pack {
     static Pack Abs(Pack a) { return {_mm512_abs_ps(a.v)}; }
     static Pack Min(Pack a, Pack b) { return {_mm512_min_ps(a.v, b.v)}; }
     static Pack Max(Pack a, Pack b) { return {_mm512_max_ps(a.v, b.v)}; }
+    // Whole numbers from 0 to 255.
+    static void StoreBytes(Pack a, uint8_t* p) {
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvttps_epi32(a.v)));
+    }
     static float Least(Pack a) { return _mm512_reduce_min_ps(a.v); }
     static uint32_t Equal(Pack a, Pack b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ); }
     static Pack Truncate(Pack a) { return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC)}; }

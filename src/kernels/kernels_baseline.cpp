@@ -53,6 +53,12 @@ struct Pack {
     static Pack Abs(Pack a) { return {reinterpret_cast<Floats>(reinterpret_cast<Ints>(a.v) & 0x7fffffff)}; }
     static Pack Min(Pack a, Pack b) { return {a.v < b.v ? a.v : b.v}; }
     static Pack Max(Pack a, Pack b) { return {a.v > b.v ? a.v : b.v}; }
+    // Whole numbers from 0 to 255.
+    static void StoreBytes(Pack a, uint8_t* p) {
+        const Ints bytes = __builtin_convertvector(a.v, Ints);
+        for (size_t i = 0; i < kWidth; ++i)
+            p[i] = static_cast<uint8_t>(bytes[i]);
+    }
     static float Least(Pack a) {
         const float b = a.v[0] < a.v[1] ? a.v[0] : a.v[1], c = a.v[2] < a.v[3] ? a.v[2] : a.v[3];
         return b < c ? b : c;

@@ -9,6 +9,8 @@ namespace vecann {
 namespace {
 
 constexpr float kMostByte = 255, kMostSum = 65535;
+// Beyond these float32 cannot tell the values apart, or not subtract them.
+constexpr double kLeastSpan = 1e-35, kMostSpan = 1e37;
 
 // Where a lane stands among the 16 bytes of a sub-quantizer.
 int ByteOf(int lane) {
@@ -96,6 +98,7 @@ void ScanTables::Init(Arena* arena, int sub_quantizers, int codewords) {
     words = codewords;
     values = arena->Allocate<float>(static_cast<size_t>(m) * static_cast<size_t>(words));
     levels = words == 16 ? arena->Allocate<uint8_t>(static_cast<size_t>(EvenSubQuantizers(m)) * 16) : nullptr;
+    ranges = words == 16 ? arena->Allocate<ValueRange>(static_cast<size_t>(m)) : nullptr;
     bias = step = worst = 0;
 }
 
@@ -104,39 +107,26 @@ void ScanTables::Quantise() {
     bias = step = worst = 0;
     if (levels == nullptr) return;
     memset(levels, 0, static_cast<size_t>(EvenSubQuantizers(m)) * 16);
+    const CodebookKernels& kernels = Kernels().codebook;
+    kernels.ranges(values, m, ranges);
     double least_sum = 0, span_sum = 0, most_span = 0;
     for (int s = 0; s < m; ++s) {
-        float least = values[s * 16], most = least;
-        bool finite = true;
-        for (int j = 0; j < 16; ++j) {
-            const float value = values[s * 16 + j];
-            least = value < least ? value : least;
-            most = value > most ? value : most;
-            finite = finite && std::isfinite(value);
-        }
-        if (!finite) return;
-        const double span = static_cast<double>(most) - least;
-        least_sum += least;
+        if (!ranges[s].finite) return;
+        const double span = static_cast<double>(ranges[s].most) - ranges[s].least;
+        least_sum += ranges[s].least;
         span_sum += span;
-        if (span > most_span) most_span = span;
+        most_span = span > most_span ? span : most_span;
     }
+    if (most_span > kMostSpan || std::fabs(least_sum) > kMostSpan) return;
     bias = static_cast<float>(least_sum);
-    if (!(most_span > 1e-37)) return;
+    if (!(most_span > kLeastSpan)) return;
     const double by_sum = (static_cast<double>(kMostSum) - m) / span_sum, by_span = kMostByte / most_span;
     const double a = by_sum < by_span ? by_sum : by_span;
+    // what rounding takes from a code on average: of small spans it takes all
+    const double lost = kernels.quantise(values, ranges, m, static_cast<float>(a), levels) / 16;
     step = static_cast<float>(1 / a);
-    worst = static_cast<float>(0.5 * m / a);
-    const float scale = static_cast<float>(a);
-    for (int s = 0; s < m; ++s) {
-        const float* from = values + s * 16;
-        float least = from[0];
-        for (int j = 1; j < 16; ++j)
-            least = from[j] < least ? from[j] : least;
-        for (int j = 0; j < 16; ++j) {
-            const float level = (from[j] - least) * scale + 0.5f;
-            levels[s * 16 + j] = static_cast<uint8_t>(level < kMostByte ? level : kMostByte);
-        }
-    }
+    bias = static_cast<float>(least_sum + lost / a);
+    worst = static_cast<float>((0.5 * m + std::fabs(lost)) / a);
 }
 
 int ScanTables::SumLimit(float limit, float slack) const {

@@ -62,11 +62,12 @@ void PackBlock(int m, const uint8_t* codes, size_t stride, int count, uint8_t* b
 // no more than two or three times worst / sqrt(3 m).
 struct ScanTables {
     int m;
-    int words;        // 16 or 256
-    float* values;    // m x words
-    uint8_t* levels;  // EvenSubQuantizers(m) x 16; null with 256 codewords
+    int words;           // 16 or 256
+    float* values;       // m x words
+    uint8_t* levels;     // EvenSubQuantizers(m) x 16; null with 256 codewords
+    ValueRange* ranges;  // of each sub-quantizer
     float bias;
-    float step;  // 0 where all codewords of a sub-quantizer are alike, or values are not finite
+    float step;  // 0, and all levels too, where codewords are all alike; bias is 0 as well where float32 does not do
     float worst;
 
     void Init(Arena* arena, int sub_quantizers, int codewords);

@@ -10,6 +10,14 @@ namespace {
 // Stands for an error without bound: such a code is never left out.
 constexpr float kNoBound = 1e37f;
 
+// The codewords: coordinate i of pattern j is one half with the sign of bit i.
+constexpr float kSigns[] = {
+    -0.5f, 0.5f,  -0.5f, 0.5f,  -0.5f, 0.5f,  -0.5f, 0.5f,  -0.5f, 0.5f,  -0.5f, 0.5f,  -0.5f, 0.5f,  -0.5f, 0.5f,
+    -0.5f, -0.5f, 0.5f,  0.5f,  -0.5f, -0.5f, 0.5f,  0.5f,  -0.5f, -0.5f, 0.5f,  0.5f,  -0.5f, -0.5f, 0.5f,  0.5f,
+    -0.5f, -0.5f, -0.5f, -0.5f, 0.5f,  0.5f,  0.5f,  0.5f,  -0.5f, -0.5f, -0.5f, -0.5f, 0.5f,  0.5f,  0.5f,  0.5f,
+    -0.5f, -0.5f, -0.5f, -0.5f, -0.5f, -0.5f, -0.5f, -0.5f, 0.5f,  0.5f,  0.5f,  0.5f,  0.5f,  0.5f,  0.5f,  0.5f,
+};
+
 }  // namespace
 
 void EncodeSigns(const CodeShape& shape, Metric metric, const float* centroid, const float* v, uint8_t* code,
@@ -38,17 +46,10 @@ void EncodeSigns(const CodeShape& shape, Metric metric, const float* centroid, c
 }
 
 void SetSigns(const CodeShape& shape, const float* rotated, ScanTables* tables) {
+    const auto products = Kernels().codebook.products;
     for (int s = 0; s < tables->m; ++s) {
-        float* const table = tables->values + s * 16;
-        float half[4];
-        for (int i = 0; i < 4; ++i)
-            half[i] = 4 * s + i < shape.code_dim ? 0.5f * rotated[4 * s + i] : 0.0f;
-        for (int j = 0; j < 16; ++j) {
-            float sum = 0;
-            for (int i = 0; i < 4; ++i)
-                sum += (j >> i & 1) != 0 ? half[i] : -half[i];
-            table[j] = sum;
-        }
+        const int dims = shape.code_dim - 4 * s;
+        products(rotated + 4 * s, kSigns, dims < 4 ? dims : 4, 16, tables->values + s * 16);
     }
     tables->Quantise();
 }
