@@ -1,7 +1,7 @@
 // From values to rotated vectors, payloads and query codes; the lower bound. See hnsw_vector.h.
 #include "hnsw/hnsw_vector.h"
 
-#include "pg/memory.h"
+#include "pg/known_rotation.h"
 
 namespace vecann {
 
@@ -13,27 +13,6 @@ constexpr double kUnit = 0x1p-24;  // rounding of float32
 // at most two Hadamard transforms over every element (blocks overlap at the end): six stages of one rounding each and a
 // scaling by a rounded factor, so 16 roundings a round, 48 in three; the rest covers products of small terms.
 constexpr double kRotationError = 64 * kUnit;
-
-// Rotations depend on the dimensions only. A backend meets few of them, and each is kept.
-struct KnownRotation {
-    Rotation rotation;
-    Arena arena;
-    float* scratch;
-    KnownRotation* next;
-};
-
-const KnownRotation& RotationFor(int dim) {
-    static KnownRotation* known = nullptr;
-    for (const KnownRotation* k = known; k != nullptr; k = k->next)
-        if (k->rotation.dim == dim) return *k;
-    KnownRotation* fresh = static_cast<KnownRotation*>(MemoryContextAllocZero(TopMemoryContext, sizeof(KnownRotation)));
-    fresh->arena = MakeArena(TopMemoryContext);
-    fresh->rotation.Init(&fresh->arena, dim);
-    fresh->scratch = fresh->arena.Allocate<float>(2 * static_cast<size_t>(dim));
-    fresh->next = known;
-    known = fresh;
-    return *fresh;
-}
 
 // SQ8 needs `low` for its scale; the others have it free for the norm.
 void KeepNorm(const VectorForm& form, const IndexedVector& v, PayloadHeadData* head) {

@@ -46,10 +46,15 @@ IndexBulkDeleteResult* ivf_bulk_delete(IndexVacuumInfo* info, IndexBulkDeleteRes
 IndexBulkDeleteResult* ivf_vacuum_cleanup(IndexVacuumInfo* info, IndexBulkDeleteResult* stats);
 void ivfflat_cost_estimate(PlannerInfo* root, IndexPath* path, double loop_count, Cost* startup_cost, Cost* total_cost,
                            Selectivity* selectivity, double* correlation, double* pages);
+void ivfpq_cost_estimate(PlannerInfo* root, IndexPath* path, double loop_count, Cost* startup_cost, Cost* total_cost,
+                         Selectivity* selectivity, double* correlation, double* pages);
 bytea* ivfflat_options(Datum reloptions, bool validate);
+bytea* ivfpq_options(Datum reloptions, bool validate);
 char* ivf_build_phase_name(int64 phase);
 bool ivfflat_validate(Oid opclass);
+bool ivfpq_validate(Oid opclass);
 void ivfflat_adjust_members(Oid family, Oid opclass, List* operators, List* functions);
+void ivfpq_adjust_members(Oid family, Oid opclass, List* operators, List* functions);
 IndexScanDesc ivf_begin_scan(Relation index, int nkeys, int norderbys);
 void ivf_rescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int norderbys);
 bool ivf_get_tuple(IndexScanDesc scan, ScanDirection direction);

@@ -69,10 +69,12 @@ void InitBatches(IvfBuild* build) {
     const uint64 row = 2 * build->row_bytes() + meta.entry_size + 64;
     build->batch_room = Min(Max(build->memory_limit / 4 / row, kLeastBatchRows), kMostBatchRows);
     build->batch = PallocArray<float>(build->batch_room * build->dim);
+    if (IsRotated(meta)) build->rotated = PallocArray<float>(build->batch_room * build->dim);
     build->batch_tids = PallocArray<ItemPointerData>(build->batch_room);
     build->labels = PallocArray<int32>(build->batch_room);
     build->entries = PallocArray<char>(build->batch_room * meta.entry_size);
     build->factors = PallocArray<float>(build->batch_room * 3);
+    build->errors = PallocArray<float>(build->batch_room);
     build->list_rows = PallocArray<uint64>(meta.lists);
     build->list_error = PallocArray<double>(meta.lists);
     build->directory = PallocArray<ListEntryData>(meta.lists);
@@ -122,7 +124,7 @@ extern "C" IndexBuildResult* ivf_build(Relation heap, Relation index, IndexInfo*
     InitBuild(build, heap, index, index_info);
     TakeSample(build);
     IvfTrain(build);
-    pfree(build->sample);
+    if (build->sample != nullptr) pfree(build->sample);
     IvfWriteSkeleton(index, MAIN_FORKNUM, &build->ctx.meta, build->centroids, build->codebook, build->matrix);
     const double tuples = AssignRows(build);
     IvfLoadLists(build);

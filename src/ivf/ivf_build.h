@@ -39,11 +39,13 @@ struct IvfBuild {
     float* matrix;     // null: none
 
     float* batch;
+    float* rotated;  // the same after the rotation; null: none
     ItemPointerData* batch_tids;
     uint64 batch_room, batch_count;
     int32* labels;
     char* entries;   // codes or payloads of a batch
-    float* factors;  // batch x 3
+    float* factors;  // of a batch: meta.factors each
+    float* errors;   // of a batch of codes: squared
     TempFile spool;
     uint64* list_rows;
     double* list_error;  // sum of squared errors of codes

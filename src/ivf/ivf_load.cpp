@@ -1,6 +1,7 @@
 // Writing a new index: meta page, directory, tapes, and the lists one after another from the temporary file. Pages are
 // not logged here.
 #include "ivf/ivf_build.h"
+#include "ivf/ivf_codes.h"
 
 namespace vecann {
 
@@ -173,6 +174,29 @@ void LoadList(IvfBuild* build, ListWriter* writer, uint32 list) {
     pfree(record);
 }
 
+// A block of 32 codes must fit a page.
+constexpr int kMostBlockQuantizers = 480;
+// Dimensions of a sub-quantizer, where the index chooses: 16 codewords tell two of them well, and of many dimensions
+// four together.
+constexpr int kFewDimensions = 256;
+
+void SetCodeShape(const IvfOptions& options, IvfMetaData* meta) {
+    meta->bits = options.bits;
+    int most = kMostBlockQuantizers, m = options.m;
+    if (options.quantizer == Quantizer::kRabitq) {
+        meta->bits = 1;
+        m = Min((meta->dim + 3) / 4, most);
+    } else if (m == 0) {
+        const int run = options.bits == 8 ? 4 : meta->dim <= kFewDimensions ? 2 : 4;
+        m = Min((meta->dim + run - 1) / run, most);
+    }
+    if (options.bits == 8) most = kMostSubQuantizers;
+    if (m > meta->dim || m > most)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("m must be at most %d for %d dimensions", Min<int>(most, meta->dim), meta->dim)));
+    meta->m = static_cast<uint16>(m);
+}
+
 }  // namespace
 
 IvfMetaData IvfMakeMeta(const OpClassDesc& desc, int dim, const IvfOptions& options, bool trained) {
@@ -189,7 +213,13 @@ IvfMetaData IvfMakeMeta(const OpClassDesc& desc, int dim, const IvfOptions& opti
     meta.trained = trained;
     // Without rows to learn from there are no codes.
     meta.quantizer = static_cast<uint8>(trained ? options.quantizer : Quantizer::kNone);
-    meta.entry_size = static_cast<uint32>(PayloadSize(PayloadOf(meta), dim));
+    if (HasPayload(meta)) {
+        meta.entry_size = static_cast<uint32>(PayloadSize(PayloadOf(meta), dim));
+    } else {
+        SetCodeShape(options, &meta);
+        meta.entry_size = static_cast<uint32>(IvfCodeBytes(meta));
+        meta.factors = static_cast<uint16>(IvfCodeFactors(meta, desc));
+    }
     IvfLayOut(&meta);
     return meta;
 }

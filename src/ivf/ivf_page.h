@@ -141,6 +141,10 @@ inline bool HasBlocks(const IvfMetaData& meta) {
 inline bool HasPayload(const IvfMetaData& meta) {
     return meta.quantizer <= static_cast<uint8>(Quantizer::kSq8);
 }
+// Are vectors rotated before anything else?
+inline bool IsRotated(const IvfMetaData& meta) {
+    return meta.matrix != 0 || meta.quantizer == static_cast<uint8>(Quantizer::kRabitq);
+}
 inline PayloadKind PayloadOf(const IvfMetaData& meta) {
     if (meta.quantizer == static_cast<uint8>(Quantizer::kSq8)) return PayloadKind::kSq8;
     return meta.element == static_cast<uint8>(ElementKind::kFloat16) ? PayloadKind::kFloat16 : PayloadKind::kFloat32;

@@ -1,6 +1,10 @@
 // What a build learns from its sample, and what it does with each batch of rows. All jobs run in vecann_compute.so.
 #include "ivf/ivf_build.h"
 
+#include <algorithm>
+
+#include "ivf/ivf_codes.h"
+
 namespace vecann {
 
 namespace {
@@ -10,7 +14,14 @@ constexpr uint64 kLeastSample = 10000;
 // With fewer rows to learn from than these for each list, there are fewer lists.
 constexpr uint64 kLeastRowsOfList = 10;
 constexpr int kRounds = 12;  // of k-means, at most
-constexpr uint16 kNoCell = 0xFFFF;
+
+constexpr int kPqRounds = 12, kOpqRounds = 8;
+constexpr int64 kPqSample = 65536, kOpqSample = 16384;
+
+// For the number of lists that a search reads: queries, rows that they are compared with, and how many of the nearest
+// count. The share that is to be in the lists leaves room for what codes lose.
+constexpr uint64 kQueriesRanked = 64, kMostRanked = 50000, kNearestCounted = 10;
+constexpr double kShareFound = 0.98;
 
 const char* AmName(const IvfOptions& options) {
     return options.compact ? "ivfpq" : "ivfflat";
@@ -35,26 +46,150 @@ void FindCentroids(IvfBuild* build) {
     RunCompute(ComputeTask::kKMeans, &task, build->jobs());
 }
 
-// The lists of the batch's rows.
-void FindLists(IvfBuild* build) {
-    uint16* cells = PallocArray<uint16>(build->batch_count);
-    NearCellsTask task;
+// The lists of vectors: those of the nearest centroids.
+void FindLists(IvfBuild* build, const float* points, uint64 count, int32* labels) {
+    AssignTask task;
     memset(static_cast<void*>(&task), 0, sizeof(task));
-    task.points = build->batch;
-    task.count = static_cast<int64>(build->batch_count);
+    task.points = points;
+    task.count = static_cast<int64>(count);
     task.dim = static_cast<int32>(build->dim);
     task.centroids = build->centroids;
     task.clusters = static_cast<int32>(build->ctx.meta.lists);
-    task.most = 1;
-    task.reach = 1;
-    task.cells = cells;
+    task.labels = labels;
     ComputeOptions jobs = build->jobs();
     jobs.progress = nullptr;  // rows are counted as they are read
-    RunCompute(ComputeTask::kNearCells, &task, jobs);
-    // Numbers whose squares leave float32 have no nearest cell.
-    for (uint64 i = 0; i < build->batch_count; ++i)
-        build->labels[i] = cells[i] == kNoCell ? 0 : cells[i];
-    pfree(cells);
+    RunCompute(ComputeTask::kAssign, &task, jobs);
+}
+
+// out = the vectors rotated, by the build's matrix or the fixed rotation.
+void Rotate(IvfBuild* build, const float* points, uint64 count, float* out) {
+    RotateTask task;
+    memset(static_cast<void*>(&task), 0, sizeof(task));
+    task.points = points;
+    task.count = static_cast<int64>(count);
+    task.dim = static_cast<int32>(build->dim);
+    task.matrix = build->matrix;
+    task.out = out;
+    ComputeOptions jobs = build->jobs();
+    jobs.progress = nullptr;
+    RunCompute(ComputeTask::kRotate, &task, jobs);
+}
+
+// Puts rotated vectors in the place of others.
+float* Rotated(IvfBuild* build, float* points, uint64 count) {
+    float* out = PallocArray<float>(count * build->dim);
+    Rotate(build, points, count, out);
+    pfree(points);
+    return out;
+}
+
+// ---- how many lists a search should read -----------------------------------------
+
+// The nearest rows of the sample to one of them, and where their lists stand in the order of its search.
+struct Ranking {
+    IvfBuild* build;
+    uint64 rows;
+    const int32* labels;
+    float* distances;  // of the rows
+    uint64* order;     // rows, then lists
+    uint32* place;     // of each list
+};
+
+void CountPlaces(const Ranking& r, uint64 query, uint64* counts) {
+    const IvfBuild& build = *r.build;
+    const bool product = build.ctx.desc->metric == Metric::kInnerProduct;
+    const auto distance = [&](const float* a, const float* b) {
+        return product ? -Kernels().float32.inner_product(a, b, build.dim)
+                       : Kernels().float32.l2_squared(a, b, build.dim);
+    };
+    const float* q = build.sample + query * build.dim;
+    const auto nearer = [&r](uint64 a, uint64 b) { return r.distances[a] < r.distances[b]; };
+    for (uint64 i = 0; i < build.ctx.meta.lists; ++i) {
+        r.distances[i] = distance(q, build.centroids + i * build.dim);
+        r.order[i] = i;
+    }
+    std::sort(r.order, r.order + build.ctx.meta.lists, nearer);
+    for (uint32 i = 0; i < build.ctx.meta.lists; ++i)
+        r.place[r.order[i]] = i;
+    for (uint64 i = 0; i < r.rows; ++i) {
+        r.distances[i] =
+            i == query ? std::numeric_limits<float>::infinity() : distance(q, build.sample + i * build.dim);
+        r.order[i] = i;
+    }
+    const uint64 nearest = Min(kNearestCounted, r.rows - 1);
+    std::partial_sort(r.order, r.order + nearest, r.order + r.rows, nearer);
+    for (uint64 i = 0; i < nearest; ++i)
+        ++counts[r.place[r.labels[r.order[i]]]];
+}
+
+// The number of lists in which most of the nearest neighbours stand, by some rows of the sample as queries among the
+// others. The table's rows lie closer together than the sample's, so this is rather too many than too few.
+uint32 ProbesNeeded(IvfBuild* build, const int32* labels) {
+    const IvfMetaData& meta = build->ctx.meta;
+    Ranking r = {build, Min(build->sample_count, kMostRanked), labels, nullptr, nullptr, nullptr};
+    if (meta.lists < 2 || r.rows < 2) return 1;
+    const uint64 room = Max<uint64>(r.rows, meta.lists);
+    r.distances = PallocArray<float>(room);
+    r.order = PallocArray<uint64>(room);
+    r.place = PallocArray<uint32>(meta.lists);
+    uint64* counts = PallocArray<uint64>(meta.lists);
+    memset(counts, 0, meta.lists * sizeof(uint64));
+    const uint64 queries = Min(kQueriesRanked, r.rows);
+    for (uint64 i = 0; i < queries; ++i) {
+        CHECK_FOR_INTERRUPTS();
+        CountPlaces(r, i * r.rows / queries, counts);
+    }
+    uint64 all = 0, found = 0;
+    for (uint32 i = 0; i < meta.lists; ++i)
+        all += counts[i];
+    uint32 probes = 0;
+    while (probes < meta.lists && static_cast<double>(found) < kShareFound * static_cast<double>(all))
+        found += counts[probes++];
+    pfree(counts);
+    pfree(r.place);
+    pfree(r.order);
+    pfree(r.distances);
+    return Max<uint32>(probes, 1);
+}
+
+// ---- codes -----------------------------------------------------------------------
+
+// Makes residuals of the sample, learns the rotation, and the codebook of what is rotated.
+void TrainCodes(IvfBuild* build, const int32* labels) {
+    const IvfMetaData& meta = build->ctx.meta;
+    for (uint64 i = 0; i < build->sample_count; ++i) {
+        if (i % 1024 == 0) CHECK_FOR_INTERRUPTS();
+        float* point = build->sample + i * build->dim;
+        const float* centroid = build->centroids + static_cast<uint64>(labels[i]) * build->dim;
+        for (size_t d = 0; d < build->dim; ++d)
+            point[d] -= centroid[d];
+    }
+    const bool pq = meta.quantizer == static_cast<uint8>(Quantizer::kPq);
+    if (pq && build->options.opq) {
+        OpqTrainTask task;
+        memset(static_cast<void*>(&task), 0, sizeof(task));
+        task.points = build->sample;
+        task.count = static_cast<int64>(build->sample_count);
+        task.shape = IvfPqShape(meta);
+        task.iterations = kOpqRounds;
+        task.seed = build->options.seed;
+        task.sample = kOpqSample;
+        build->matrix = task.rotation = PallocArray<float>(build->dim * build->dim);
+        RunCompute(ComputeTask::kOpqTrain, &task, build->jobs());
+        build->sample = Rotated(build, build->sample, build->sample_count);
+    }
+    if (!pq || build->matrix != nullptr) build->centroids = Rotated(build, build->centroids, meta.lists);
+    if (!pq) return;
+    PqTrainTask task;
+    memset(static_cast<void*>(&task), 0, sizeof(task));
+    task.points = build->sample;
+    task.count = static_cast<int64>(build->sample_count);
+    task.shape = IvfPqShape(meta);
+    task.iterations = kPqRounds;
+    task.seed = build->options.seed;
+    task.sample = kPqSample;
+    build->codebook = task.codebook = PallocArray<float>(task.shape.codebook_floats());
+    RunCompute(ComputeTask::kPqTrain, &task, build->jobs());
 }
 
 void EncodePayloads(IvfBuild* build) {
@@ -64,6 +199,44 @@ void EncodePayloads(IvfBuild* build) {
         IvfRotate(build->ctx, &build->value);
         IvfEncodePayload(build->ctx.meta, build->value, build->entries + i * build->ctx.meta.entry_size);
     }
+}
+
+// Codes of sub-quantizers of the batch's rows; adds what their lists' errors are made of.
+void EncodePq(IvfBuild* build, const float* points) {
+    PqEncodeTask task;
+    memset(static_cast<void*>(&task), 0, sizeof(task));
+    task.points = points;
+    task.count = static_cast<int64>(build->batch_count);
+    task.shape = IvfPqShape(build->ctx.meta);
+    task.codebook = build->codebook;
+    task.centroids = build->centroids;
+    task.labels = build->labels;
+    task.codes = reinterpret_cast<uint8_t*>(build->entries);
+    task.adds = build->factors;
+    task.errors = build->errors;
+    ComputeOptions jobs = build->jobs();
+    jobs.progress = nullptr;
+    RunCompute(ComputeTask::kPqEncode, &task, jobs);
+    for (uint64 i = 0; i < build->batch_count; ++i) {
+        if (build->ctx.meta.factors > 0) build->factors[i] = IvfAddOf(build->factors[i], build->errors[i]);
+        build->list_error[build->labels[i]] += static_cast<double>(build->errors[i]);
+    }
+}
+
+void EncodeSignsOf(IvfBuild* build, const float* points) {
+    SignEncodeTask task;
+    memset(static_cast<void*>(&task), 0, sizeof(task));
+    task.points = points;
+    task.count = static_cast<int64>(build->batch_count);
+    task.shape = IvfSignShape(build->ctx.meta);
+    task.metric = IvfCodeMetric(*build->ctx.desc);
+    task.centroids = build->centroids;
+    task.labels = build->labels;
+    task.codes = reinterpret_cast<uint8_t*>(build->entries);
+    task.factors = reinterpret_cast<ListFactors*>(build->factors);
+    ComputeOptions jobs = build->jobs();
+    jobs.progress = nullptr;
+    RunCompute(ComputeTask::kSignEncode, &task, jobs);
 }
 
 }  // namespace
@@ -96,20 +269,43 @@ void IvfTrain(IvfBuild* build) {
     if (meta->lists < wished) NoticeLittleData(*build, wished);
     build->centroids = PallocArray<float>(meta->lists * build->dim);
     memset(build->centroids, 0, bytes);
-    meta->trained = build->sample_count > 0;
-    if (build->sample_count > 0) FindCentroids(build);
+    if (build->sample_count == 0) {
+        // Nothing to learn from: vectors as they are, in one list.
+        *meta = IvfMakeMeta(*build->ctx.desc, static_cast<int>(build->dim), build->options, false);
+        meta->lists = meta->probes = 1;
+        return;
+    }
+    FindCentroids(build);
+    int32* labels = PallocArray<int32>(build->sample_count);
+    FindLists(build, build->sample, build->sample_count, labels);
+    if (meta->compact != 0) meta->probes = ProbesNeeded(build, labels);
+    if (!HasPayload(*meta)) TrainCodes(build, labels);
+    pfree(labels);
 }
 
 void IvfAssignBatch(IvfBuild* build) {
     if (build->batch_count == 0) return;
     const size_t entry_size = build->ctx.meta.entry_size;
-    FindLists(build);
-    EncodePayloads(build);
+    const IvfMetaData& meta = build->ctx.meta;
+    const float* points = build->batch;
+    if (build->rotated != nullptr) {
+        Rotate(build, build->batch, build->batch_count, build->rotated);
+        points = build->rotated;
+    }
+    FindLists(build, points, build->batch_count, build->labels);
+    if (HasPayload(meta))
+        EncodePayloads(build);
+    else if (meta.quantizer == static_cast<uint8>(Quantizer::kPq))
+        EncodePq(build, points);
+    else
+        EncodeSignsOf(build, points);
     for (uint64 i = 0; i < build->batch_count; ++i) {
         SpoolRow row;
         memset(static_cast<void*>(&row), 0, sizeof(row));
         row.list = static_cast<uint32>(build->labels[i]);
         row.tid = build->batch_tids[i];
+        for (int f = 0; f < meta.factors; ++f)
+            row.factors[f] = build->factors[i * meta.factors + static_cast<uint64>(f)];
         build->spool.Put(row);
         build->spool.Write(build->entries + i * entry_size, entry_size);
         ++build->list_rows[row.list];

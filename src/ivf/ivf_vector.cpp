@@ -1,7 +1,7 @@
 // From values to vectors, payloads and lists. See ivf_vector.h.
 #include "ivf/ivf_vector.h"
 
-#include "quant/pq.h"
+#include "pg/known_rotation.h"
 
 namespace vecann {
 
@@ -40,6 +40,17 @@ void MeasureCentroid(void* arg, uint64 record, const float* numbers) {
     d->out[record] = distance == distance ? distance : std::numeric_limits<float>::infinity();
 }
 
+struct Product {
+    const float* in;
+    size_t dim;
+    float* out;
+};
+
+void MultiplyRow(void* arg, uint64 record, const float* row) {
+    const Product* product = static_cast<Product*>(arg);
+    product->out[record] = Kernels().float32.inner_product(row, product->in, product->dim);
+}
+
 bool IsProduct(const IvfContext& ctx) {
     return ctx.desc->metric != Metric::kL2;
 }
@@ -48,7 +59,7 @@ bool IsProduct(const IvfContext& ctx) {
 
 void IvfInitVector(const IvfContext& ctx, IvfVector* v) {
     v->plain = PallocArray<float>(ctx.meta.dim);
-    v->vector = ctx.meta.matrix != 0 ? PallocArray<float>(ctx.meta.dim) : v->plain;
+    v->vector = IsRotated(ctx.meta) ? PallocArray<float>(ctx.meta.dim) : v->plain;
     v->norm = 0;
     v->hash = 0;
 }
@@ -64,6 +75,13 @@ void IvfRotate(const IvfContext& ctx, IvfVector* v) {
     for (int i = 0; i < ctx.meta.dim; ++i)
         sum += static_cast<double>(v->plain[i]) * static_cast<double>(v->plain[i]);
     v->norm = std::sqrt(sum);
+    if (ctx.meta.matrix != 0) {
+        Product product = {v->plain, static_cast<size_t>(ctx.meta.dim), v->vector};
+        ForTapeRecords(ctx.index, {ctx.meta.matrix, ctx.meta.dim}, ctx.meta.dim, MultiplyRow, &product);
+    } else if (IsRotated(ctx.meta)) {
+        const KnownRotation& known = RotationFor(ctx.meta.dim);
+        known.rotation.Apply(v->plain, v->vector, known.scratch);
+    }
 }
 
 uint32 IvfNearestList(const IvfContext& ctx, const IvfVector& v, float* centroid) {

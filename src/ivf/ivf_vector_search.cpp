@@ -78,11 +78,14 @@ void Close(VectorSearch* base) {
 
 constexpr VectorSearchMethods kFlatMethods = {&ivfflat_cost_estimate, &Open, &Start, &Next, &Kill, &Close,
                                               &IvfSearchCost};
+constexpr VectorSearchMethods kCompactMethods = {&ivfpq_cost_estimate, &Open, &Start, &Next, &Kill, &Close,
+                                                 &IvfSearchCost};
 
 }  // namespace
 
 void IvfRegisterSearch() {
     RegisterVectorSearch(&kFlatMethods);
+    RegisterVectorSearch(&kCompactMethods);
 }
 
 }  // namespace vecann

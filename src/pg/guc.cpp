@@ -14,6 +14,9 @@ SettingsData settings = {kDefaultEfSearch,
                          1,
                          static_cast<int>(IterativeScan::kRelaxedOrder),
                          kMaxProbes,
+                         0,
+                         static_cast<int>(IterativeScan::kRelaxedOrder),
+                         kMaxProbes,
                          true,
                          true,
                          true,
@@ -64,6 +67,18 @@ void DefineIvfSettings() {
     DefineCustomIntVariable("ivfflat.max_probes", "Lists that an ivfflat scan reads at most.", nullptr,
                             &settings.ivfflat_max_probes, kMaxProbes, 1, kMaxProbes, PGC_USERSET, 0, nullptr, nullptr,
                             nullptr);
+    DefineCustomIntVariable(
+        "ivfpq.probes", "Lists that an ivfpq search reads first.",
+        "More lists find more of the true neighbours and take longer; 0: as many as the index says.",
+        &settings.ivfpq_probes, 0, 0, kMaxProbes, PGC_USERSET, 0, nullptr, nullptr, nullptr);
+    DefineCustomEnumVariable("ivfpq.iterative_scan",
+                             "What an ivfpq scan does when the query wants more rows than the first lists have.",
+                             "relaxed_order goes on to further lists, whose rows come late; off stops.",
+                             &settings.ivfpq_iterative_scan, static_cast<int>(IterativeScan::kRelaxedOrder),
+                             kIvfIterativeScanOptions, PGC_USERSET, 0, nullptr, nullptr, nullptr);
+    DefineCustomIntVariable("ivfpq.max_probes", "Lists that an ivfpq scan reads at most.", nullptr,
+                            &settings.ivfpq_max_probes, kMaxProbes, 1, kMaxProbes, PGC_USERSET, 0, nullptr, nullptr,
+                            nullptr);
 }
 
 }  // namespace
@@ -113,6 +128,7 @@ void InitSettings() {
 #endif
     ReserveGucPrefix("hnsw");
     ReserveGucPrefix("ivfflat");
+    ReserveGucPrefix("ivfpq");
     ReserveGucPrefix("vecann");
 }
 

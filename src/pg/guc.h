@@ -22,6 +22,9 @@ struct SettingsData {
     int ivfflat_probes;
     int ivfflat_iterative_scan;  // IterativeScan, kStrictOrder excepted
     int ivfflat_max_probes;
+    int ivfpq_probes;  // 0: what the index says
+    int ivfpq_iterative_scan;
+    int ivfpq_max_probes;
     bool enable_custom_scan;
     bool enable_bitmap_search;
     bool enable_exact_search;
