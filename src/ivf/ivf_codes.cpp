@@ -10,6 +10,8 @@ namespace {
 // A code's estimate errs by a sum over many sub-quantizers, nearly a normal distribution: so many standard deviations
 // are taken for the most. One row in 160 is nearer than that says.
 constexpr float kPqDeviations = 2.5F;
+// Of inner products, whose errors all have the query's own direction in them, more.
+constexpr float kPqProductDeviations = 4.0F;
 
 bool IsPq(const IvfMetaData& meta) {
     return meta.quantizer == static_cast<uint8>(Quantizer::kPq);
@@ -21,7 +23,7 @@ BlockEstimate RuleOf(const IvfMetaData& meta, const ListView& view, const CodeQu
     memset(static_cast<void*>(&rule), 0, sizeof(rule));
     BlockScan unused;
     codes.tables.Fill(&unused, &rule);
-    rule.add = meta.factors > 0 ? view.factors : nullptr;
+    rule.add = meta.factors > 1 || codes.metric == Metric::kL2 ? view.factors : nullptr;
     rule.scale = meta.factors > 1 ? view.factors + meta.slots : nullptr;
     rule.error = nullptr;
     rule.factor_stride = kBlockCodes * sizeof(float);
@@ -37,9 +39,8 @@ size_t IvfCodeBytes(const IvfMetaData& meta) {
     return IvfPqShape(meta).code_bytes();
 }
 
-int IvfCodeFactors(const IvfMetaData& meta, const OpClassDesc& desc) {
-    if (meta.quantizer == static_cast<uint8>(Quantizer::kRabitq)) return 3;
-    return IvfCodeMetric(desc) == Metric::kL2 ? 1 : 0;
+int IvfCodeFactors(const IvfMetaData& meta) {
+    return meta.quantizer == static_cast<uint8>(Quantizer::kRabitq) ? 3 : 1;
 }
 
 const float* IvfReadCodebook(const IvfContext& ctx) {
@@ -74,7 +75,8 @@ void IvfEncodeCode(const IvfContext& ctx, const float* codebook, const IvfVector
     const float error = EncodePq(shape, codebook, residual, code);
     DecodePq(shape, codebook, code, residual);
     row->entry = reinterpret_cast<char*>(code);
-    row->factors[0] = IvfAddOf(PqAdd(dim, centroid, residual), error);
+    row->factors[0] = IvfCodeMetric(*ctx.desc) == Metric::kL2 ? IvfAddOf(PqAdd(dim, centroid, residual), error)
+                                                              : IvfErrorOf(error, dim);
 }
 
 void IvfInitCodeQuery(const IvfContext& ctx, const IvfVector& query, Arena* arena, CodeQuery* codes) {
@@ -138,7 +140,7 @@ float IvfCodeError(const IvfMetaData& meta, const ListView& view, int slot, cons
     else if (codes.metric == Metric::kL2)
         error = 2 * kPqDeviations * codes.error * std::sqrt(Max(codes.estimates[slot], 0.0F));
     else
-        error = kPqDeviations * codes.error * codes.norm;
+        error = kPqProductDeviations * view.factors[slot] * codes.norm;
     return codes.halve ? error / 2 : error;
 }
 

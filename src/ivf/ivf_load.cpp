@@ -175,7 +175,7 @@ void LoadList(IvfBuild* build, ListWriter* writer, uint32 list) {
 }
 
 // A block of 32 codes must fit a page.
-constexpr int kMostBlockQuantizers = 480;
+constexpr int kMostBlockQuantizers = 464;
 // Dimensions of a sub-quantizer, where the index chooses: 16 codewords tell two of them well, and of many dimensions
 // four together.
 constexpr int kFewDimensions = 256;
@@ -218,7 +218,7 @@ IvfMetaData IvfMakeMeta(const OpClassDesc& desc, int dim, const IvfOptions& opti
     } else {
         SetCodeShape(options, &meta);
         meta.entry_size = static_cast<uint32>(IvfCodeBytes(meta));
-        meta.factors = static_cast<uint16>(IvfCodeFactors(meta, desc));
+        meta.factors = static_cast<uint16>(IvfCodeFactors(meta));
     }
     IvfLayOut(&meta);
     return meta;

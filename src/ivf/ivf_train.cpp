@@ -217,8 +217,10 @@ void EncodePq(IvfBuild* build, const float* points) {
     ComputeOptions jobs = build->jobs();
     jobs.progress = nullptr;
     RunCompute(ComputeTask::kPqEncode, &task, jobs);
+    const bool product = IvfCodeMetric(*build->ctx.desc) == Metric::kInnerProduct;
     for (uint64 i = 0; i < build->batch_count; ++i) {
-        if (build->ctx.meta.factors > 0) build->factors[i] = IvfAddOf(build->factors[i], build->errors[i]);
+        build->factors[i] =
+            product ? IvfErrorOf(build->errors[i], build->ctx.meta.dim) : IvfAddOf(build->factors[i], build->errors[i]);
         build->list_error[build->labels[i]] += static_cast<double>(build->errors[i]);
     }
 }
