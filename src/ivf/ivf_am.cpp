@@ -156,7 +156,9 @@ SearchCost IvfSearchCost(const IndexOptInfo* info) {
     meta.lists = kIvfDefaultLists;
     if (!info->hypothetical) {
         Relation index = index_open(info->indexoid, NoLock);
-        meta = IvfReadMeta(index);
+        // A broken index must not keep other plans from being made.
+        IvfMetaData found;
+        if (IvfPeekMeta(index, &found)) meta = found;
         index_close(index, NoLock);
     }
     double random_page_cost_here;

@@ -107,17 +107,21 @@ Put TryHeldLong(const IvfContext& ctx, uint32 list, const RowImage& row, PageLin
 }
 
 Put TryLong(const IvfContext& ctx, uint32 list, const RowImage& row, PageLink* link) {
+    PageLink next;
+    int live;
     {
         // Most pages are full.
         LockedPage page(ctx.index, link->block, BUFFER_LOCK_SHARE);
         if (!IvfLeadsTo(ctx, page, list, *link)) return Put::kGone;
         const ListView view = ListOf(ctx.meta, page.page());
-        if (view.header->live > 0 || !ConditionalLockPage(ctx.index, link->block, ExclusiveLock)) {
-            *link = view.next();
-            return Put::kFull;
-        }
+        next = view.next();
+        live = view.header->live;
     }
     const BlockNumber block = link->block;
+    if (live > 0 || !ConditionalLockPage(ctx.index, block, ExclusiveLock)) {
+        *link = next;
+        return Put::kFull;
+    }
     const Put put = TryHeldLong(ctx, list, row, link);
     UnlockPage(ctx.index, block, ExclusiveLock);
     return put;

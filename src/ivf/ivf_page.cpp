@@ -64,6 +64,18 @@ void IvfWriteMeta(Relation index, ForkNumber fork, const IvfMetaData& meta) {
     WriteMetaPage(index, fork, AccessMethod::kIvf, &meta, sizeof(meta));
 }
 
+bool IvfPeekMeta(Relation index, IvfMetaData* meta) {
+    if (RelationGetNumberOfBlocks(index) <= kMetaBlock) return false;
+    LockedPage page(index, kMetaBlock, BUFFER_LOCK_SHARE);
+    if (PageIsNew(page.page()) || PageGetSpecialSize(page.page()) != MAXALIGN(sizeof(PageOpaqueData))) return false;
+    const PageOpaqueData& opaque = *OpaqueOf(page.page());
+    if (opaque.page_id != kPageId || opaque.format_version != kFormatVersion ||
+        opaque.kind != static_cast<uint16>(PageKind::kMeta))
+        return false;
+    *meta = *IvfMetaOf(page.page());
+    return AreSoundSizes(*meta);
+}
+
 IvfMetaData IvfReadMeta(Relation index) {
     LockedPage page(index, kMetaBlock, BUFFER_LOCK_SHARE);
     page.Check(PageKind::kMeta);

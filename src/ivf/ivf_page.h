@@ -156,6 +156,8 @@ void IvfLayOut(IvfMetaData* meta);
 void IvfWriteMeta(Relation index, ForkNumber fork, const IvfMetaData& meta);
 // Copies the meta page. Raises ERRCODE_INDEX_CORRUPTED when it is not one of ivf, or its sizes make no sense.
 IvfMetaData IvfReadMeta(Relation index);
+// The same without an error: false when it cannot be read.
+bool IvfPeekMeta(Relation index, IvfMetaData* meta);
 bool AreSoundSizes(const IvfMetaData& meta);
 
 FreeListKind IvfListPages(const IvfMetaData& meta);
