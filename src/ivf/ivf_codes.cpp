@@ -7,12 +7,6 @@ namespace vecann {
 
 namespace {
 
-// A code's estimate errs by a sum over many sub-quantizers, nearly a normal distribution: so many standard deviations
-// are taken for the most. One row in 160 is nearer than that says.
-constexpr float kPqDeviations = 2.5F;
-// Of inner products, whose errors all have the query's own direction in them, more.
-constexpr float kPqProductDeviations = 4.0F;
-
 bool IsPq(const IvfMetaData& meta) {
     return meta.quantizer == static_cast<uint8>(Quantizer::kPq);
 }
@@ -75,8 +69,7 @@ void IvfEncodeCode(const IvfContext& ctx, const float* codebook, const IvfVector
     const float error = EncodePq(shape, codebook, residual, code);
     DecodePq(shape, codebook, code, residual);
     row->entry = reinterpret_cast<char*>(code);
-    row->factors[0] = IvfCodeMetric(*ctx.desc) == Metric::kL2 ? IvfAddOf(PqAdd(dim, centroid, residual), error)
-                                                              : IvfErrorOf(error, dim);
+    row->factors[0] = IvfPqFactor(IvfCodeMetric(*ctx.desc), PqAdd(dim, centroid, residual), error);
 }
 
 void IvfInitCodeQuery(const IvfContext& ctx, const IvfVector& query, Arena* arena, CodeQuery* codes) {
@@ -138,9 +131,9 @@ float IvfCodeError(const IvfMetaData& meta, const ListView& view, int slot, cons
     if (!IsPq(meta))
         error = codes.spread * view.factors[2 * meta.slots + slot];
     else if (codes.metric == Metric::kL2)
-        error = 2 * kPqDeviations * codes.error * std::sqrt(Max(codes.estimates[slot], 0.0F));
+        error = meta.error_scale * codes.error * std::sqrt(Max(codes.estimates[slot], 0.0F));
     else
-        error = kPqProductDeviations * view.factors[slot] * codes.norm;
+        error = meta.error_scale * view.factors[slot] * codes.norm;
     return codes.halve ? error / 2 : error;
 }
 

@@ -26,16 +26,11 @@ inline Metric IvfCodeMetric(const OpClassDesc& desc) {
 size_t IvfCodeBytes(const IvfMetaData& meta);
 int IvfCodeFactors(const IvfMetaData& meta);
 
-// The float beside a code of sub-quantizers under L2: what PqAdd says, less the squared error of the code, by which the
-// distance to what a code decodes to exceeds that to the vector on the average.
-inline float IvfAddOf(float add, float error) {
-    const float sum = add - error;
-    return std::isfinite(sum) ? sum : std::numeric_limits<float>::max();
-}
-// Under the inner product: the code's error in one dimension. Long vectors err more than short ones, and come first.
-inline float IvfErrorOf(float error, int dim) {
-    const float root = std::sqrt(error / static_cast<float>(dim));
-    return std::isfinite(root) ? root : std::numeric_limits<float>::max();
+// The float beside a code of sub-quantizers: under L2 what PqAdd says, under the inner product the code's error.
+// `error` is its square.
+inline float IvfPqFactor(Metric metric, float add, float error) {
+    const float factor = metric == Metric::kL2 ? add : std::sqrt(error);
+    return std::isfinite(factor) ? factor : std::numeric_limits<float>::max();
 }
 
 // Reads the codebook; null for indexes without one. In the current memory context.

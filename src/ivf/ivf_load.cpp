@@ -106,8 +106,8 @@ void EndPage(ListWriter* writer, const char* entry) {
     if (meta.parts > 0) WriteParts(writer, block, entry);
     if (writer->left == 0) {
         const uint64 rows = writer->build->list_rows[writer->list];
-        const float error = static_cast<float>(
-            std::sqrt(writer->build->list_error[writer->list] / static_cast<double>(rows) / meta.dim));
+        const float error =
+            static_cast<float>(std::sqrt(writer->build->list_error[writer->list] / static_cast<double>(rows)));
         writer->build->directory[writer->list] = {{writer->first, 0}, {block, 0}, error, 1};
     }
     BeginPage(writer);

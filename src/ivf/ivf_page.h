@@ -42,8 +42,10 @@ struct IvfMetaData {
     BlockNumber matrix;     // tape of dim x dim, the rotation; 0: none
     uint32 probes;          // that reach the recall wished for; 0: not known
     double built_rows;      // in the index after the build
+    float error_scale;      // of codes of pq: how far estimates err, relative to the codes' errors
+    uint32 reserved;
 };
-static_assert(sizeof(IvfMetaData) == 88);
+static_assert(sizeof(IvfMetaData) == 96);
 
 // A list page's contents begin with it.
 struct ListPageData {
@@ -75,7 +77,7 @@ inline bool SameLink(const PageLink& a, const PageLink& b) {
 struct ListEntryData {
     PageLink head;  // first page; InvalidBlockNumber while the list is empty
     PageLink hint;  // where an insert begins to look for room
-    float error;    // of codes: what the distance of a row may be less than its estimate, relative to it
+    float error;    // of codes of pq: the root of the mean squared error
     uint32 alone;   // 1: no page behind the hint has room
 };
 static_assert(sizeof(ListEntryData) == 24);

@@ -22,6 +22,9 @@ constexpr int64 kPqSample = 65536, kOpqSample = 16384;
 // count. The share that is to be in the lists leaves room for what codes lose.
 constexpr uint64 kQueriesRanked = 64, kMostRanked = 50000, kNearestCounted = 10;
 constexpr double kShareFound = 0.98;
+// Of near rows, so many are nearer than the least distance that their codes are taken to allow for.
+constexpr double kShareBounded = 0.98;
+constexpr float kLeastErrorScale = 0.1F;
 
 const char* AmName(const IvfOptions& options) {
     return options.compact ? "ivfpq" : "ivfflat";
@@ -85,6 +88,12 @@ float* Rotated(IvfBuild* build, float* points, uint64 count) {
 
 // ---- how many lists a search should read -----------------------------------------
 
+// Rows of the sample that are near to each other.
+struct NearPair {
+    uint64 query, row;
+    float distance;  // L2 squared, or the negative inner product
+};
+
 // The nearest rows of the sample to one of them, and where their lists stand in the order of its search.
 struct Ranking {
     IvfBuild* build;
@@ -93,6 +102,7 @@ struct Ranking {
     float* distances;  // of the rows
     uint64* order;     // rows, then lists
     uint32* place;     // of each list
+    ArenaVec<NearPair>* pairs;
 };
 
 void CountPlaces(const Ranking& r, uint64 query, uint64* counts) {
@@ -118,16 +128,18 @@ void CountPlaces(const Ranking& r, uint64 query, uint64* counts) {
     }
     const uint64 nearest = Min(kNearestCounted, r.rows - 1);
     std::partial_sort(r.order, r.order + nearest, r.order + r.rows, nearer);
-    for (uint64 i = 0; i < nearest; ++i)
+    for (uint64 i = 0; i < nearest; ++i) {
         ++counts[r.place[r.labels[r.order[i]]]];
+        r.pairs->Push({query, r.order[i], r.distances[r.order[i]]});
+    }
 }
 
 // The number of lists in which most of the nearest neighbours stand, by some rows of the sample as queries among the
 // others. The table's rows lie closer together than the sample's, so this is rather too many than too few.
-uint32 ProbesNeeded(IvfBuild* build, const int32* labels) {
+uint32 ProbesNeeded(IvfBuild* build, const int32* labels, ArenaVec<NearPair>* pairs) {
     const IvfMetaData& meta = build->ctx.meta;
-    Ranking r = {build, Min(build->sample_count, kMostRanked), labels, nullptr, nullptr, nullptr};
-    if (meta.lists < 2 || r.rows < 2) return 1;
+    Ranking r = {build, Min(build->sample_count, kMostRanked), labels, nullptr, nullptr, nullptr, pairs};
+    if (r.rows < 2) return 1;
     const uint64 room = Max<uint64>(r.rows, meta.lists);
     r.distances = PallocArray<float>(room);
     r.order = PallocArray<uint64>(room);
@@ -154,8 +166,50 @@ uint32 ProbesNeeded(IvfBuild* build, const int32* labels) {
 
 // ---- codes -----------------------------------------------------------------------
 
+// How far the estimates for near rows exceed their distances, relative to the errors of codes: all but a few of the
+// pairs. The sample holds residuals by now; `labels` says of which centroids.
+float ErrorScale(IvfBuild* build, const int32* labels, const ArenaVec<NearPair>& pairs) {
+    if (pairs.empty()) return 1;
+    const PqShape shape = IvfPqShape(build->ctx.meta);
+    const size_t dim = build->dim;
+    const bool product = IvfCodeMetric(*build->ctx.desc) == Metric::kInnerProduct;
+    float* query = PallocArray<float>(dim);
+    float* row = PallocArray<float>(dim);
+    uint8_t* code = PallocArray<uint8_t>(shape.code_bytes());
+    float* excess = PallocArray<float>(pairs.size);
+    double errors = 0;
+    for (size_t i = 0; i < pairs.size; ++i) {
+        CHECK_FOR_INTERRUPTS();
+        const NearPair& pair = pairs[i];
+        const float* of_query = build->centroids + static_cast<size_t>(labels[pair.query]) * dim;
+        const float* of_row = build->centroids + static_cast<size_t>(labels[pair.row]) * dim;
+        const float error = EncodePq(shape, build->codebook, build->sample + pair.row * dim, code);
+        DecodePq(shape, build->codebook, code, row);
+        double norm = 0;
+        for (size_t d = 0; d < dim; ++d) {
+            query[d] = build->sample[pair.query * dim + d] + of_query[d];
+            row[d] += of_row[d];
+            norm += static_cast<double>(query[d]) * static_cast<double>(query[d]);
+        }
+        const float estimate =
+            product ? -Kernels().float32.inner_product(query, row, dim) : Kernels().float32.l2_squared(query, row, dim);
+        const double unit = product ? std::sqrt(norm * static_cast<double>(error)) : std::sqrt(estimate);
+        excess[i] = unit > 0 ? static_cast<float>((estimate - pair.distance) / unit) : 0;
+        errors += static_cast<double>(error);
+    }
+    const size_t most = static_cast<size_t>(kShareBounded * static_cast<double>(pairs.size - 1));
+    std::nth_element(excess, excess + most, excess + pairs.size);
+    const double scale = product ? 1 : std::sqrt(errors / static_cast<double>(pairs.size));
+    const float bound = scale > 0 ? excess[most] / static_cast<float>(scale) : 0;
+    pfree(excess);
+    pfree(code);
+    pfree(row);
+    pfree(query);
+    return std::isfinite(bound) ? Max(bound, kLeastErrorScale) : 1;
+}
+
 // Makes residuals of the sample, learns the rotation, and the codebook of what is rotated.
-void TrainCodes(IvfBuild* build, const int32* labels) {
+void TrainCodes(IvfBuild* build, const int32* labels, const ArenaVec<NearPair>& pairs) {
     const IvfMetaData& meta = build->ctx.meta;
     for (uint64 i = 0; i < build->sample_count; ++i) {
         if (i % 1024 == 0) CHECK_FOR_INTERRUPTS();
@@ -190,6 +244,7 @@ void TrainCodes(IvfBuild* build, const int32* labels) {
     task.sample = kPqSample;
     build->codebook = task.codebook = PallocArray<float>(task.shape.codebook_floats());
     RunCompute(ComputeTask::kPqTrain, &task, build->jobs());
+    build->ctx.meta.error_scale = ErrorScale(build, labels, pairs);
 }
 
 void EncodePayloads(IvfBuild* build) {
@@ -217,10 +272,9 @@ void EncodePq(IvfBuild* build, const float* points) {
     ComputeOptions jobs = build->jobs();
     jobs.progress = nullptr;
     RunCompute(ComputeTask::kPqEncode, &task, jobs);
-    const bool product = IvfCodeMetric(*build->ctx.desc) == Metric::kInnerProduct;
+    const Metric metric = IvfCodeMetric(*build->ctx.desc);
     for (uint64 i = 0; i < build->batch_count; ++i) {
-        build->factors[i] =
-            product ? IvfErrorOf(build->errors[i], build->ctx.meta.dim) : IvfAddOf(build->factors[i], build->errors[i]);
+        build->factors[i] = IvfPqFactor(metric, build->factors[i], build->errors[i]);
         build->list_error[build->labels[i]] += static_cast<double>(build->errors[i]);
     }
 }
@@ -280,8 +334,11 @@ void IvfTrain(IvfBuild* build) {
     FindCentroids(build);
     int32* labels = PallocArray<int32>(build->sample_count);
     FindLists(build, build->sample, build->sample_count, labels);
-    if (meta->compact != 0) meta->probes = ProbesNeeded(build, labels);
-    if (!HasPayload(*meta)) TrainCodes(build, labels);
+    Arena arena = MakeArena(CurrentMemoryContext);
+    ArenaVec<NearPair> pairs;
+    pairs.Init(&arena);
+    if (meta->compact != 0) meta->probes = ProbesNeeded(build, labels, &pairs);
+    if (!HasPayload(*meta)) TrainCodes(build, labels, pairs);
     pfree(labels);
 }
 

@@ -113,12 +113,8 @@ for my $how ('immediate', 'postmaster', 'backend')
 	my $pid;
 	if ($how eq 'backend')
 	{
-		for (1 .. 1000)
-		{
-			$pid = $primary->safe_psql('postgres',
-				q{SELECT pid FROM pg_stat_activity WHERE query ~ '^\s*INSERT' AND state = 'active' LIMIT 1});
-			last if $pid ne '';
-		}
+		$pid = $primary->safe_psql('postgres',
+			q{SELECT pid FROM pg_stat_activity WHERE application_name = 'pgbench' ORDER BY state LIMIT 1});
 	}
 	crash($primary, $how, $pid);
 	is(stop_load($load), '', "$how: no error in the load");
