@@ -113,8 +113,9 @@ for my $how ('immediate', 'postmaster', 'backend')
 	my $pid;
 	if ($how eq 'backend')
 	{
-		$pid = $primary->safe_psql('postgres',
-			q{SELECT pid FROM pg_stat_activity WHERE application_name = 'pgbench' ORDER BY state LIMIT 1});
+		my $busy = q{FROM pg_stat_activity WHERE query ~ '(INSERT|UPDATE|DELETE|VACUUM)' AND pid <> pg_backend_pid()};
+		wait_until($primary, "SELECT count(*) > 0 $busy");
+		$pid = $primary->safe_psql('postgres', "SELECT max(pid) $busy");
 	}
 	crash($primary, $how, $pid);
 	is(stop_load($load), '', "$how: no error in the load");
