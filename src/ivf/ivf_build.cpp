@@ -34,16 +34,10 @@ void SampleRow(Relation, ItemPointer, Datum* values, bool* isnull, bool, void* a
     if (at < build->sample_room) memcpy(build->sample + at * build->dim, build->value.plain, build->row_bytes());
 }
 
-// Takes the sample from blocks spread evenly over the table, one at random of each stretch.
-void TakeSample(IvfBuild* build) {
-    pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kIvfPhaseSample);
-    const uint64 wanted = IvfSampleRows(*build);
-    build->sample_room = Max<uint64>(Min(wanted, build->memory_limit / 2 / build->row_bytes()), 1);
-    build->sample = PallocArray<float>(build->sample_room * build->dim);
+// Takes a sample from `taken` blocks spread evenly over the table, one at random of each stretch.
+void SampleBlocks(IvfBuild* build, uint64 taken) {
     const BlockNumber blocks = RelationGetNumberOfBlocks(build->heap);
-    const double density = Max(build->estimated / Max<double>(blocks, 1.0), 0.01);
-    const uint64 needed = static_cast<uint64>(1.1 * static_cast<double>(build->sample_room) / density) + 1;
-    const uint64 taken = Min<uint64>(needed, blocks);
+    build->sample_count = build->sample_seen = 0;
     pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, static_cast<int64>(taken));
     for (uint64 i = 0; i < taken; ++i) {
         CHECK_FOR_INTERRUPTS();
@@ -53,6 +47,22 @@ void TakeSample(IvfBuild* build) {
                                      SampleRow, build, nullptr);
         pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, static_cast<int64>(i));
     }
+}
+
+void TakeSample(IvfBuild* build) {
+    pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kIvfPhaseSample);
+    const uint64 wanted = IvfSampleRows(*build);
+    build->sample_room = Max<uint64>(Min(wanted, build->memory_limit / 2 / build->row_bytes()), 1);
+    build->sample = PallocArray<float>(build->sample_room * build->dim);
+    const uint64 blocks = RelationGetNumberOfBlocks(build->heap);
+    const double room = 1.1 * static_cast<double>(build->sample_room);
+    double density = Max(build->estimated / Max(static_cast<double>(blocks), 1.0), 0.01);
+    uint64 taken = Min(static_cast<uint64>(room / density) + 1, blocks);
+    SampleBlocks(build, taken);
+    if (taken == blocks || build->sample_count > build->sample_room / 2) return;
+    // A partial index, or many NULLs: now the density is known better.
+    density = Max(static_cast<double>(build->sample_count), 0.5) / static_cast<double>(taken);
+    SampleBlocks(build, Min(static_cast<uint64>(room / density) + 1, blocks));
 }
 
 void AssignRow(Relation, ItemPointer tid, Datum* values, bool* isnull, bool, void* arg) {

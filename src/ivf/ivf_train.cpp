@@ -20,7 +20,8 @@ constexpr int64 kPqSample = 65536, kOpqSample = 16384;
 
 // For the number of lists that a search reads: queries, rows that they are compared with, and how many of the nearest
 // count. The share that is to be in the lists leaves room for what codes lose.
-constexpr uint64 kQueriesRanked = 64, kMostRanked = 50000, kNearestCounted = 10;
+constexpr uint64 kPairsRanked = 640, kLeastQueries = 64, kMostQueries = 200, kMostRanked = 50000;
+constexpr double kNearestCounted = 10;
 constexpr double kShareFound = 0.98;
 // Of near rows, so many are nearer than the least distance that their codes are taken to allow for.
 constexpr double kShareBounded = 0.98;
@@ -98,6 +99,7 @@ struct NearPair {
 struct Ranking {
     IvfBuild* build;
     uint64 rows;
+    uint64 nearest;  // so many count
     const int32* labels;
     float* distances;  // of the rows
     uint64* order;     // rows, then lists
@@ -126,27 +128,30 @@ void CountPlaces(const Ranking& r, uint64 query, uint64* counts) {
             i == query ? std::numeric_limits<float>::infinity() : distance(q, build.sample + i * build.dim);
         r.order[i] = i;
     }
-    const uint64 nearest = Min(kNearestCounted, r.rows - 1);
-    std::partial_sort(r.order, r.order + nearest, r.order + r.rows, nearer);
-    for (uint64 i = 0; i < nearest; ++i) {
+    std::partial_sort(r.order, r.order + r.nearest, r.order + r.rows, nearer);
+    for (uint64 i = 0; i < r.nearest; ++i) {
         ++counts[r.place[r.labels[r.order[i]]]];
         r.pairs->Push({query, r.order[i], r.distances[r.order[i]]});
     }
 }
 
 // The number of lists in which most of the nearest neighbours stand, by some rows of the sample as queries among the
-// others. The table's rows lie closer together than the sample's, so this is rather too many than too few.
+// others. Where the sample is less than a tenth of the table, this is rather too many than too few.
 uint32 ProbesNeeded(IvfBuild* build, const int32* labels, ArenaVec<NearPair>* pairs) {
     const IvfMetaData& meta = build->ctx.meta;
-    Ranking r = {build, Min(build->sample_count, kMostRanked), labels, nullptr, nullptr, nullptr, pairs};
-    if (r.rows < 2) return 1;
+    const uint64 rows = Min(build->sample_count, kMostRanked);
+    if (rows < 2) return 1;
+    // The ten nearest of the table are as far as so many of a sample of its rows.
+    const double share = Min(static_cast<double>(rows) / Max(build->estimated, 1.0), 1.0);
+    const uint64 nearest = Min(static_cast<uint64>(std::ceil(share * kNearestCounted)), rows - 1);
+    Ranking r = {build, rows, nearest, labels, nullptr, nullptr, nullptr, pairs};
     const uint64 room = Max<uint64>(r.rows, meta.lists);
     r.distances = PallocArray<float>(room);
     r.order = PallocArray<uint64>(room);
     r.place = PallocArray<uint32>(meta.lists);
     uint64* counts = PallocArray<uint64>(meta.lists);
     memset(counts, 0, meta.lists * sizeof(uint64));
-    const uint64 queries = Min(kQueriesRanked, r.rows);
+    const uint64 queries = Min(Max(kPairsRanked / nearest, kLeastQueries), Min(kMostQueries, rows));
     for (uint64 i = 0; i < queries; ++i) {
         CHECK_FOR_INTERRUPTS();
         CountPlaces(r, i * r.rows / queries, counts);
@@ -300,7 +305,8 @@ void EncodeSignsOf(IvfBuild* build, const float* points) {
 uint32 IvfListsWished(const IvfBuild& build) {
     if (build.options.lists > 0) return build.options.lists;
     const double root = std::sqrt(Max(build.estimated, 1.0));
-    return static_cast<uint32>(Min(Max(root, 1.0), static_cast<double>(kIvfMaxLists)));
+    const uint64 fit = build.memory_limit / 4 / build.row_bytes();
+    return static_cast<uint32>(Max<uint64>(Min<uint64>(static_cast<uint64>(root), Min<uint64>(fit, kIvfMaxLists)), 1));
 }
 
 uint64 IvfSampleRows(const IvfBuild& build) {

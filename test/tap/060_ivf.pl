@@ -105,6 +105,10 @@ sub check
 
 # ---- crashes -------------------------------------------------------------------------
 
+# The sessions of a load, whatever they do.
+my $busy = q{FROM pg_stat_activity
+	WHERE query ~ '^\s*(INSERT|UPDATE|DELETE|VACUUM|CHECKPOINT|BEGIN|ROLLBACK|SELECT count)' AND query !~ 'pg_stat_activity'};
+
 srand 11;
 for my $how ('immediate', 'postmaster', 'backend')
 {
@@ -113,7 +117,6 @@ for my $how ('immediate', 'postmaster', 'backend')
 	my $pid;
 	if ($how eq 'backend')
 	{
-		my $busy = q{FROM pg_stat_activity WHERE query ~ '(INSERT|UPDATE|DELETE|VACUUM)' AND pid <> pg_backend_pid()};
 		wait_until($primary, "SELECT count(*) > 0 $busy");
 		$pid = $primary->safe_psql('postgres', "SELECT max(pid) $busy");
 	}
@@ -162,7 +165,7 @@ for my $round (1 .. 2)
 		start_load($standby, 2, %readers));
 	sleep 4;
 	is(stop_load(@loads), '', "round $round: no errors but recovery conflicts");
-	wait_until($primary, q{SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'pgbench'});
+	wait_until($primary, "SELECT count(*) = 0 $busy");
 	$primary->safe_psql('postgres', $vacuum);
 	$primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
 	my $answers = $primary->safe_psql('postgres', join ' ', @questions);
@@ -180,7 +183,7 @@ is($standby->safe_psql('postgres', q{SELECT nodes, problems FROM vecann_verify('
 my $load = start_load($standby, 2, %load, 'vacuum@4' => $vacuum);
 sleep 2;
 is(stop_load($load), '', 'promoted: it takes rows');
-wait_until($standby, q{SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'pgbench'});
+wait_until($standby, "SELECT count(*) = 0 $busy");
 verify_all($standby, 'promoted, after the load');
 $standby->stop;
 
