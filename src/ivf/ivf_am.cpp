@@ -143,11 +143,11 @@ IvfSearchSettings IvfSettingsOf(const IvfMetaData& meta) {
         uint32 probes = static_cast<uint32>(settings.ivfpq_probes);
         if (probes == 0) probes = Max<uint32>(meta.probes, 1);
         return {probes, Max(probes, static_cast<uint32>(settings.ivfpq_max_probes)),
-                settings.ivfpq_iterative_scan != static_cast<int>(IterativeScan::kOff)};
+                settings.ivfpq_iterative_scan != static_cast<int>(IterativeScan::kOff), settings.ivfpq_probes == 0};
     }
     const uint32 probes = static_cast<uint32>(settings.ivfflat_probes);
     return {probes, Max(probes, static_cast<uint32>(settings.ivfflat_max_probes)),
-            settings.ivfflat_iterative_scan != static_cast<int>(IterativeScan::kOff)};
+            settings.ivfflat_iterative_scan != static_cast<int>(IterativeScan::kOff), false};
 }
 
 SearchCost IvfSearchCost(const IndexOptInfo* info) {

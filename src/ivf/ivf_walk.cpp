@@ -15,6 +15,10 @@ namespace {
 constexpr size_t kFirstRound = 400;
 constexpr size_t kRoundGrowth = 4;
 
+// Who has been given so many rows and wants more is after farther neighbours, which stand in more lists: half as many
+// again, and again at each doubling. Up to there a query for ten rows reads the table for codes that err.
+constexpr uint64 kFirstWidening = 128;
+
 bool ListFarther(const RankedList& a, const RankedList& b) {
     return a.distance > b.distance || (a.distance == b.distance && a.list > b.list);
 }
@@ -63,6 +67,7 @@ bool Wanted(IvfWalk* walk, const ItemPointerData& tid) {
     if (walk->filter == nullptr) return true;
     const bool member = IsMember(walk, tid);
     walk->gathering.Add(member);
+    walk->members += member ? 1 : 0;
     return member;
 }
 
@@ -246,7 +251,7 @@ bool EnoughMembers(IvfWalk* walk) {
         walk->gave_up = true;
         return true;
     }
-    return walk->gathering.Enough(static_cast<double>(walk->hits.size));
+    return walk->gathering.Enough(static_cast<double>(walk->members));
 }
 
 // Gathers the rows of the next lists; false when there are none.
@@ -259,6 +264,7 @@ bool NextBatch(IvfWalk* walk) {
     walk->batch.Clear();
     walk->most = walk->ordered ? kFirstRound : SIZE_MAX / 4;
     walk->has_after = false;
+    walk->members = 0;
     BeginRound(walk);
     RankedList list;
     for (uint32 n = 0;; ++n) {
@@ -281,6 +287,27 @@ void NextRound(IvfWalk* walk) {
     for (const RankedList& list : walk->batch)
         GatherList(walk, list);
     EndRound(walk);
+}
+
+// Lets more lists join the batch. All of their rows are kept that are not farther than those that the round drops.
+void Widen(IvfWalk* walk) {
+    const size_t most = walk->most;
+    const bool has_after = walk->has_after;
+    walk->most = SIZE_MAX / 4;
+    walk->has_after = false;
+    walk->hits.Clear();
+    RankedList list;
+    for (uint32 n = Max<uint32>(walk->probed / 2, 1); n > 0 && NextList(walk, &list); --n) {
+        walk->batch.Push(list);
+        GatherList(walk, list);
+    }
+    for (const Hit& hit : walk->hits) {
+        walk->kept.Push({BoundsOfHit(*walk, hit.distance, hit.error, hit.norm), hit});
+        std::push_heap(walk->kept.begin(), walk->kept.end(), BoundedFarther);
+    }
+    walk->most = most;
+    walk->has_after = has_after;
+    if (walk->dropped) walk->rest = BoundsOfHit(*walk, walk->limit, walk->largest_error, walk->largest_norm).lower;
 }
 
 // ---- start -----------------------------------------------------------------------
@@ -344,6 +371,9 @@ void IvfWalkStart(IvfWalk* walk, const SearchQuery& query) {
         const double rows = Max(ctx->meta.built_rows / ctx->meta.lists, 1.0);
         walk->gathering = Gathering::Of(Max(rows * walk->settings.probes, 1.0), walk->filter->wanted);
     }
+    walk->widen_at = kFirstWidening;
+    if (!walk->ordered || !walk->settings.iterative || !walk->settings.widens || walk->filter != nullptr)
+        walk->widen_at = PG_UINT64_MAX;
     RankLists(walk);
     VECANN_RACE_POINT("ivf-scan-after-start");
 }
@@ -358,6 +388,10 @@ bool IvfWalkNext(IvfWalk* walk) {
                 walk->done = true;
             continue;
         }
+        if (walk->handed >= walk->widen_at) {
+            walk->widen_at *= 2;
+            Widen(walk);
+        }
         std::pop_heap(walk->kept.begin(), walk->kept.end(), BoundedFarther);
         const BoundedHit next = walk->kept[--walk->kept.size];
         // A list that was begun again has been met twice in part.
@@ -367,6 +401,7 @@ bool IvfWalkNext(IvfWalk* walk) {
             continue;
         const bool behind = !walk->has_last || next.bounds.lower >= walk->last.bounds.upper;
         walk->last = next;
+        ++walk->handed;
         walk->has_last = true;
         const double following = walk->kept.empty() ? walk->rest : Min(walk->kept[0].bounds.lower, walk->rest);
         walk->apart = walk->ordered && behind && next.bounds.upper <= following;

@@ -33,6 +33,7 @@ struct IvfSearchSettings {
     uint32 probes;
     uint32 max_probes;
     bool iterative;
+    bool widens;  // probes are for ten rows, and grow with the rows that are wanted
 };
 
 struct IvfWalk {
@@ -41,6 +42,7 @@ struct IvfWalk {
     Arena arena;
     const SearchFilter* filter;  // null: none
     Gathering gathering;         // with a filter
+    uint64 members;              // rows of the filter met in the batch
     IvfSearchSettings settings;
     bool started;
     bool done;
@@ -68,6 +70,8 @@ struct IvfWalk {
     ArenaVec<Hit> hits;         // being gathered
     ArenaVec<BoundedHit> kept;  // a heap, nearest on top
 
+    uint64 handed;    // rows handed out
+    uint64 widen_at;  // so many, and more lists join the batch
     // handed out last
     BoundedHit last;
     bool has_last;
