@@ -9,7 +9,7 @@ EXTENSION = vecann
 DATA = $(wildcard sql/vecann--*.sql)
 
 K_DIRS = core kernels quant graph
-P_DIRS = pg storage types opclass planner hnsw monitor
+P_DIRS = pg storage types opclass planner hnsw ivf monitor
 X_DIRS = compute
 
 K_SRC = $(sort $(foreach d,$(K_DIRS),$(wildcard src/$(d)/*.cpp)))

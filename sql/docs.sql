@@ -1,15 +1,16 @@
--- What README.md and docs/hnsw.md say in their tables is what the code does (nothing wrong: no rows), and the examples
+-- What README.md, docs/hnsw.md and docs/ivf.md say in their tables is what the code does (nothing wrong: no rows), and the examples
 -- of these and of docs/types.md run.
 
 \set readme `cat "$PG_ABS_SRCDIR/README.md"`
 \set guide `cat "$PG_ABS_SRCDIR/docs/hnsw.md"`
+\set lists `cat "$PG_ABS_SRCDIR/docs/ivf.md"`
 \set types `cat "$PG_ABS_SRCDIR/docs/types.md"`
 SELECT '[1]'::vector;
 
 -- each row of a table, its cells without space and quotes around them
 CREATE TEMP TABLE doc AS
 SELECT file, ARRAY(SELECT trim(replace(c, '`', '')) FROM unnest(string_to_array(trim(line, '| '), '|')) AS c) AS cells
-FROM (VALUES ('README.md', :'readme'), ('docs/hnsw.md', :'guide')) AS f(file, content),
+FROM (VALUES ('README.md', :'readme'), ('docs/hnsw.md', :'guide'), ('docs/ivf.md', :'lists')) AS f(file, content),
      regexp_split_to_table(content, E'\n') AS line
 WHERE line ~ '^ *\|';
 
@@ -17,16 +18,17 @@ WHERE line ~ '^ *\|';
 
 CREATE TEMP VIEW documented AS
 SELECT file, cells[1] AS name, cells[2] AS value, cells[3] AS range
-FROM doc WHERE cells[1] ~ '^(hnsw|vecann)\.[a-z_]+$';
+FROM doc WHERE cells[1] ~ '^(hnsw|ivfflat|ivfpq|vecann)\.[a-z_]+$';
 CREATE TEMP VIEW actual AS
 SELECT name, boot_val AS value,
        CASE vartype WHEN 'enum' THEN array_to_string(enumvals, ', ') WHEN 'bool' THEN 'on, off'
            ELSE min_val || ' to ' || max_val END AS range
-FROM pg_settings WHERE name ~ '^(hnsw|vecann)\.' AND name <> 'vecann.race_points';
+FROM pg_settings WHERE name ~ '^(hnsw|ivfflat|ivfpq|vecann)\.' AND name <> 'vecann.race_points';
 SELECT * FROM actual ORDER BY name;
 -- both files name all settings; those for developers are in README.md only
-SELECT * FROM (SELECT file, a.* FROM actual AS a, (VALUES ('README.md'), ('docs/hnsw.md')) AS f(file)
-               WHERE file = 'README.md' OR name LIKE 'hnsw.%'
+SELECT * FROM (SELECT file, a.* FROM actual AS a, (VALUES ('README.md'), ('docs/hnsw.md'), ('docs/ivf.md')) AS f(file)
+               WHERE file = 'README.md' OR file = 'docs/hnsw.md' AND name LIKE 'hnsw.%'
+                   OR file = 'docs/ivf.md' AND name LIKE 'ivf%'
                EXCEPT SELECT * FROM documented) AS missing;
 SELECT * FROM documented WHERE (name, value, range) NOT IN (SELECT * FROM actual);
 -- the defaults that differ from pgvector's
@@ -47,7 +49,7 @@ EXCEPTION WHEN OTHERS THEN
 END $$;
 CREATE TEMP TABLE option AS
 SELECT file, cells[1] AS name, cells[2]::int AS value, (regexp_match(cells[3], '^(\d+) to (\d+)'))::int[] AS range
-FROM doc WHERE cells[1] IN ('m', 'ef_construction', 'code_bits') AND cells[3] ~ '^\d+ to ';
+FROM doc WHERE file <> 'docs/ivf.md' AND cells[1] IN ('m', 'ef_construction', 'code_bits') AND cells[3] ~ '^\d+ to ';
 SELECT name, value, range, count(*) AS files FROM option GROUP BY name, value, range ORDER BY name;
 -- the range is in the error
 SELECT file, name, beyond, said FROM option, unnest(ARRAY[range[1] - 1, range[2] + 1]) AS beyond,
@@ -93,7 +95,7 @@ CREATE TEMP VIEW class AS
 SELECT opcname::text AS class, oprname::text AS operator
 FROM pg_opclass JOIN pg_am AS a ON a.oid = opcmethod JOIN pg_amop ON amopfamily = opcfamily
      JOIN pg_operator AS o ON o.oid = amopopr WHERE amname = 'hnsw';
-SELECT file, c.* FROM class AS c, (SELECT DISTINCT file FROM doc) AS f
+SELECT file, c.* FROM class AS c, (SELECT DISTINCT file FROM doc WHERE file <> 'docs/ivf.md') AS f
 WHERE NOT EXISTS (SELECT FROM doc AS d WHERE d.file = f.file AND ARRAY[class, operator] <@ cells);
 SELECT cells FROM doc WHERE cells[1] LIKE 'vector\_%\_ops' AND cells[1] NOT IN (SELECT class FROM class);
 
@@ -107,9 +109,9 @@ EXCEPT SELECT unnest(string_to_array(cells[1], ', ')) FROM doc WHERE file = 'doc
 -- Their output goes nowhere; errors would show.
 CREATE TABLE example AS
 SELECT file, n, replace(m[1], 'CREATE EXTENSION vecann;', 'SELECT 1;') AS command
-FROM (VALUES ('README.md', :'readme'), ('docs/hnsw.md', :'guide'), ('docs/types.md', :'types')) AS f(file, content),
+FROM (VALUES ('README.md', :'readme'), ('docs/hnsw.md', :'guide'), ('docs/ivf.md', :'lists'), ('docs/types.md', :'types')) AS f(file, content),
      regexp_matches(content, '```sql\n(.*?)```', 'g') WITH ORDINALITY AS e(m, n);
-SELECT file, count(*) > 1 AS some FROM example GROUP BY file ORDER BY file;
+SELECT file, count(*) > 0 AS some FROM example GROUP BY file ORDER BY file;
 SET client_min_messages = warning;
 \set ECHO none
 \o /dev/null
@@ -117,6 +119,9 @@ SELECT command FROM example WHERE file = 'README.md' ORDER BY n
 \gexec
 DROP TABLE items;
 SELECT command FROM example WHERE file = 'docs/hnsw.md' ORDER BY n
+\gexec
+DROP TABLE items;
+SELECT command FROM example WHERE file = 'docs/ivf.md' ORDER BY n
 \gexec
 DROP TABLE items;
 SELECT command FROM example WHERE file = 'docs/types.md' ORDER BY n

@@ -2,6 +2,7 @@
 #include "pg/pg.h"
 
 #include "hnsw/hnsw_am.h"
+#include "ivf/ivf_am.h"
 #include "pg/guc.h"
 #include "planner/vector_path.h"
 
@@ -14,6 +15,8 @@ void _PG_init(void) {
     vecann::InitSettings();
     vecann::HnswInitOptions();
     vecann::HnswRegisterSearch();
+    vecann::IvfInitOptions();
+    vecann::IvfRegisterSearch();
     vecann::InitVectorPaths();
 }
 }

@@ -2,6 +2,7 @@
 #include "hnsw/hnsw_am.h"
 
 #include "hnsw/hnsw_insert.h"
+#include "opclass/opclass_check.h"
 #include "pg/guc.h"
 
 namespace vecann {
@@ -16,9 +17,6 @@ relopt_kind option_kind;
 const HnswOptionsData* OptionsOf(Relation index) {
     return reinterpret_cast<const HnswOptionsData*>(index->rd_options);
 }
-
-// A price that no other plan has, but still a number: costs are added and compared on the way up.
-constexpr double kPricedOut = 1.0e20;
 
 // What reading a slot with its neighbours' codes costs, in units of cpu_operator_cost: about half a microsecond.
 constexpr double kExpansionOperators = 12;
@@ -94,71 +92,20 @@ SearchCost HnswSearchCost(const IndexOptInfo* index) {
 // random. Heap fetches are added by the caller.
 extern "C" void hnsw_cost_estimate(PlannerInfo*, IndexPath* path, double loop_count, Cost* startup_cost,
                                    Cost* total_cost, Selectivity* selectivity, double* correlation, double* pages) {
-    IndexOptInfo* info = path->indexinfo;
-    *correlation = 0;
-    // All of the index, which may be partial: its share of the table's rows.
-    const double rows = info->rel->tuples;
-    *selectivity = rows > 0 ? Min(1.0, info->tuples / rows) : 1.0;
-    *pages = info->pages;
-    if (path->indexorderbys == NIL) {
-        *startup_cost = *total_cost = kPricedOut;
-        return;
-    }
-    const SearchCost search = HnswSearchCost(info);
-    *startup_cost = search.beam * search.node;
-    *total_cost = *startup_cost + Max(info->tuples, 1.0) * search.node;
+    const ScanCost cost = CostOfScan(path, HnswSearchCost(path->indexinfo));
+    *startup_cost = cost.startup;
+    *total_cost = cost.total;
+    *selectivity = cost.selectivity;
+    *correlation = cost.correlation;
+    *pages = cost.pages;
 }
 
-extern "C" bool hnsw_validate(Oid opclass_oid) {
-    HeapTuple class_tuple = SearchSysCache1(CLAOID, ObjectIdGetDatum(opclass_oid));
-    if (!HeapTupleIsValid(class_tuple)) elog(ERROR, "cache lookup failed for operator class %u", opclass_oid);
-    Form_pg_opclass form = reinterpret_cast<Form_pg_opclass>(GETSTRUCT(class_tuple));
-    const Oid family = form->opcfamily, type = form->opcintype;
-    const char* name = pstrdup(NameStr(form->opcname));
-    ReleaseSysCache(class_tuple);
-
-    bool valid = true;
-    CatCList* operators = SearchSysCacheList1(AMOPSTRATEGY, ObjectIdGetDatum(family));
-    for (int i = 0; i < operators->n_members; ++i) {
-        const Form_pg_amop amop = reinterpret_cast<Form_pg_amop>(GETSTRUCT(&operators->members[i]->tuple));
-        if (amop->amopstrategy == 1 && amop->amoppurpose == AMOP_ORDER && IsDistanceOperator(amop->amopopr)) continue;
-        ereport(INFO, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-                       errmsg("operator class \"%s\" of access method hnsw has an operator that is not strategy 1 for "
-                              "ORDER BY with a double precision result",
-                              name)));
-        valid = false;
-    }
-    ReleaseCatCacheList(operators);
-    const Oid function = get_opfamily_proc(family, type, type, 1);
-    if (!OidIsValid(function)) {
-        ereport(INFO, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-                       errmsg("operator class \"%s\" of access method hnsw is missing support function 1", name)));
-        valid = false;
-    } else if (!IsDescriptorFunction(function)) {
-        ereport(INFO, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-                       errmsg("operator class \"%s\" of access method hnsw has a support function 1 with a wrong "
-                              "signature",
-                              name)));
-        valid = false;
-    }
-    return valid;
+extern "C" bool hnsw_validate(Oid opclass) {
+    return IsValidVectorClass(opclass, "hnsw");
 }
 
-// CREATE OPERATOR CLASS calls no validation. What the scans could not survive is refused here.
 extern "C" void hnsw_adjust_members(Oid, Oid, List* operators, List* functions) {
-    ListCell* cell;
-    foreach (cell, operators) {
-        const OpFamilyMember* member = static_cast<OpFamilyMember*>(lfirst(cell));
-        if (OidIsValid(member->sortfamily) && IsDistanceOperator(member->object)) continue;
-        ereport(ERROR, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-                        errmsg("operators of access method hnsw must be FOR ORDER BY and return double precision")));
-    }
-    foreach (cell, functions) {
-        if (IsDescriptorFunction(static_cast<OpFamilyMember*>(lfirst(cell))->object)) continue;
-        ereport(ERROR, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-                        errmsg("support functions of access method hnsw must have one argument of type internal and "
-                               "return internal")));
-    }
+    CheckVectorMembers(operators, functions, "hnsw");
 }
 
 }  // namespace vecann

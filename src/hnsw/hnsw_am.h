@@ -36,9 +36,6 @@ HnswShapeOptions HnswOptions(Relation index);
 // What the random choices of a build depend on.
 uint32 HnswSeed(Relation index);
 
-// What the session's last index scan that has ended did.
-SearchCounts HnswLastScan();
-
 // What the planner takes a search to cost.
 SearchCost HnswSearchCost(const IndexOptInfo* index);
 

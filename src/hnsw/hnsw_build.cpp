@@ -149,29 +149,13 @@ void BuildRow(Relation, ItemPointer tid, Datum* values, bool* isnull, bool, void
     VECANN_RACE_POINT("hnsw-build-row");
 }
 
-}  // namespace
-
-int HnswIndexDimensions(Relation index) {
-    const Form_pg_attribute column = TupleDescAttr(index->rd_att, 0);
-    int32 dim = column->atttypmod;
-    getBaseTypeAndTypmod(column->atttypid, &dim);  // a domain keeps the modifier of its base type to itself
-    if (dim < 0) ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("column does not have dimensions")));
-    return dim;
-}
-
-namespace {
-
 HnswMetaData MetaFor(Relation index) {
     const HnswShapeOptions options = HnswOptions(index);
     if (options.ef_construction < 2 * options.m)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("ef_construction must be greater than or equal to 2 * m")));
-    return HnswMakeMeta(*OpClassOf(index), HnswIndexDimensions(index), options);
+    return HnswMakeMeta(*OpClassOf(index), IndexDimensions(index), options);
 }
-
-}  // namespace
-
-namespace {
 
 // Tables of fewer rows are built in a moment either way.
 constexpr double kWorthNotice = 10000;

@@ -17,11 +17,6 @@ constexpr uint64 kChunkBytes = 64 * 1024 * 1024, kLeastChunkBytes = 1024 * 1024;
 // Of layer 0 in so many chunks at least, of so many rows at least: the first and the last keep nobody else busy.
 constexpr uint64 kChunks = 16, kLeastChunkRows = 4096;
 
-void ReportCompute(int64 done, int64 total, void*) {
-    pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, total);
-    pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, done);
-}
-
 // ---- collecting ------------------------------------------------------------------
 
 void Rehash(BulkBuild* bulk, uint64 places) {
@@ -249,7 +244,7 @@ void HnswBulkWrite(BulkBuild* bulk) {
     layer.vectors = bulk->vectors;
     layer.order = bulk->arena.Allocate<uint32>(layer.count);
     ComputeOptions options = bulk->jobs.Options();
-    options.progress = ReportCompute;
+    options.progress = ReportIndexProgress;
     pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kHnswPhaseGraph);
     nodes.payloads = EncodePayloads(bulk);
     const uint32 middle = BulkBuildGraph(bulk->jobs, &bulk->arena, &layer, options);

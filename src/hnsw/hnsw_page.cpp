@@ -263,16 +263,7 @@ HnswMetaData HnswMakeMeta(const OpClassDesc& desc, int dim, const HnswShapeOptio
 }
 
 void HnswWriteMeta(Relation index, ForkNumber fork, const HnswMetaData& meta) {
-    LockedPage page(index, ExtendRelationLocked(index, fork));
-    if (page.block() != kMetaBlock) elog(ERROR, "index \"%s\" is not empty", RelationGetRelationName(index));
-    START_CRIT_SECTION();
-    InitPage(page.page(), PageKind::kMeta, sizeof(HnswMetaData));
-    *HnswMetaOf(page.page()) = meta;
-    InitMetaHeader(page.page(), AccessMethod::kHnsw);
-    MarkBufferDirty(page.buffer());
-    // Generic WAL logs nothing for an unlogged relation, but its init fork must survive a crash.
-    if (fork == INIT_FORKNUM) log_newpage_buffer(page.buffer(), true);
-    END_CRIT_SECTION();
+    WriteMetaPage(index, fork, AccessMethod::kHnsw, &meta, sizeof(meta));
 }
 
 HnswMetaData HnswReadMeta(Relation index) {

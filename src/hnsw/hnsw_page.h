@@ -227,9 +227,6 @@ inline int PartDims(const HnswMetaData& meta, const void* head, int number) {
     return Min<int>(meta.part_dim, ElementsOf(meta, head) - PartBegin(meta, number));
 }
 
-// The dimensions that the indexed column's type modifier gives. Raises ERRCODE_INVALID_PARAMETER_VALUE without one.
-int HnswIndexDimensions(Relation index);
-
 // L1 has no inner product that a code could estimate; its edges carry none.
 inline bool MetricHasCodes(Metric metric) {
     return metric == Metric::kL2 || metric == Metric::kInnerProduct || metric == Metric::kCosine;

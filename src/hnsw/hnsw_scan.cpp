@@ -2,8 +2,8 @@
 #include <algorithm>
 
 #include "hnsw/hnsw_am.h"
-#include "hnsw/hnsw_heap.h"
 #include "hnsw/hnsw_walk.h"
+#include "planner/heap_distance.h"
 
 namespace vecann {
 
@@ -50,7 +50,7 @@ void AddRows(IndexScanDesc desc, HnswScan* scan) {
         scored.entry.tid = row.tid;
         scored.entry.in_line = row.in_line;
         // A row that the snapshot does not see is left to the executor, which passes over it.
-        if (scan->walk.recheck) HnswHeapDistance(&scan->exact, desc, row.tid, &scored.value);
+        if (scan->walk.recheck) ReadHeapDistance(&scan->exact, desc, row.tid, &scored.value);
         scan->pending.Push(scored);
         std::push_heap(scan->pending.begin(), scan->pending.end(), RowFarther);
     }
@@ -76,29 +76,17 @@ void StoreOrderBy(IndexScanDesc desc, const HnswScan& scan) {
     if (desc->numberOfOrderBys == 0) return;
     desc->xs_orderbynulls[0] = scan.unordered_null;
     desc->xs_orderbyvals[0] = scan.unordered_null ? Float8GetDatum(0) : Float8GetDatum(scan.current.value);
-    desc->xs_recheckorderby = false;
-    // ORDER BY v <-> a, v <-> b arrives with two keys, and we order by the first. For the others we state a bound below
-    // every value: the executor then computes them and puts the rows of equal first keys in order.
-    for (int i = 1; i < desc->numberOfOrderBys; ++i) {
-        desc->xs_orderbynulls[i] = false;
-        desc->xs_orderbyvals[i] = Float8GetDatum(-get_float8_infinity());
-        desc->xs_recheckorderby = true;
-    }
+    StoreFurtherOrderBys(desc);
 }
 
 }  // namespace
 
 extern "C" IndexScanDesc hnsw_begin_scan(Relation index, int nkeys, int norderbys) {
-    IndexScanDesc desc = RelationGetIndexScan(index, nkeys, norderbys);
+    IndexScanDesc desc = BeginDistanceScan(index, nkeys, norderbys);
     HnswScan* scan = PallocZeroed<HnswScan>();
     scan->exact.memory = CurrentMemoryContext;
     HnswWalkInit(&scan->walk);
     desc->opaque = scan;
-    if (norderbys > 0) {
-        desc->xs_orderbyvals = PallocArray<Datum>(static_cast<size_t>(norderbys));
-        desc->xs_orderbynulls = PallocArray<bool>(static_cast<size_t>(norderbys));
-        memset(desc->xs_orderbynulls, true, static_cast<size_t>(norderbys) * sizeof(bool));
-    }
     return desc;
 }
 
@@ -107,10 +95,7 @@ extern "C" void hnsw_rescan(IndexScanDesc desc, ScanKey keys, int, ScanKey order
     HnswWalkReset(&scan->walk, desc->indexRelation);
     scan->pending = ArenaVec<ScoredRow>();
     scan->returned = 0;
-    if (keys != nullptr && desc->numberOfKeys > 0)
-        memmove(desc->keyData, keys, static_cast<size_t>(desc->numberOfKeys) * sizeof(ScanKeyData));
-    if (orderbys != nullptr && desc->numberOfOrderBys > 0)
-        memmove(desc->orderByData, orderbys, static_cast<size_t>(desc->numberOfOrderBys) * sizeof(ScanKeyData));
+    SetScanKeys(desc, keys, orderbys);
 }
 
 extern "C" bool hnsw_get_tuple(IndexScanDesc desc, ScanDirection direction) {
@@ -123,7 +108,7 @@ extern "C" bool hnsw_get_tuple(IndexScanDesc desc, ScanDirection direction) {
         HnswWalkKill(&scan->walk, scan->current.entry);
     const int max_tuples = Settings().hnsw_max_scan_tuples;
     const bool more = (max_tuples < 0 || scan->returned < static_cast<uint64>(max_tuples)) && NextRow(desc, scan);
-    HnswReleaseHeap(&scan->exact);
+    ReleaseHeapDistance(&scan->exact);
     if (more) {
         desc->xs_heaptid = scan->current.entry.tid;
         desc->xs_recheck = false;
@@ -136,7 +121,7 @@ extern "C" bool hnsw_get_tuple(IndexScanDesc desc, ScanDirection direction) {
 
 extern "C" void hnsw_end_scan(IndexScanDesc desc) {
     HnswScan* scan = static_cast<HnswScan*>(desc->opaque);
-    HnswCloseHeap(&scan->exact);
+    CloseHeapDistance(&scan->exact);
     HnswWalkEnd(&scan->walk);
     pfree(scan);
 }

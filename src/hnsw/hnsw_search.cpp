@@ -186,7 +186,7 @@ void LayerSearch::TakeBack(const void* payload) {
 void HnswFill(const HnswContext& ctx, uint32 id, const SlotView& slot, const IndexedVector* query, FoundSlot* out) {
     const SlotHeaderData& header = *slot.header;
     out->distance = query != nullptr ? HnswDistance(ctx.form, *query, slot.payload) : 0;
-    out->error = HnswPayloadError(ctx.form, slot.payload);
+    out->error = PayloadErrorOf(*ctx.form.desc, ctx.form.payload, ctx.form.dim, slot.payload);
     out->id = id;
     out->generation = header.generation;
     out->up = header.up;

@@ -1,7 +1,7 @@
 // From values to rotated vectors, payloads and query codes; the lower bound. See hnsw_vector.h.
 #include "hnsw/hnsw_vector.h"
 
-#include "pg/memory.h"
+#include "pg/known_rotation.h"
 
 namespace vecann {
 
@@ -13,27 +13,6 @@ constexpr double kUnit = 0x1p-24;  // rounding of float32
 // at most two Hadamard transforms over every element (blocks overlap at the end): six stages of one rounding each and a
 // scaling by a rounded factor, so 16 roundings a round, 48 in three; the rest covers products of small terms.
 constexpr double kRotationError = 64 * kUnit;
-
-// Rotations depend on the dimensions only. A backend meets few of them, and each is kept.
-struct KnownRotation {
-    Rotation rotation;
-    Arena arena;
-    float* scratch;
-    KnownRotation* next;
-};
-
-const KnownRotation& RotationFor(int dim) {
-    static KnownRotation* known = nullptr;
-    for (const KnownRotation* k = known; k != nullptr; k = k->next)
-        if (k->rotation.dim == dim) return *k;
-    KnownRotation* fresh = static_cast<KnownRotation*>(MemoryContextAllocZero(TopMemoryContext, sizeof(KnownRotation)));
-    fresh->arena = MakeArena(TopMemoryContext);
-    fresh->rotation.Init(&fresh->arena, dim);
-    fresh->scratch = fresh->arena.Allocate<float>(2 * static_cast<size_t>(dim));
-    fresh->next = known;
-    known = fresh;
-    return *fresh;
-}
 
 // Payloads in words are put together here; it lives as long as the backend.
 float* WordScratch() {
@@ -210,23 +189,6 @@ void HnswPrepareQuery(const VectorForm& form, IndexedVector* v) {
     v->code.Set(v->vector);
 }
 
-PayloadErrorBound HnswPayloadError(const VectorForm& form, const void* payload) {
-    if (form.words) return {0, 0, true};
-    const PayloadHeadData& head = *static_cast<const PayloadHeadData*>(payload);
-    const bool exact = head.error == kExactPayload;
-    PayloadErrorBound bound = {exact ? 0 : head.error, 0, exact};
-    const float n = static_cast<float>(form.dim);
-    if (form.payload == PayloadKind::kSq8) {
-        // The kernels round low + step k and the difference from it, each element by a few units of its terms.
-        const float largest = std::fabs(head.low) + 255 * std::fabs(head.step);
-        bound.error += static_cast<float>(8 * kUnit) * std::sqrt(n) * largest;
-        if (form.metric == Metric::kInnerProduct) bound.norm = std::sqrt(n) * largest;
-    } else if (form.metric == Metric::kInnerProduct) {
-        bound.norm = head.low;
-    }
-    return bound;
-}
-
 namespace {
 
 // The distance is the operator's result, but for one rounding to float32.
@@ -239,46 +201,10 @@ OrderBounds BoundsOfWords(const VectorForm& form, float distance) {
 
 }  // namespace
 
-// Let n = dim, u = 2^-24, q' and p the rotated query and the decoded payload, e the error of the payload, r the error
-// of a rotation, relative to the norm. A float32 sum of n terms in whatever order is off by less than 1.01 (n + 3) u
-// times the sum of the magnitudes; the operator's own sum likewise. Hence the factor 2 before (n + 8) u below. Numbers
-// below 2^-126 have an absolute error, 2^-149, in place of a relative one.
 OrderBounds HnswBounds(const VectorForm& form, const IndexedVector& query, float distance,
                        const PayloadErrorBound& error) {
     if (form.words) return BoundsOfWords(form, distance);
-    const double sums = 2.1 * (form.dim + 8) * kUnit;
-    const double root = std::sqrt(static_cast<double>(form.dim));
-    const double rotation = error.exact ? 0 : kRotationError;
-    const double e = static_cast<double>(error.error) * (1 + 8 * kUnit) + root * 0x1p-140;
-    const double value = form.desc->order_value(distance);
-    double slack, least = -get_float8_infinity();
-    switch (form.metric) {
-        case Metric::kL2:
-            // ||q - v| - |q' - p|| <= e + r (|q| + |v|), and |v| <= |q| + |q - v|.
-            slack = value * (sums + 2.2 * rotation) + 1.01 * e + 2.2 * rotation * query.norm + root * 0x1p-72;
-            least = 0;
-            break;
-        case Metric::kL1:
-            // sum |v - p| <= sqrt(n) |v - p|
-            slack = value * sums + 1.01 * root * e;
-            least = 0;
-            break;
-        case Metric::kInnerProduct: {
-            const double norm = 1.01 * (static_cast<double>(error.norm) + e);
-            slack =
-                query.norm * e + (query.norm * (2.1 * rotation + sums) + root * 0x1p-140) * norm + form.dim * 0x1p-147;
-            // The operator's sum may overflow on its way.
-            if (!(query.norm * norm < 1e38)) slack = get_float8_infinity();
-            break;
-        }
-        default:
-            // Both have norm 1, up to what order_slack allows for.
-            slack = form.desc->order_slack(form.dim) + 1.01 * (e + 2.1 * rotation + sums);
-            break;
-    }
-    // Overflow: nothing is known, so the executor computes it.
-    if (!std::isfinite(value) || !std::isfinite(slack)) return {-get_float8_infinity(), get_float8_infinity()};
-    return {Max(value - slack, least), value + slack};
+    return BoundsOf(*form.desc, form.dim, {query.norm, error.exact ? 0 : kRotationError}, distance, error);
 }
 
 }  // namespace vecann

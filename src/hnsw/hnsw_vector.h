@@ -7,6 +7,7 @@
 #pragma once
 
 #include "hnsw/hnsw_page.h"
+#include "opclass/order_bounds.h"
 #include "quant/rabitq.h"
 #include "quant/value_payload.h"
 
@@ -124,20 +125,6 @@ inline float HnswDistance(const VectorForm& form, const IndexedVector& query, co
     if (unlikely(query.plain == nullptr)) return HnswDistanceToExact(form, query.vector, payload);
     return HnswDistance(form, query.plain, payload, form.head_dim);
 }
-
-// What a lower bound of the operator's result needs to know of a payload beside the distance.
-struct PayloadErrorBound {
-    float error;  // of the payload, evaluation in float32 included
-    float norm;   // of the vector, at most; inner product only
-    bool exact;   // the payload is the value's own
-};
-PayloadErrorBound HnswPayloadError(const VectorForm& form, const void* payload);
-
-// What the ORDER BY operator returns for the query and the vector behind a payload lies in here. Deterministic: it
-// holds whatever the data.
-struct OrderBounds {
-    double lower, upper;
-};
 
 // The bounds for a vector whose search distance is `distance`.
 OrderBounds HnswBounds(const VectorForm& form, const IndexedVector& query, float distance,

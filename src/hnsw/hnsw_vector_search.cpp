@@ -113,13 +113,16 @@ SearchValues Values(Relation index) {
     HnswOpen(&ctx, index, WriteMode::kLogged, CurrentMemoryContext);
     const HnswMetaData& meta = ctx.meta;
     const double element = ctx.desc->element == ElementKind::kFloat16 ? 2 : 4;
-    SearchValues values = {element * ctx.form.dim, false};
+    // The dimensions of a value in words say nothing of its width; a few hundred bytes it may have.
+    constexpr double kUsualWords = 500;
+    SearchValues values = {ctx.form.words ? kUsualWords : element * ctx.form.dim, false};
     if (!ctx.form.may_be_exact || meta.entry == kInvalidId) return values;
     void* payload = palloc(ctx.form.payload_size);
     ProbedSlot probed;
     const int generation = static_cast<int>(meta.entry_generation & 0xFF);
     values.known = HnswProbe(&ctx, meta.entry, KindOfLevel(meta.entry_level), generation, &probed, payload) &&
                    HnswIsExact(payload);
+    if (values.known && ctx.form.words) values.width = static_cast<double>(HnswPayloadBytes(ctx.form, payload));
     pfree(payload);
     return values;
 }

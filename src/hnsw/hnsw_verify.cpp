@@ -141,7 +141,7 @@ bool VerifyMeta(HnswVerifier* v) {
         BlockProblem(v, kMetaBlock, "the index was built for another operator class");
         return false;
     }
-    const int dim = HnswIndexDimensions(v->index);
+    const int dim = IndexDimensions(v->index);
     if (meta.dim != static_cast<uint32>(dim) || meta.m < kHnswMinM || meta.m > kHnswMaxM) {
         BlockProblem(v, kMetaBlock, "%u dimensions and m = %u do not fit the indexed column", meta.dim, meta.m);
         return false;

@@ -43,19 +43,6 @@ void CheckRow(Relation, ItemPointer tid, Datum* values, bool* isnull, bool, void
         SlotProblem(v, row->value, "has row (%u,%u), whose value is not that of the first", block, offset);
 }
 
-// Marks the rows of one heap page whose line pointers are in use.
-void MarkRowsOfPage(HnswVerifier* v, BlockNumber block, BufferAccessStrategy strategy) {
-    LockedPage heap_page(v->heap, block, BUFFER_LOCK_SHARE, strategy);
-    const Page page = heap_page.page();
-    if (PageIsNew(page)) return;
-    const OffsetNumber last = PageGetMaxOffsetNumber(page);
-    for (OffsetNumber offset = FirstOffsetNumber; offset <= last; ++offset) {
-        if (!ItemIdIsUsed(PageGetItemId(page, offset))) continue;
-        TidMapEntry* row = v->rows.Find(block, offset);
-        if (row != nullptr) row->flags |= kRowInTable;
-    }
-}
-
 }  // namespace
 
 void VerifyHeapToIndex(HnswVerifier* v) {
@@ -63,31 +50,14 @@ void VerifyHeapToIndex(HnswVerifier* v) {
     check.v = v;
     check.memory = AllocSetContextCreate(CurrentMemoryContext, "hnsw verify row", ALLOCSET_DEFAULT_SIZES);
     check.value.Init(&v->arena, v->form);
-    IndexInfo* info = BuildIndexInfo(v->index);
-    // With the snapshot of a concurrent build, the scan hands out exactly the rows that the snapshot sees.
-    info->ii_Concurrent = true;
-    info->ii_Unique = false;
-    TableScanDesc scan = table_beginscan_strat(v->heap, v->snapshot, 0, nullptr, true, true);
-    table_index_build_scan(v->heap, v->index, info, true, false, CheckRow, &check, scan);
+    ForVisibleRows(v->heap, v->index, v->snapshot, CheckRow, &check);
     MemoryContextDelete(check.memory);
 }
 
-// A line pointer that is dead or redirects is fine: vacuum removes it from the index first. Other table access methods
-// have row pointers of their own making.
 void VerifyIndexToHeap(HnswVerifier* v) {
-    if (v->heap->rd_tableam != GetHeapamTableAmRoutine()) return;
-    const BlockNumber blocks = RelationGetNumberOfBlocks(v->heap);
-    BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
-    for (BlockNumber block = 0; block < blocks; ++block) {
-        CHECK_FOR_INTERRUPTS();
-        MarkRowsOfPage(v, block, strategy);
-    }
-    FreeAccessStrategy(strategy);
-    for (const TidMapEntry& row : v->rows) {
-        CHECK_FOR_INTERRUPTS();
-        if (row.offset != 0 && (row.flags & kRowInTable) == 0)
-            SlotProblem(v, row.value, "has the row (%u,%u), which the table does not have", row.block, row.offset);
-    }
+    ForRowsNotInTable(v->heap, &v->rows, [v](const TidMapEntry& row) {
+        SlotProblem(v, row.value, "has the row (%u,%u), which the table does not have", row.block, row.offset);
+    });
 }
 
 }  // namespace vecann

@@ -5,9 +5,8 @@
 #pragma once
 
 #include "core/bit_set.h"
-#include "core/tid_map.h"
 #include "hnsw/hnsw_parts.h"
-#include "storage/verify_report.h"
+#include "storage/verify_rows.h"
 
 namespace vecann {
 
@@ -26,8 +25,7 @@ struct SlotBrief {
 static_assert(sizeof(SlotBrief) == 2);
 
 // Flags of a TidMapEntry.
-constexpr uint16 kRowKilled = 0x0001;   // flagged in the index
-constexpr uint16 kRowInTable = 0x0002;  // its line pointer is in use
+constexpr uint16 kRowKilled = 0x0001;  // flagged in the index; kRowInTable is another
 
 struct HnswVerifier {
     Relation heap;

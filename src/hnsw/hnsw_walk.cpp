@@ -21,8 +21,6 @@ bool NodeFarther(const ScoredNode& a, const ScoredNode& b) {
     return NodeNearer(b, a);
 }
 
-SearchCounts last_counts;
-
 // Flags the remembered TIDs as killed where generation and tid_epoch still agree. Never waits for a content lock.
 void FlushKilled(HnswWalk* walk) {
     const HnswContext& ctx = walk->ctx;
@@ -308,16 +306,12 @@ bool IsApart(HnswWalk* walk, const OrderBounds& bounds) {
     return behind && next_known && bounds.upper <= walk->results[0].bounds.lower;
 }
 
-// Leaves the counts of a walk that has begun for HnswLastScan.
+// Leaves the counts of a walk that has begun for vecann_last_scan.
 void KeepCounts(const HnswWalk& walk) {
-    if (walk.phase != WalkPhase::kStart && walk.ctx.index != nullptr) last_counts = walk.ctx.counts;
+    if (walk.phase != WalkPhase::kStart && walk.ctx.index != nullptr) KeepLastScan(walk.ctx.counts);
 }
 
 }  // namespace
-
-SearchCounts HnswLastScan() {
-    return last_counts;
-}
 
 void HnswWalkInit(HnswWalk* walk) {
     walk->memory = AllocSetContextCreate(CurrentMemoryContext, "hnsw scan", ALLOCSET_DEFAULT_SIZES);

@@ -5,6 +5,8 @@
 // where no such lock can be had, AccessShareLock; what is found while replay changes the index is looked at again.
 #include "hnsw/hnsw_am.h"
 #include "hnsw/hnsw_verify.h"
+#include "ivf/ivf_am.h"
+#include "ivf/ivf_verify.h"
 #include "storage/page.h"
 
 namespace vecann {
@@ -16,6 +18,7 @@ using Verifier = void (*)(Relation heap, Relation index, Snapshot snapshot, Veri
 // The verifier of an index's access method; null when it is not one of ours.
 Verifier VerifierOf(Relation index) {
     if (index->rd_indam->ambuild == hnsw_build) return HnswVerify;
+    if (index->rd_indam->ambuild == ivf_build) return IvfVerify;
     return nullptr;
 }
 

@@ -13,6 +13,14 @@ bool IsDescriptorFunction(Oid function) {
     return get_func_signature(function, &arguments, &count) == INTERNALOID && count == 1 && arguments[0] == INTERNALOID;
 }
 
+int IndexDimensions(Relation index) {
+    const Form_pg_attribute column = TupleDescAttr(index->rd_att, 0);
+    int32 dim = column->atttypmod;
+    getBaseTypeAndTypmod(column->atttypid, &dim);  // a domain keeps the modifier of its base type to itself
+    if (dim < 0) ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("column does not have dimensions")));
+    return dim;
+}
+
 const OpClassDesc* OpClassOf(Relation index) {
     const OpClassDesc* desc = nullptr;
     // extract() expects a varlena, whatever type the class was declared for.

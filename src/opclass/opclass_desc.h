@@ -57,6 +57,9 @@ bool IsDistanceOperator(Oid op);
 // May this function be support function 1 of a class? The pointer it returns will be followed.
 bool IsDescriptorFunction(Oid function);
 
+// The dimensions that the indexed column's type modifier gives. Raises ERRCODE_INVALID_PARAMETER_VALUE without one.
+int IndexDimensions(Relation index);
+
 // The descriptor of an index's first key column. Raises when the operator class is not one of ours.
 const OpClassDesc* OpClassOf(Relation index);
 

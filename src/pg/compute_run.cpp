@@ -171,6 +171,11 @@ int ComputeThreads(Relation heap) {
     return 1 + Min(workers, max_parallel_workers);
 }
 
+void ReportIndexProgress(int64 done, int64 total, void*) {
+    pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, total);
+    pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, done);
+}
+
 void RunCompute(ComputeTask task, void* argument, const ComputeOptions& options) {
     LoadLibrary();
     RunningJob running;

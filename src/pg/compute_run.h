@@ -19,6 +19,9 @@ struct ComputeOptions {
     void* progress_arg = nullptr;
 };
 
+// For ComputeOptions::progress: the counters are those of pg_stat_progress_create_index.
+void ReportIndexProgress(int64 done, int64 total, void* arg);
+
 // Loads the library if need be, runs the task to its end and returns. The caller holds no buffer lock and no LWLock.
 // The thread reads and writes what `argument` points to, until this function returns or raises. Cancel, terminate and
 // the postmaster's death stop the job within a second; other interrupts are served meanwhile. A failure of the job is

@@ -7,13 +7,33 @@ namespace vecann {
 
 namespace {
 
-SettingsData settings = {
-    kDefaultEfSearch, static_cast<int>(IterativeScan::kRelaxedOrder), -1, 1.0, true, true, true, true, -1, nullptr};
+SettingsData settings = {kDefaultEfSearch,
+                         static_cast<int>(IterativeScan::kRelaxedOrder),
+                         -1,
+                         1.0,
+                         1,
+                         static_cast<int>(IterativeScan::kRelaxedOrder),
+                         kMaxProbes,
+                         0,
+                         static_cast<int>(IterativeScan::kRelaxedOrder),
+                         kMaxProbes,
+                         true,
+                         true,
+                         true,
+                         true,
+                         -1,
+                         nullptr};
 
 const config_enum_entry kIterativeScanOptions[] = {
     {"off", static_cast<int>(IterativeScan::kOff), false},
     {"relaxed_order", static_cast<int>(IterativeScan::kRelaxedOrder), false},
     {"strict_order", static_cast<int>(IterativeScan::kStrictOrder), false},
+    {nullptr, 0, false},
+};
+
+const config_enum_entry kIvfIterativeScanOptions[] = {
+    {"off", static_cast<int>(IterativeScan::kOff), false},
+    {"relaxed_order", static_cast<int>(IterativeScan::kRelaxedOrder), false},
     {nullptr, 0, false},
 };
 
@@ -33,6 +53,32 @@ bool CheckSimdLevel(int* value, void**, GucSource) {
 
 void AssignSimdLevel(int value, void*) {
     ForceSimdLevel(value < 0 ? BestSimdLevel() : static_cast<SimdLevel>(value));
+}
+
+void DefineIvfSettings() {
+    DefineCustomIntVariable("ivfflat.probes", "Lists that an ivfflat search reads first.",
+                            "More lists find more of the true neighbours and take longer.", &settings.ivfflat_probes, 1,
+                            1, kMaxProbes, PGC_USERSET, 0, nullptr, nullptr, nullptr);
+    DefineCustomEnumVariable("ivfflat.iterative_scan",
+                             "What an ivfflat scan does when the query wants more rows than the first lists have.",
+                             "relaxed_order goes on to further lists, whose rows come late; off stops.",
+                             &settings.ivfflat_iterative_scan, static_cast<int>(IterativeScan::kRelaxedOrder),
+                             kIvfIterativeScanOptions, PGC_USERSET, 0, nullptr, nullptr, nullptr);
+    DefineCustomIntVariable("ivfflat.max_probes", "Lists that an ivfflat scan reads at most.", nullptr,
+                            &settings.ivfflat_max_probes, kMaxProbes, 1, kMaxProbes, PGC_USERSET, 0, nullptr, nullptr,
+                            nullptr);
+    DefineCustomIntVariable(
+        "ivfpq.probes", "Lists that an ivfpq search reads first.",
+        "More lists find more of the true neighbours and take longer; 0: as many as the index says.",
+        &settings.ivfpq_probes, 0, 0, kMaxProbes, PGC_USERSET, 0, nullptr, nullptr, nullptr);
+    DefineCustomEnumVariable("ivfpq.iterative_scan",
+                             "What an ivfpq scan does when the query wants more rows than the first lists have.",
+                             "relaxed_order goes on to further lists, whose rows come late; off stops.",
+                             &settings.ivfpq_iterative_scan, static_cast<int>(IterativeScan::kRelaxedOrder),
+                             kIvfIterativeScanOptions, PGC_USERSET, 0, nullptr, nullptr, nullptr);
+    DefineCustomIntVariable("ivfpq.max_probes", "Lists that an ivfpq scan reads at most.", nullptr,
+                            &settings.ivfpq_max_probes, kMaxProbes, 1, kMaxProbes, PGC_USERSET, 0, nullptr, nullptr,
+                            nullptr);
 }
 
 }  // namespace
@@ -57,6 +103,7 @@ void InitSettings() {
                              "A scan that needs more stops following the graph and goes on page by page.",
                              &settings.hnsw_scan_mem_multiplier, 1.0, 1.0, 1000.0, PGC_USERSET, 0, nullptr, nullptr,
                              nullptr);
+    DefineIvfSettings();
     DefineCustomBoolVariable("vecann.enable_custom_scan", "Lets the planner use the custom scan node of vecann.",
                              "Without it, queries in the order of a distance use plain index scans.",
                              &settings.enable_custom_scan, true, PGC_USERSET, GUC_EXPLAIN, nullptr, nullptr, nullptr);
@@ -80,6 +127,8 @@ void InitSettings() {
                                nullptr);
 #endif
     ReserveGucPrefix("hnsw");
+    ReserveGucPrefix("ivfflat");
+    ReserveGucPrefix("ivfpq");
     ReserveGucPrefix("vecann");
 }
 

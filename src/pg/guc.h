@@ -12,11 +12,19 @@ constexpr int kMinEfSearch = 1;
 constexpr int kDefaultEfSearch = 40;
 constexpr int kMaxEfSearch = 1000;
 
+constexpr int kMaxProbes = 32768;
+
 struct SettingsData {
     int hnsw_ef_search;
     int hnsw_iterative_scan;  // IterativeScan
     int hnsw_max_scan_tuples;
     double hnsw_scan_mem_multiplier;
+    int ivfflat_probes;
+    int ivfflat_iterative_scan;  // IterativeScan, kStrictOrder excepted
+    int ivfflat_max_probes;
+    int ivfpq_probes;  // 0: what the index says
+    int ivfpq_iterative_scan;
+    int ivfpq_max_probes;
     bool enable_custom_scan;
     bool enable_bitmap_search;
     bool enable_exact_search;

@@ -126,6 +126,23 @@ struct VectorSearchMethods {
     SearchValues (*values)(Relation index);
 };
 
+// What amcostestimate returns.
+struct ScanCost {
+    Cost startup;
+    Cost total;
+    Selectivity selectivity;
+    double correlation;
+    double pages;
+};
+
+// Of a plain index scan: the whole search is start-up cost, and each further row costs about one more node. A path
+// without an order is priced out. Heap fetches are added by the caller of amcostestimate.
+ScanCost CostOfScan(const IndexPath* path, const SearchCost& search);
+
+// What the session's last index scan that has ended did.
+void KeepLastScan(const SearchCounts& counts);
+SearchCounts LastScan();
+
 // To be called once for each access method, from _PG_init; `methods` lives as long as the backend.
 void RegisterVectorSearch(const VectorSearchMethods* methods);
 

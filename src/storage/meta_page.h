@@ -32,4 +32,8 @@ inline void InitMetaHeader(Page page, AccessMethod am) {
         head = InvalidBlockNumber;
 }
 
+// Writes the meta page of a fresh index as block 0 of `fork`; logged itself when the fork is INIT_FORKNUM. `meta`
+// begins with a MetaHeaderData, which is filled here.
+void WriteMetaPage(Relation index, ForkNumber fork, AccessMethod am, const void* meta, size_t bytes);
+
 }  // namespace vecann

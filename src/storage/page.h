@@ -13,7 +13,18 @@ constexpr uint16 kFormatVersion = 5;
 constexpr uint16 kPageId = 0xFA01;
 constexpr BlockNumber kMetaBlock = 0;
 
-enum class PageKind : uint16 { kMeta = 1, kNode = 2, kUpper = 3, kTid = 4, kPart = 5, kSeed = 6 };
+enum class PageKind : uint16 {
+    kMeta = 1,
+    kNode = 2,
+    kUpper = 3,
+    kTid = 4,
+    kPart = 5,
+    kSeed = 6,
+    kIvfDirectory = 7,
+    kIvfTape = 8,
+    kIvfList = 9,
+    kIvfPart = 10,
+};
 
 constexpr uint16 kPageListed = 0x0001;  // the page is on the free list of its kind
 

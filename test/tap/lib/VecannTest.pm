@@ -207,7 +207,7 @@ sub verify_ok
 	return is(problems($node, $index, $db), '{}', "$label: $index verified");
 }
 
-# The same for all valid hnsw indexes of the database.
+# The same for all valid indexes of vecann in the database.
 sub verify_all
 {
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
@@ -217,7 +217,7 @@ sub verify_all
 		SELECT indexrelid::regclass, r.problems
 		FROM pg_index JOIN pg_class c ON c.oid = indexrelid JOIN pg_am a ON a.oid = relam,
 		LATERAL vecann_verify(indexrelid) r
-		WHERE amname = 'hnsw' AND relkind = 'i' AND indisvalid AND relpersistence <> 't' AND r.problems <> '{}'});
+		WHERE amname IN ('hnsw', 'ivfflat', 'ivfpq') AND relkind = 'i' AND indisvalid AND relpersistence <> 't' AND r.problems <> '{}'});
 	return is($found, '', "$label: all indexes verified");
 }
 

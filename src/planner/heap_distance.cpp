@@ -1,6 +1,8 @@
-// Exact distances of rows; see hnsw_heap.h. Holds at most a pin on one page of the table between calls of one
+// Exact distances of rows; see heap_distance.h. Holds at most a pin on one page of the table between calls of one
 // amgettuple.
-#include "hnsw/hnsw_heap.h"
+#include "planner/heap_distance.h"
+
+#include "pg/memory.h"
 
 namespace vecann {
 
@@ -17,7 +19,7 @@ void Open(HeapDistance* heap, IndexScanDesc scan) {
 
 }  // namespace
 
-void HnswHeapDistance(HeapDistance* heap, IndexScanDesc scan, ItemPointerData tid, double* value) {
+void ReadHeapDistance(HeapDistance* heap, IndexScanDesc scan, ItemPointerData tid, double* value) {
     if (heap->fetch == nullptr) Open(heap, scan);
     bool call_again = false, all_dead = false;
     if (!table_index_fetch_tuple(heap->fetch, &tid, scan->xs_snapshot, heap->slot, &call_again, &all_dead)) return;
@@ -35,18 +37,44 @@ void HnswHeapDistance(HeapDistance* heap, IndexScanDesc scan, ItemPointerData ti
     ResetPerTupleExprContext(heap->estate);
 }
 
-void HnswReleaseHeap(HeapDistance* heap) {
+void ReleaseHeapDistance(HeapDistance* heap) {
     if (heap->fetch == nullptr) return;
     ExecClearTuple(heap->slot);
     table_index_fetch_reset(heap->fetch);
 }
 
-void HnswCloseHeap(HeapDistance* heap) {
+void CloseHeapDistance(HeapDistance* heap) {
     if (heap->fetch == nullptr) return;
     ExecDropSingleTupleTableSlot(heap->slot);
     table_index_fetch_end(heap->fetch);
     FreeExecutorState(heap->estate);
     heap->fetch = nullptr;
+}
+
+IndexScanDesc BeginDistanceScan(Relation index, int nkeys, int norderbys) {
+    IndexScanDesc desc = RelationGetIndexScan(index, nkeys, norderbys);
+    if (norderbys > 0) {
+        desc->xs_orderbyvals = PallocArray<Datum>(static_cast<size_t>(norderbys));
+        desc->xs_orderbynulls = PallocArray<bool>(static_cast<size_t>(norderbys));
+        memset(desc->xs_orderbynulls, true, static_cast<size_t>(norderbys) * sizeof(bool));
+    }
+    return desc;
+}
+
+void SetScanKeys(IndexScanDesc desc, ScanKey keys, ScanKey orderbys) {
+    if (keys != nullptr && desc->numberOfKeys > 0)
+        memmove(desc->keyData, keys, static_cast<size_t>(desc->numberOfKeys) * sizeof(ScanKeyData));
+    if (orderbys != nullptr && desc->numberOfOrderBys > 0)
+        memmove(desc->orderByData, orderbys, static_cast<size_t>(desc->numberOfOrderBys) * sizeof(ScanKeyData));
+}
+
+void StoreFurtherOrderBys(IndexScanDesc desc) {
+    desc->xs_recheckorderby = false;
+    for (int i = 1; i < desc->numberOfOrderBys; ++i) {
+        desc->xs_orderbynulls[i] = false;
+        desc->xs_orderbyvals[i] = Float8GetDatum(-get_float8_infinity());
+        desc->xs_recheckorderby = true;
+    }
 }
 
 }  // namespace vecann

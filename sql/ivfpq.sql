@@ -1,0 +1,165 @@
+-- Access method ivfpq: every quantizer and class above its floor of recall, with the probes that the index chose; inserts,
+-- growth, deletes and vacuum, filters, both kinds of scan, options. Every index ends with the verifier.
+
+SET client_min_messages = warning;
+-- Vectors in overlapping groups, the same in every run.
+CREATE TABLE pq (id integer PRIMARY KEY, v vector(24), c integer) WITH (autovacuum_enabled = off);
+CREATE FUNCTION pq_row(i integer) RETURNS vector LANGUAGE sql IMMUTABLE AS $$
+    SELECT array_agg((hashint4((i % 31) * 100 + j) % 1000 / 300.0 + hashint4(i * 1000 + j) % 1000 / 700.0)::real ORDER BY j)::vector
+    FROM generate_series(1, 24) j
+$$;
+INSERT INTO pq SELECT i, pq_row(i), i % 50 FROM generate_series(1, 4000) i;
+ALTER TABLE pq ALTER v SET STORAGE plain;
+ANALYZE pq;
+CREATE TABLE pq_truth (op text, query integer, id integer);
+-- The ten nearest rows to some by each operator, as the table is now.
+CREATE FUNCTION pq_know() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    op text;
+BEGIN
+    TRUNCATE pq_truth;
+    SET LOCAL enable_indexscan = off;
+    FOREACH op IN ARRAY ARRAY['<->', '<#>', '<=>'] LOOP
+        EXECUTE format('INSERT INTO pq_truth SELECT %1$L, q.id, s.id FROM pq q,
+            LATERAL (SELECT id FROM pq ORDER BY v %1$s q.v LIMIT 10) s WHERE q.id %% 197 = 5 AND q.id < 4000', op);
+    END LOOP;
+END $$;
+-- The share of them that an index returns.
+CREATE FUNCTION pq_recall(op text) RETURNS numeric LANGUAGE plpgsql AS $$
+DECLARE
+    share numeric;
+BEGIN
+    SET LOCAL enable_seqscan = off;
+    EXECUTE format('SELECT round(count(t.id) / (10.0 * count(DISTINCT q.id)), 3) FROM pq q CROSS JOIN
+        LATERAL (SELECT id FROM pq ORDER BY v %1$s q.v LIMIT 10) s
+        LEFT JOIN pq_truth t ON t.op = %1$L AND t.query = q.id AND t.id = s.id
+        WHERE q.id %% 197 = 5 AND q.id < 4000', op) INTO share;
+    RETURN share;
+END $$;
+SELECT pq_know();
+
+-- what is below its floor, or has problems; nothing
+CREATE FUNCTION pq_try(options text, class text, op text, floor numeric) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+    recall numeric;
+    problems text[];
+    rows bigint;
+BEGIN
+    EXECUTE format('CREATE INDEX pq_v ON pq USING ivfpq (v %s) WITH (%s)', class, options);
+    recall := pq_recall(op);
+    SELECT v.problems, v.nodes INTO problems, rows FROM vecann_verify('pq_v') v;
+    IF recall < floor OR problems <> '{}' OR rows <> (SELECT count(*) FROM pq) THEN
+        RETURN NEXT format('%s %s: recall %s, %s rows, problems %s', options, class, recall, rows, problems);
+    END IF;
+    DROP INDEX pq_v;
+END $$;
+SELECT pq_try(options, 'vector_' || class || '_ops', op, 0.95)
+FROM (VALUES ('quantizer = pq'), ('quantizer = pq, bits = 8'), ('opq = true, seed = 3'), ('m = 5'), ('m = 7, bits = 8'),
+             ('quantizer = rabitq'), ('quantizer = sq8'), ('quantizer = none'), ('lists = 100'), ('lists = 1')) AS o (options),
+     (VALUES ('l2', '<->'), ('ip', '<#>'), ('cosine', '<=>')) AS c (class, op);
+
+-- rows that come and go
+CREATE INDEX pq_a ON pq USING ivfpq (v vector_l2_ops);
+INSERT INTO pq SELECT i, pq_row(i), i % 50 FROM generate_series(4001, 8000) i;
+SELECT pq_know();
+SELECT pq_recall('<->') >= 0.95 AS grown, nodes, problems FROM vecann_verify('pq_a');
+DELETE FROM pq WHERE id % 3 = 0;
+SELECT pq_know();
+SELECT pq_recall('<->') >= 0.95 AS deleted, nodes, problems FROM vecann_verify('pq_a');
+VACUUM (INDEX_CLEANUP ON) pq;
+SELECT pq_recall('<->') >= 0.95 AS vacuumed, nodes, problems FROM vecann_verify('pq_a');
+CREATE TABLE pq_size AS SELECT pg_relation_size('pq_a') AS bytes;
+INSERT INTO pq SELECT i, pq_row(i), i % 50 FROM generate_series(3, 8000, 3) i;
+SELECT pg_relation_size('pq_a') <= bytes * 1.1 AS used_again FROM pq_size;
+SELECT pq_know();
+SELECT pq_recall('<->') >= 0.95 AS refilled, nodes, problems FROM vecann_verify('pq_a');
+UPDATE pq SET v = v + v WHERE id % 10 = 0;
+DELETE FROM pq WHERE id % 10 BETWEEN 1 AND 6;
+VACUUM (INDEX_CLEANUP ON) pq;
+SELECT nodes, problems FROM vecann_verify('pq_a');
+
+-- every row comes; codes estimate the order, so that a row may come late
+SET enable_seqscan = off;
+EXPLAIN (COSTS OFF) SELECT id FROM pq ORDER BY v <-> '[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]' LIMIT 5;
+SELECT count(*), count(DISTINCT id) FROM (SELECT id FROM pq ORDER BY v <-> pq_row(1)) s;
+SET ivfpq.probes = 1000;
+SELECT count(*) FILTER (WHERE d < before) < 3 AS nearly_ascending FROM (
+    SELECT d, lag(d) OVER () AS before FROM (SELECT v <-> pq_row(1) AS d FROM pq ORDER BY v <-> pq_row(1) LIMIT 20) s) s;
+SET vecann.enable_custom_scan = off;
+SELECT count(*), count(DISTINCT id) FROM (SELECT id FROM pq ORDER BY v <-> pq_row(1)) s;
+SELECT count(*) FILTER (WHERE d < before) < 3 AS nearly_ascending FROM (
+    SELECT d, lag(d) OVER () AS before FROM (SELECT v <-> pq_row(1) AS d FROM pq ORDER BY v <-> pq_row(1) LIMIT 20) s) s;
+RESET vecann.enable_custom_scan;
+RESET ivfpq.probes;
+SET ivfpq.iterative_scan = off;
+SET ivfpq.probes = 1;
+SELECT count(*) < 3000 AS some FROM (SELECT id FROM pq ORDER BY v <-> pq_row(1)) s;
+RESET ivfpq.iterative_scan;
+RESET ivfpq.probes;
+SELECT count(*) FROM (SELECT id FROM pq ORDER BY v <-> NULL) s;
+
+-- conditions
+CREATE INDEX pq_c ON pq (c);
+SET vecann.enable_exact_search = off;
+SET vecann.enable_post_filter = off;
+EXPLAIN (COSTS OFF) SELECT id FROM pq WHERE c < 9 ORDER BY v <-> '[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]' LIMIT 20;
+SELECT count(*), max(c) FROM (SELECT id, c FROM pq WHERE c < 9 ORDER BY v <-> pq_row(2) LIMIT 20) s;
+SELECT count(*) = (SELECT count(*) FROM pq WHERE c < 9) AS all_of_them
+FROM (SELECT id FROM pq WHERE c < 9 ORDER BY v <-> pq_row(2)) s;
+RESET vecann.enable_exact_search;
+RESET vecann.enable_post_filter;
+RESET enable_seqscan;
+DROP TABLE pq_size;
+
+-- halfvec
+DROP INDEX pq_a;
+ALTER TABLE pq ALTER v TYPE halfvec(24);
+CREATE INDEX pq_a ON pq USING ivfpq (v halfvec_l2_ops);
+CREATE INDEX pq_b ON pq USING ivfpq (v halfvec_ip_ops) WITH (quantizer = rabitq);
+CREATE INDEX pq_d ON pq USING ivfpq (v halfvec_cosine_ops) WITH (quantizer = sq8);
+INSERT INTO pq SELECT i, pq_row(i), i % 50 FROM generate_series(8001, 8100) i;
+SELECT nodes, problems FROM vecann_verify('pq_a');
+SELECT nodes, problems FROM vecann_verify('pq_b');
+SELECT nodes, problems FROM vecann_verify('pq_d');
+SELECT pq_know();
+SELECT pq_recall('<->') >= 0.95 AS l2, pq_recall('<#>') >= 0.95 AS ip, pq_recall('<=>') >= 0.95 AS cosine;
+DROP TABLE pq, pq_truth;
+RESET client_min_messages;
+
+-- an empty table has nothing to learn from
+CREATE TABLE pq (id serial, v vector(40));
+CREATE INDEX pq_a ON pq USING ivfpq (v vector_cosine_ops);
+INSERT INTO pq (v) SELECT (SELECT array_agg(hashint4(i * 100 + j) % 100) FROM generate_series(1, 40) j)::vector FROM generate_series(1, 300) i;
+INSERT INTO pq (v) VALUES (NULL), ((SELECT array_agg(0) FROM generate_series(1, 40))::vector);
+SELECT nodes, problems FROM vecann_verify('pq_a');
+REINDEX INDEX pq_a;
+SELECT nodes, problems FROM vecann_verify('pq_a');
+
+-- options that are refused
+CREATE INDEX ON pq USING ivfpq (v);
+CREATE INDEX ON pq USING ivfpq (v vector_l2_ops) WITH (bits = 5);
+CREATE INDEX ON pq USING ivfpq (v vector_l2_ops) WITH (m = 41);
+CREATE INDEX ON pq USING ivfpq (v vector_l2_ops) WITH (quantizer = lossless);
+CREATE INDEX ON pq USING ivfpq (v vector_l2_ops) WITH (lists = 32769);
+SET ivfpq.probes = -1;
+DROP TABLE pq;
+
+-- unlogged: what is left after a crash is an index without codes
+CREATE UNLOGGED TABLE pq (id serial, v vector(3));
+INSERT INTO pq (v) SELECT ARRAY[i, i % 7, i % 11]::vector FROM generate_series(1, 3000) i;
+CREATE INDEX pq_a ON pq USING ivfpq (v vector_l2_ops);
+SELECT nodes, problems FROM vecann_verify('pq_a');
+DROP TABLE pq;
+
+-- many dimensions
+CREATE TABLE pq (id serial, v vector(3000));
+INSERT INTO pq (v) SELECT (SELECT array_agg(hashint4(i * 10000 + j) % 100) FROM generate_series(1, 3000) j)::vector FROM generate_series(1, 100) i;
+SET client_min_messages = warning;
+CREATE INDEX pq_a ON pq USING ivfpq (v vector_l2_ops);
+CREATE INDEX pq_b ON pq USING ivfpq (v vector_l2_ops) WITH (quantizer = rabitq);
+CREATE INDEX pq_d ON pq USING ivfpq (v vector_l2_ops) WITH (bits = 8);
+CREATE INDEX pq_e ON pq USING ivfpq (v vector_l2_ops) WITH (quantizer = sq8);
+INSERT INTO pq (v) SELECT v FROM pq;
+SELECT i, nodes, problems FROM unnest(ARRAY['pq_a', 'pq_b', 'pq_d', 'pq_e']) i, vecann_verify(i::regclass);
+DROP TABLE pq;
+DROP FUNCTION pq_row(integer), pq_know(), pq_recall(text), pq_try(text, text, text, numeric);

@@ -1,0 +1,185 @@
+// Building an index: sample, train, assign, load; unlogged, then one pass that logs the whole fork. Nobody else sees
+// the index meanwhile. See README.md, "Build".
+#include "ivf/ivf_build.h"
+
+namespace vecann {
+
+namespace {
+
+constexpr uint64 kLeastBuildBytes = 8 * 1024 * 1024;
+constexpr uint64 kMostBatchRows = 65536, kLeastBatchRows = 256;
+
+// ---- reading the table -----------------------------------------------------------
+
+// Extracts the value of a row; false when it is not indexed.
+bool TakeRow(IvfBuild* build, const Datum* values, const bool* isnull) {
+    if (isnull[0]) return false;
+    MemoryContext old = MemoryContextSwitchTo(build->row_memory);
+    const bool indexable =
+        build->ctx.desc->extract(values[0], static_cast<int>(build->dim), build->value.plain, &build->value.hash);
+    MemoryContextSwitchTo(old);
+    MemoryContextReset(build->row_memory);
+    return indexable;
+}
+
+void SampleRow(Relation, ItemPointer, Datum* values, bool* isnull, bool, void* arg) {
+    IvfBuild* build = static_cast<IvfBuild*>(arg);
+    if (!TakeRow(build, values, isnull)) return;
+    uint64 at = build->sample_count;
+    ++build->sample_seen;
+    if (at == build->sample_room)
+        at = build->rng.Next() % build->sample_seen;
+    else
+        ++build->sample_count;
+    if (at < build->sample_room) memcpy(build->sample + at * build->dim, build->value.plain, build->row_bytes());
+}
+
+// Takes a sample from `taken` blocks spread evenly over the table, one at random of each stretch.
+void SampleBlocks(IvfBuild* build, uint64 taken) {
+    const BlockNumber blocks = RelationGetNumberOfBlocks(build->heap);
+    build->sample_count = build->sample_seen = 0;
+    pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, static_cast<int64>(taken));
+    for (uint64 i = 0; i < taken; ++i) {
+        CHECK_FOR_INTERRUPTS();
+        const uint64 begin = i * blocks / taken, end = (i + 1) * blocks / taken;
+        const BlockNumber block = static_cast<BlockNumber>(begin + build->rng.Next() % (end - begin));
+        table_index_build_range_scan(build->heap, build->ctx.index, build->info, false, true, false, block, 1,
+                                     SampleRow, build, nullptr);
+        pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, static_cast<int64>(i));
+    }
+}
+
+void TakeSample(IvfBuild* build) {
+    pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kIvfPhaseSample);
+    const uint64 wanted = IvfSampleRows(*build);
+    build->sample_room = Max<uint64>(Min(wanted, build->memory_limit / 2 / build->row_bytes()), 1);
+    build->sample = PallocArray<float>(build->sample_room * build->dim);
+    const uint64 blocks = RelationGetNumberOfBlocks(build->heap);
+    const double room = 1.1 * static_cast<double>(build->sample_room);
+    double density = Max(build->estimated / Max(static_cast<double>(blocks), 1.0), 0.01);
+    uint64 taken = Min(static_cast<uint64>(room / density) + 1, blocks);
+    SampleBlocks(build, taken);
+    if (taken == blocks || build->sample_count > build->sample_room / 2) return;
+    // A partial index, or many NULLs: now the density is known better.
+    density = Max(static_cast<double>(build->sample_count), 0.5) / static_cast<double>(taken);
+    SampleBlocks(build, Min(static_cast<uint64>(room / density) + 1, blocks));
+}
+
+void AssignRow(Relation, ItemPointer tid, Datum* values, bool* isnull, bool, void* arg) {
+    IvfBuild* build = static_cast<IvfBuild*>(arg);
+    pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, ++build->seen);
+    if (!TakeRow(build, values, isnull)) return;
+    memcpy(build->batch + build->batch_count * build->dim, build->value.plain, build->row_bytes());
+    build->batch_tids[build->batch_count++] = *tid;
+    if (build->batch_count == build->batch_room) IvfAssignBatch(build);
+}
+
+void InitBatches(IvfBuild* build) {
+    const IvfMetaData& meta = build->ctx.meta;
+    const uint64 row = 2 * build->row_bytes() + meta.entry_size + 64;
+    build->batch_room = Min(Max(build->memory_limit / 4 / row, kLeastBatchRows), kMostBatchRows);
+    build->batch = PallocArray<float>(build->batch_room * build->dim);
+    if (IsRotated(meta)) build->rotated = PallocArray<float>(build->batch_room * build->dim);
+    build->batch_tids = PallocArray<ItemPointerData>(build->batch_room);
+    build->labels = PallocArray<int32>(build->batch_room);
+    build->entries = PallocArray<char>(build->batch_room * meta.entry_size);
+    build->factors = PallocArray<float>(build->batch_room * 3);
+    build->errors = PallocArray<float>(build->batch_room);
+    build->list_rows = PallocArray<uint64>(meta.lists);
+    build->list_error = PallocArray<double>(meta.lists);
+    build->directory = PallocArray<ListEntryData>(meta.lists);
+    memset(build->list_rows, 0, meta.lists * sizeof(uint64));
+    memset(build->list_error, 0, meta.lists * sizeof(double));
+    build->spool.Create();
+}
+
+// Sends every row to the temporary file with its list. Returns the rows of the table.
+double AssignRows(IvfBuild* build) {
+    InitBatches(build);
+    pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kIvfPhaseAssign);
+    pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, static_cast<int64>(build->estimated));
+    pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, 0);
+    // In the table's order, wherever other scans are: the same table gives the same index.
+    const double tuples =
+        table_index_build_scan(build->heap, build->ctx.index, build->info, false, true, AssignRow, build, nullptr);
+    IvfAssignBatch(build);
+    return tuples;
+}
+
+void InitBuild(IvfBuild* build, Relation heap, Relation index, IndexInfo* info) {
+    memset(static_cast<void*>(build), 0, sizeof(*build));
+    build->heap = heap;
+    build->info = info;
+    build->options = IvfOptionsOf(index);
+    build->ctx.index = index;
+    build->ctx.desc = OpClassOf(index);
+    build->dim = static_cast<size_t>(IndexDimensions(index));
+    build->ctx.meta = IvfMakeMeta(*build->ctx.desc, static_cast<int>(build->dim), build->options, true);
+    build->memory_limit = Max(static_cast<uint64>(maintenance_work_mem) * 1024, kLeastBuildBytes);
+    build->threads = ComputeThreads(heap);
+    build->rng = Rng(build->options.seed);
+    build->row_memory = AllocSetContextCreate(CurrentMemoryContext, "ivf build row", ALLOCSET_DEFAULT_SIZES);
+    IvfInitVector(build->ctx, &build->value);
+    BlockNumber heap_pages;
+    double all_visible;
+    estimate_rel_size(heap, nullptr, &heap_pages, &build->estimated, &all_visible);
+}
+
+}  // namespace
+
+extern "C" IndexBuildResult* ivf_build(Relation heap, Relation index, IndexInfo* index_info) {
+    MemoryContext memory = AllocSetContextCreate(CurrentMemoryContext, "ivf build", ALLOCSET_DEFAULT_SIZES);
+    MemoryContext old = MemoryContextSwitchTo(memory);
+    IvfBuild* build = PallocZeroed<IvfBuild>();
+    InitBuild(build, heap, index, index_info);
+    TakeSample(build);
+    IvfTrain(build);
+    if (build->sample != nullptr) pfree(build->sample);
+    IvfWriteSkeleton(index, MAIN_FORKNUM, &build->ctx.meta, build->centroids, build->codebook, build->matrix);
+    const double tuples = AssignRows(build);
+    IvfLoadLists(build);
+    build->spool.Close();
+
+    pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kIvfPhaseLog);
+    if (RelationNeedsWAL(index))
+        log_newpage_range(index, MAIN_FORKNUM, 0, RelationGetNumberOfBlocksInFork(index, MAIN_FORKNUM), true);
+    const double rows = static_cast<double>(build->rows);
+    MemoryContextSwitchTo(old);
+    MemoryContextDelete(memory);
+
+    IndexBuildResult* result = PallocZeroed<IndexBuildResult>();
+    result->heap_tuples = tuples;
+    result->index_tuples = rows;
+    return result;
+}
+
+extern "C" void ivf_build_empty(Relation index) {
+    const IvfOptions options = IvfOptionsOf(index);
+    const int dim = IndexDimensions(index);
+    IvfMetaData meta = IvfMakeMeta(*OpClassOf(index), dim, options, false);
+    float* origin = static_cast<float*>(palloc0(static_cast<size_t>(dim) * sizeof(float)));
+    meta.lists = 1;
+    IvfWriteSkeleton(index, INIT_FORKNUM, &meta, origin, nullptr, nullptr);
+    pfree(origin);
+}
+
+extern "C" char* ivf_build_phase_name(int64 phase) {
+    switch (phase) {
+        case PROGRESS_CREATEIDX_SUBPHASE_INITIALIZE:
+            return const_cast<char*>("initializing");
+        case kIvfPhaseSample:
+            return const_cast<char*>("sampling table");
+        case kIvfPhaseTrain:
+            return const_cast<char*>("training");
+        case kIvfPhaseAssign:
+            return const_cast<char*>("assigning rows");
+        case kIvfPhaseLoad:
+            return const_cast<char*>("loading lists");
+        case kIvfPhaseLog:
+            return const_cast<char*>("writing WAL");
+        default:
+            return nullptr;
+    }
+}
+
+}  // namespace vecann

@@ -1,0 +1,83 @@
+// The steps of a build, which its files have of each other: ivf_build.cpp (reading the table), ivf_train.cpp (what is
+// learnt from the sample), ivf_load.cpp (writing the lists). See README.md, "Build".
+#pragma once
+
+#include "core/rng.h"
+#include "ivf/ivf_am.h"
+#include "pg/compute_run.h"
+#include "pg/temp_file.h"
+
+namespace vecann {
+
+// A row on its way to its list; the entry follows it in the temporary file.
+struct SpoolRow {
+    uint32 list;
+    ItemPointerData tid;
+    uint16 reserved;
+    float factors[3];
+};
+static_assert(sizeof(SpoolRow) == 24);
+
+struct IvfBuild {
+    IvfContext ctx;  // the meta page's contents as they grow
+    Relation heap;
+    IndexInfo* info;
+    IvfOptions options;
+    uint64 memory_limit;
+    int threads;
+    size_t dim;
+    double estimated;  // rows of the table
+    IvfVector value;
+    MemoryContext row_memory;
+
+    Rng rng;
+    float* sample;
+    uint64 sample_room, sample_count, sample_seen;
+
+    float* centroids;  // lists x dim
+    float* codebook;   // null: none
+    float* matrix;     // null: none
+
+    float* batch;
+    float* rotated;  // the same after the rotation; null: none
+    ItemPointerData* batch_tids;
+    uint64 batch_room, batch_count;
+    int32* labels;
+    char* entries;   // codes or payloads of a batch
+    float* factors;  // of a batch: meta.factors each
+    float* errors;   // of a batch of codes: squared
+    TempFile spool;
+    uint64* list_rows;
+    double* list_error;  // sum of squared errors of codes
+    ListEntryData* directory;
+    uint64 rows;
+    int64 seen;
+
+    uint64 row_bytes() const { return dim * sizeof(float); }
+    ComputeOptions jobs() const {
+        ComputeOptions compute;
+        compute.threads = threads;
+        compute.progress = ReportIndexProgress;
+        return compute;
+    }
+};
+
+// The meta page of an index without lists: dimensions, quantizer, layout.
+IvfMetaData IvfMakeMeta(const OpClassDesc& desc, int dim, const IvfOptions& options, bool trained);
+
+// Writes meta page, directory and tapes, and completes build->ctx.meta.
+void IvfWriteSkeleton(Relation index, ForkNumber fork, IvfMetaData* meta, const float* centroids, const float* codebook,
+                      const float* matrix);
+
+// How many rows to train on, and the number of lists wished for.
+uint64 IvfSampleRows(const IvfBuild& build);
+uint32 IvfListsWished(const IvfBuild& build);
+// Learns centroids, and what codes need, from the sample.
+void IvfTrain(IvfBuild* build);
+// Finds the lists of the batch, encodes it and sends it to the temporary file.
+void IvfAssignBatch(IvfBuild* build);
+
+// Writes the pages of all lists.
+void IvfLoadLists(IvfBuild* build);
+
+}  // namespace vecann

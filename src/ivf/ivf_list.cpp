@@ -1,0 +1,226 @@
+// Putting rows into lists; see ivf_list.h. Locks: one page, or a page and the one that it is linked to or bound to, in
+// ascending order; the head of a long entry by a heavyweight lock, never waited for, while its parts are written.
+#include "ivf/ivf_list.h"
+
+#include "pg/race_point.h"
+#include "quant/pq.h"
+#include "storage/page_patch.h"
+
+namespace vecann {
+
+namespace {
+
+enum class Put : uint8 { kDone, kFull, kGone };
+
+int FreeSlot(const IvfMetaData& meta, const ListView& view) {
+    for (int word = 0; word < LiveWords(meta); ++word) {
+        if (view.live[word] == 0xFFFFFFFF) continue;
+        const int slot = word * 32 + __builtin_ctz(~view.live[word]);
+        return slot < meta.slots ? slot : -1;
+    }
+    return -1;
+}
+
+// Writes one row to a slot of a locked page: entry, factors, TID, live bit, in one record.
+void WriteSlot(const IvfContext& ctx, const LockedPage& page, int slot, const RowImage& row) {
+    const IvfMetaData& meta = ctx.meta;
+    const ListView view = ListOf(meta, page.page());
+    PagePatch patch(ctx.index, WriteMode::kLogged);
+    ++patch.Edit(page.buffer(), view.header)->live;
+    *patch.Edit(page.buffer(), view.live + slot / 32) |= 1U << (slot % 32);
+    patch.Put(page.buffer(), view.tids + slot, &row.tid, sizeof(row.tid));
+    for (int f = 0; f < meta.factors; ++f)
+        patch.Put(page.buffer(), view.factors + f * meta.slots + slot, &row.factors[f], sizeof(float));
+    if (HasBlocks(meta)) {
+        const size_t bytes = BlockBytes(meta.m);
+        uint8* block = static_cast<uint8*>(
+            patch.Edit(page.buffer(), view.data + static_cast<size_t>(slot / kBlockCodes) * bytes, bytes));
+        PackLane(meta.m, reinterpret_cast<const uint8*>(row.entry), slot % kBlockCodes, block);
+    } else {
+        patch.Put(page.buffer(), view.data + static_cast<size_t>(slot) * meta.entry_size, row.entry, HeadBytes(meta));
+    }
+    patch.Commit();
+}
+
+Put TryPage(const IvfContext& ctx, uint32 list, const RowImage& row, PageLink* link) {
+    LockedPage page(ctx.index, link->block, BUFFER_LOCK_EXCLUSIVE);
+    if (!IvfLeadsTo(ctx, page, list, *link)) return Put::kGone;
+    const ListView view = ListOf(ctx.meta, page.page());
+    const int slot = FreeSlot(ctx.meta, view);
+    if (slot >= 0) {
+        WriteSlot(ctx, page, slot, row);
+        return Put::kDone;
+    }
+    *link = view.next();
+    return Put::kFull;
+}
+
+// ---- long entries ----------------------------------------------------------------
+
+// Gives a head its part page `number`. The caller holds the head's heavyweight lock; nobody else binds parts to it.
+BlockNumber BindPart(const IvfContext& ctx, BlockNumber head, int number) {
+    for (;;) {
+        const BlockNumber fresh = PageWithFreeSlot(ctx.index, WriteMode::kLogged, IvfPartPages());
+        LockedPair pair(ctx.index, head, fresh);
+        if (PartOf(pair.b().page())->head != 0) continue;
+        PagePatch patch(ctx.index, WriteMode::kLogged);
+        patch.Edit(pair.b().buffer(), PartOf(pair.b().page()))->head = head;
+        *patch.Edit(pair.a().buffer(), ListOf(ctx.meta, pair.a().page()).parts + number) = fresh;
+        patch.Commit();
+        return fresh;
+    }
+}
+
+void WriteParts(const IvfContext& ctx, BlockNumber head, const BlockNumber* parts, const char* entry) {
+    for (int i = 0; i < ctx.meta.parts; ++i) {
+        CHECK_FOR_INTERRUPTS();
+        const BlockNumber block = parts[i] != 0 ? parts[i] : BindPart(ctx, head, i);
+        const PartRange range = IvfPartRange(ctx.meta, i);
+        LockedPage page(ctx.index, block, BUFFER_LOCK_EXCLUSIVE);
+        page.Check(PageKind::kIvfPart);
+        PagePatch patch(ctx.index, WriteMode::kLogged);
+        patch.Put(page.buffer(), PartBytes(page.page()), entry + range.begin, range.end - range.begin);
+        patch.Commit();
+    }
+}
+
+// With the heavyweight lock on the head held: looks at it, writes the parts, then the head.
+Put TryHeldLong(const IvfContext& ctx, uint32 list, const RowImage& row, PageLink* link) {
+    BlockNumber parts[kIvfMostParts];
+    {
+        LockedPage page(ctx.index, link->block, BUFFER_LOCK_SHARE);
+        if (!IvfLeadsTo(ctx, page, list, *link)) return Put::kGone;
+        const ListView view = ListOf(ctx.meta, page.page());
+        if (view.header->live > 0) {
+            *link = view.next();
+            return Put::kFull;
+        }
+        memcpy(parts, view.parts, sizeof(parts));
+    }
+    WriteParts(ctx, link->block, parts, row.entry);
+    VECANN_RACE_POINT("ivf-insert-before-head");
+    LockedPage page(ctx.index, link->block, BUFFER_LOCK_EXCLUSIVE);
+    // Vacuum may have taken the page out of the list.
+    if (!IvfLeadsTo(ctx, page, list, *link)) return Put::kGone;
+    WriteSlot(ctx, page, 0, row);
+    return Put::kDone;
+}
+
+Put TryLong(const IvfContext& ctx, uint32 list, const RowImage& row, PageLink* link) {
+    PageLink next;
+    int live;
+    {
+        // Most pages are full.
+        LockedPage page(ctx.index, link->block, BUFFER_LOCK_SHARE);
+        if (!IvfLeadsTo(ctx, page, list, *link)) return Put::kGone;
+        const ListView view = ListOf(ctx.meta, page.page());
+        next = view.next();
+        live = view.header->live;
+    }
+    const BlockNumber block = link->block;
+    if (live > 0 || !ConditionalLockPage(ctx.index, block, ExclusiveLock)) {
+        *link = next;
+        return Put::kFull;
+    }
+    const Put put = TryHeldLong(ctx, list, row, link);
+    UnlockPage(ctx.index, block, ExclusiveLock);
+    return put;
+}
+
+// ---- pages of a list -------------------------------------------------------------
+
+// Puts a free page at the head of a list, unless somebody has done so since `seen`.
+void AddPage(const IvfContext& ctx, uint32 list, const ListEntryData& seen) {
+    const FreeListKind pages = IvfListPages(ctx.meta);
+    const BlockNumber fresh = PageWithFreeSlot(ctx.index, WriteMode::kLogged, pages);
+    LockedPair pair(ctx.index, DirectoryBlock(ctx.meta, list), fresh);
+    ListEntryData* entry = EntryOf(pair.a().page(), list);
+    const ListView view = ListOf(ctx.meta, pair.b().page());
+    if (view.header->owner != 0 || !SameLink(entry->head, seen.head) || !SameLink(entry->hint, seen.hint)) return;
+    PagePatch patch(ctx.index, WriteMode::kLogged);
+    ListPageData* header = patch.Edit(pair.b().buffer(), view.header);
+    header->owner = list + 1;
+    header->next = entry->head.block;
+    header->next_generation = entry->head.generation;
+    header->live = 0;
+    ListEntryData* edit = patch.Edit(pair.a().buffer(), entry);
+    edit->head = edit->hint = {fresh, header->generation};
+    edit->alone = 1;
+    patch.Commit();
+}
+
+void MoveHint(const IvfContext& ctx, uint32 list, const PageLink& from, const PageLink& to) {
+    LockedPage page(ctx.index, DirectoryBlock(ctx.meta, list), BUFFER_LOCK_EXCLUSIVE);
+    ListEntryData* entry = EntryOf(page.page(), list);
+    if (!SameLink(entry->hint, from)) return;
+    PagePatch patch(ctx.index, WriteMode::kLogged);
+    patch.Edit(page.buffer(), entry)->hint = to;
+    patch.Commit();
+}
+
+}  // namespace
+
+void IvfOpen(IvfContext* ctx, Relation index) {
+    memset(static_cast<void*>(ctx), 0, sizeof(*ctx));
+    ctx->index = index;
+    ctx->meta = IvfReadMeta(index);
+    ctx->desc = OpClassOf(index);
+}
+
+bool IvfLeadsTo(const IvfContext& ctx, const LockedPage& page, uint32 list, const PageLink& link) {
+    page.Check(PageKind::kIvfList);
+    const ListPageData* header = ListOf(ctx.meta, page.page()).header;
+    return header->owner == list + 1 && header->generation == link.generation;
+}
+
+ListEntryData IvfReadEntry(const IvfContext& ctx, uint32 list) {
+    LockedPage page(ctx.index, DirectoryBlock(ctx.meta, list), BUFFER_LOCK_SHARE);
+    page.Check(PageKind::kIvfDirectory);
+    return *EntryOf(page.page(), list);
+}
+
+PartRange IvfPartRange(const IvfMetaData& meta, int number) {
+    const size_t begin = HeadBytes(meta) + static_cast<size_t>(number) * kPartRoom;
+    return {begin, Min<size_t>(begin + kPartRoom, meta.entry_size)};
+}
+
+void IvfReadParts(const IvfContext& ctx, const BlockNumber* parts, char* entry) {
+    for (int i = 0; i < ctx.meta.parts; ++i) {
+        const PartRange range = IvfPartRange(ctx.meta, i);
+        LockedPage page(ctx.index, parts[i], BUFFER_LOCK_SHARE, ctx.strategy);
+        page.Check(PageKind::kIvfPart);
+        memcpy(entry + range.begin, PartBytes(page.page()), range.end - range.begin);
+    }
+}
+
+void IvfFillSlot(const IvfMetaData& meta, const ListView& view, int slot, const RowImage& row) {
+    view.tids[slot] = row.tid;
+    for (int f = 0; f < meta.factors; ++f)
+        view.factors[f * meta.slots + slot] = row.factors[f];
+    if (HasBlocks(meta))
+        PackLane(meta.m, reinterpret_cast<const uint8*>(row.entry), slot % kBlockCodes,
+                 reinterpret_cast<uint8*>(view.data) + static_cast<size_t>(slot / kBlockCodes) * BlockBytes(meta.m));
+    else
+        memcpy(view.data + static_cast<size_t>(slot) * meta.entry_size, row.entry, HeadBytes(meta));
+}
+
+void IvfPutRow(const IvfContext& ctx, uint32 list, const RowImage& row) {
+    for (;;) {
+        CHECK_FOR_INTERRUPTS();
+        const ListEntryData entry = IvfReadEntry(ctx, list);
+        PageLink at = entry.hint;
+        Put put = Put::kFull;
+        while (put == Put::kFull && at.block != InvalidBlockNumber) {
+            CHECK_FOR_INTERRUPTS();
+            put = ctx.meta.parts > 0 ? TryLong(ctx, list, row, &at) : TryPage(ctx, list, row, &at);
+            if (put == Put::kFull && entry.alone != 0) break;
+        }
+        if (put == Put::kDone) {
+            if (!SameLink(at, entry.hint)) MoveHint(ctx, list, entry.hint, at);
+            return;
+        }
+        if (put == Put::kFull) AddPage(ctx, list, entry);
+    }
+}
+
+}  // namespace vecann

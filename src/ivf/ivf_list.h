@@ -1,0 +1,52 @@
+// Lists: an open index, reading the directory and the pages of a list, putting a row into a list. See README.md,
+// "Insert".
+#pragma once
+
+#include "ivf/ivf_page.h"
+#include "pg/memory.h"
+#include "planner/vector_search.h"
+
+namespace vecann {
+
+// An index at work. Plain data.
+struct IvfContext {
+    Relation index;
+    IvfMetaData meta;
+    const OpClassDesc* desc;
+    BufferAccessStrategy strategy;  // null: none
+    Snapshot snapshot;              // of a scan; null otherwise
+    SearchCounts counts;
+};
+
+void IvfOpen(IvfContext* ctx, Relation index);
+
+// A row as a list holds it.
+struct RowImage {
+    ItemPointerData tid;
+    const char* entry;  // payload or row code
+    float factors[3];   // meta.factors of them
+};
+
+ListEntryData IvfReadEntry(const IvfContext& ctx, uint32 list);
+
+// Puts a row into a list. The caller holds no lock. Cancellable.
+void IvfPutRow(const IvfContext& ctx, uint32 list, const RowImage& row);
+
+// Writes an entry to a slot of a page that is being filled, or of a copy of one; not the live bit, nor what of a long
+// entry stands in parts.
+void IvfFillSlot(const IvfMetaData& meta, const ListView& view, int slot, const RowImage& row);
+
+// The part of a long entry that part `number` holds: bytes [begin, end).
+struct PartRange {
+    size_t begin, end;
+};
+PartRange IvfPartRange(const IvfMetaData& meta, int number);
+
+// Copies the parts of a long entry behind its head. The caller holds no lock, and looks at the head's epoch again
+// afterwards.
+void IvfReadParts(const IvfContext& ctx, const BlockNumber* parts, char* entry);
+
+// Does a link of `list` lead to this page still? The caller holds a content lock on it.
+bool IvfLeadsTo(const IvfContext& ctx, const LockedPage& page, uint32 list, const PageLink& link);
+
+}  // namespace vecann

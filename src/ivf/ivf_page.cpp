@@ -1,0 +1,162 @@
+// Layout of ivf: sizes, the meta page, free pages, tapes.
+#include "ivf/ivf_page.h"
+
+namespace vecann {
+
+namespace {
+
+constexpr size_t kBlockRows = 32;
+
+bool ListPageIsFree(Page page, const void*) {
+    return reinterpret_cast<ListPageData*>(ContentsOf(page))->owner == 0;
+}
+bool PartPageIsFree(Page page, const void*) {
+    return PartOf(page)->head == 0;
+}
+
+// Sets the places for `slots` rows whose entries take `data` bytes together.
+void SetPlaces(IvfMetaData* meta, size_t slots, size_t data) {
+    const size_t parts = meta->parts > 0 ? kIvfMostParts * sizeof(BlockNumber) : 0;
+    const size_t live = sizeof(ListPageData) + parts, factors = live + (slots + 31) / 32 * sizeof(uint32);
+    const size_t data_at = MAXALIGN(factors + slots * meta->factors * sizeof(float));
+    meta->slots = static_cast<uint16>(slots);
+    meta->live_at = static_cast<uint16>(live);
+    meta->factors_at = static_cast<uint16>(factors);
+    meta->data_at = static_cast<uint16>(data_at);
+    meta->tids_at = static_cast<uint16>(data_at + data);
+    meta->content_bytes = static_cast<uint32>(MAXALIGN(data_at + data + slots * sizeof(ItemPointerData)));
+}
+
+void SetSlots(IvfMetaData* meta, size_t slots) {
+    SetPlaces(meta, slots, slots * meta->entry_size);
+}
+
+}  // namespace
+
+void IvfLayOut(IvfMetaData* meta) {
+    const size_t unit = HasBlocks(*meta) ? kBlockRows : 1;
+    meta->parts = 0;
+    size_t slots = kPageRoom / (meta->entry_size + sizeof(ItemPointerData)) / unit * unit;
+    for (; slots > 0; slots -= unit) {
+        SetSlots(meta, slots);
+        if (meta->content_bytes <= kPageRoom) return;
+    }
+    if (HasBlocks(*meta)) elog(ERROR, "a block of codes does not fit a page");
+    meta->parts = 1;  // for the head's own bytes
+    SetPlaces(meta, 1, 0);
+    const size_t head = (kPageRoom - meta->content_bytes) & ~size_t{15};
+    meta->parts = static_cast<uint16>((meta->entry_size - head + kPartRoom - 1) / kPartRoom);
+    SetPlaces(meta, 1, head);
+}
+
+bool AreSoundSizes(const IvfMetaData& meta) {
+    if (meta.dim < 1 || meta.slots < 1 || meta.lists < 1 || meta.parts > kIvfMostParts || meta.entry_size < 1 ||
+        meta.quantizer > static_cast<uint8>(Quantizer::kRabitq))
+        return false;
+    IvfMetaData expected = meta;
+    IvfLayOut(&expected);
+    return expected.slots == meta.slots && expected.parts == meta.parts && expected.tids_at == meta.tids_at &&
+           expected.data_at == meta.data_at && expected.factors_at == meta.factors_at &&
+           expected.live_at == meta.live_at && expected.content_bytes == meta.content_bytes;
+}
+
+void IvfWriteMeta(Relation index, ForkNumber fork, const IvfMetaData& meta) {
+    WriteMetaPage(index, fork, AccessMethod::kIvf, &meta, sizeof(meta));
+}
+
+bool IvfPeekMeta(Relation index, IvfMetaData* meta) {
+    if (RelationGetNumberOfBlocks(index) <= kMetaBlock) return false;
+    LockedPage page(index, kMetaBlock, BUFFER_LOCK_SHARE);
+    if (PageIsNew(page.page()) || PageGetSpecialSize(page.page()) != MAXALIGN(sizeof(PageOpaqueData))) return false;
+    const PageOpaqueData& opaque = *OpaqueOf(page.page());
+    if (opaque.page_id != kPageId || opaque.format_version != kFormatVersion ||
+        opaque.kind != static_cast<uint16>(PageKind::kMeta))
+        return false;
+    *meta = *IvfMetaOf(page.page());
+    return AreSoundSizes(*meta);
+}
+
+IvfMetaData IvfReadMeta(Relation index) {
+    LockedPage page(index, kMetaBlock, BUFFER_LOCK_SHARE);
+    page.Check(PageKind::kMeta);
+    const IvfMetaData meta = *IvfMetaOf(page.page());
+    if (meta.header.magic != kMetaMagic || meta.header.access_method != static_cast<uint16>(AccessMethod::kIvf) ||
+        !AreSoundSizes(meta))
+        ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
+                        errmsg("index \"%s\" is not an ivfflat or ivfpq index", RelationGetRelationName(index)),
+                        errhint("Please REINDEX it.")));
+    return meta;
+}
+
+FreeListKind IvfListPages(const IvfMetaData& meta) {
+    return {kListPages, PageKind::kIvfList, meta.content_bytes, ListPageIsFree, nullptr};
+}
+
+FreeListKind IvfPartPages() {
+    return {kPartPages, PageKind::kIvfPart, kPageRoom, PartPageIsFree, nullptr};
+}
+
+// ---- tapes -----------------------------------------------------------------------
+
+void WriteTape(Relation index, ForkNumber fork, const Tape& tape, const float* numbers, uint64 records) {
+    const size_t per_page = static_cast<size_t>(tape.per_page()), floats = static_cast<size_t>(tape.floats);
+    const uint64 total = records * floats;
+    for (uint64 at = 0; at < total;) {
+        CHECK_FOR_INTERRUPTS();
+        // To the end of the page's records, or of the record.
+        uint64 count = per_page > 0 ? per_page * floats : Min<uint64>(kTapeFloats, floats - at % floats);
+        count = Min(count, total - at);
+        LockedPage page(index, ExtendRelationLocked(index, fork));
+        START_CRIT_SECTION();
+        InitPage(page.page(), PageKind::kIvfTape, count * sizeof(float));
+        memcpy(ContentsOf(page.page()), numbers + at, count * sizeof(float));
+        MarkBufferDirty(page.buffer());
+        if (fork == INIT_FORKNUM) log_newpage_buffer(page.buffer(), true);
+        END_CRIT_SECTION();
+        at += count;
+    }
+}
+
+void ReadTapeRecord(Relation index, const Tape& tape, uint64 record, float* out) {
+    const uint64 per_page = static_cast<uint64>(tape.per_page());
+    const size_t floats = static_cast<size_t>(tape.floats);
+    if (per_page > 0) {
+        LockedPage page(index, tape.first + static_cast<BlockNumber>(record / per_page), BUFFER_LOCK_SHARE);
+        page.Check(PageKind::kIvfTape);
+        memcpy(out, ContentsOf(page.page()) + record % per_page * floats * sizeof(float), floats * sizeof(float));
+        return;
+    }
+    const BlockNumber begin = tape.first + static_cast<BlockNumber>(record * static_cast<uint64>(tape.pages_each()));
+    for (size_t at = 0; at < floats; at += kTapeFloats) {
+        LockedPage page(index, begin + static_cast<BlockNumber>(at / kTapeFloats), BUFFER_LOCK_SHARE);
+        page.Check(PageKind::kIvfTape);
+        memcpy(out + at, ContentsOf(page.page()), Min<size_t>(kTapeFloats, floats - at) * sizeof(float));
+    }
+}
+
+void ForTapeRecords(Relation index, const Tape& tape, uint64 records,
+                    void (*visit)(void* arg, uint64 record, const float* numbers), void* arg) {
+    const uint64 per_page = static_cast<uint64>(tape.per_page());
+    const size_t floats = static_cast<size_t>(tape.floats);
+    if (per_page == 0) {
+        float* numbers = static_cast<float*>(palloc(floats * sizeof(float)));
+        for (uint64 record = 0; record < records; ++record) {
+            CHECK_FOR_INTERRUPTS();
+            ReadTapeRecord(index, tape, record, numbers);
+            visit(arg, record, numbers);
+        }
+        pfree(numbers);
+        return;
+    }
+    for (uint64 record = 0; record < records;) {
+        CHECK_FOR_INTERRUPTS();
+        LockedPage page(index, tape.first + static_cast<BlockNumber>(record / per_page), BUFFER_LOCK_SHARE);
+        page.Check(PageKind::kIvfTape);
+        const float* numbers = reinterpret_cast<const float*>(ContentsOf(page.page()));
+        const uint64 end = Min(record + per_page, records);
+        for (; record < end; ++record, numbers += floats)
+            visit(arg, record, numbers);
+    }
+}
+
+}  // namespace vecann

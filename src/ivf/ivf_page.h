@@ -1,0 +1,197 @@
+// On-disk layout of ivf, and arithmetic over it. See README.md, "Layout".
+//
+// Invariants: all places on a list page follow from the meta page, which no one changes after the build but for the
+// heads of the free lists; a zeroed list or part page is a free one.
+#pragma once
+
+#include "opclass/opclass_desc.h"
+#include "quant/payload.h"
+#include "storage/free_list.h"
+
+namespace vecann {
+
+constexpr int kIvfDefaultLists = 100;
+constexpr int kIvfMaxLists = 32768;
+constexpr int kIvfMostParts = 8;
+
+enum class Quantizer : uint8 { kNone = 0, kSq8 = 1, kPq = 2, kRabitq = 3 };
+
+struct IvfMetaData {
+    MetaHeaderData header;
+    uint16 dim;
+    uint8 element;    // ElementKind
+    uint8 metric;     // Metric
+    uint8 quantizer;  // Quantizer
+    uint8 bits;       // of a sub-quantizer
+    uint16 m;         // sub-quantizers
+    uint8 compact;    // 1: an index of ivfpq
+    uint8 trained;    // 0: one list, because there was nothing to learn from
+    uint16 factors;   // floats beside an entry
+    uint32 lists;
+    uint32 entry_size;  // bytes of a whole entry
+    uint16 slots;       // of a list page
+    uint16 parts;       // part pages of a long entry; 0: it fits the page
+    uint16 live_at;     // places in a list page's contents
+    uint16 factors_at;
+    uint16 data_at;
+    uint16 tids_at;
+    uint32 content_bytes;  // of a list page
+    BlockNumber directory;
+    BlockNumber centroids;  // tape of lists x dim
+    BlockNumber codebook;   // tape; 0: none
+    BlockNumber matrix;     // tape of dim x dim, the rotation; 0: none
+    uint32 probes;          // that reach the recall wished for; 0: not known
+    double built_rows;      // in the index after the build
+    float error_scale;      // of codes of pq: how far estimates err, relative to the codes' errors
+    uint32 reserved;
+};
+static_assert(sizeof(IvfMetaData) == 96);
+
+// A list page's contents begin with it.
+struct ListPageData {
+    uint32 owner;       // the list plus 1; 0: the page is free
+    uint32 generation;  // counts how often it was freed
+    BlockNumber next;   // InvalidBlockNumber at the end
+    uint32 next_generation;
+    uint32 epoch;  // counts removals of rows
+    uint16 live;   // rows
+    uint16 reserved;
+};
+static_assert(sizeof(ListPageData) == 24);
+
+// A part page's contents begin with it; the bytes of the entry follow.
+struct PartPageData {
+    BlockNumber head;  // the list page that it belongs to for ever; 0: none yet
+    uint32 reserved;
+};
+constexpr size_t kPartRoom = kPageRoom - sizeof(PartPageData);
+
+struct PageLink {
+    BlockNumber block;
+    uint32 generation;
+};
+inline bool SameLink(const PageLink& a, const PageLink& b) {
+    return a.block == b.block && a.generation == b.generation;
+}
+
+struct ListEntryData {
+    PageLink head;  // first page; InvalidBlockNumber while the list is empty
+    PageLink hint;  // where an insert begins to look for room
+    float error;    // of codes of pq: the root of the mean squared error
+    uint32 alone;   // 1: no page behind the hint has room
+};
+static_assert(sizeof(ListEntryData) == 24);
+constexpr uint32 kEntriesPerPage = static_cast<uint32>(kPageRoom / sizeof(ListEntryData));
+
+constexpr int kListPages = 0;  // free lists
+constexpr int kPartPages = 1;
+
+// ---- arithmetic ------------------------------------------------------------------
+
+inline IvfMetaData* IvfMetaOf(Page page) {
+    return reinterpret_cast<IvfMetaData*>(ContentsOf(page));
+}
+inline BlockNumber DirectoryBlock(const IvfMetaData& meta, uint32 list) {
+    return meta.directory + list / kEntriesPerPage;
+}
+inline ListEntryData* EntryOf(Page page, uint32 list) {
+    return reinterpret_cast<ListEntryData*>(ContentsOf(page)) + list % kEntriesPerPage;
+}
+inline PartPageData* PartOf(Page page) {
+    return reinterpret_cast<PartPageData*>(ContentsOf(page));
+}
+inline char* PartBytes(Page page) {
+    return ContentsOf(page) + sizeof(PartPageData);
+}
+
+// The arrays of one list page, or of a copy of one. Holds no lock itself.
+struct ListView {
+    ListPageData* header;
+    BlockNumber* parts;  // of a long entry
+    uint32* live;        // a bit for each slot
+    float* factors;      // factor f of slot s at f * slots + s
+    char* data;          // entries, or blocks of 32 codes
+    ItemPointerData* tids;
+
+    bool IsLive(int slot) const { return ((live[slot / 32] >> (slot % 32)) & 1) != 0; }
+    PageLink next() const { return {header->next, header->next_generation}; }
+};
+inline ListView ListOf(const IvfMetaData& meta, Page page) {
+    char* at = ContentsOf(page);
+    ListView view;
+    view.header = reinterpret_cast<ListPageData*>(at);
+    view.parts = reinterpret_cast<BlockNumber*>(at + sizeof(ListPageData));
+    view.live = reinterpret_cast<uint32*>(at + meta.live_at);
+    view.factors = reinterpret_cast<float*>(at + meta.factors_at);
+    view.data = at + meta.data_at;
+    view.tids = reinterpret_cast<ItemPointerData*>(at + meta.tids_at);
+    return view;
+}
+inline int LiveWords(const IvfMetaData& meta) {
+    return (meta.slots + 31) / 32;
+}
+// Bytes of a long entry that stand in the list page itself.
+inline size_t HeadBytes(const IvfMetaData& meta) {
+    return meta.parts > 0 ? static_cast<size_t>(meta.tids_at) - meta.data_at : meta.entry_size;
+}
+
+// Codes that stand in blocks of 32?
+inline bool HasBlocks(const IvfMetaData& meta) {
+    return meta.quantizer == static_cast<uint8>(Quantizer::kRabitq) ||
+           (meta.quantizer == static_cast<uint8>(Quantizer::kPq) && meta.bits == 4);
+}
+inline bool HasPayload(const IvfMetaData& meta) {
+    return meta.quantizer <= static_cast<uint8>(Quantizer::kSq8);
+}
+// Are vectors rotated before anything else?
+inline bool IsRotated(const IvfMetaData& meta) {
+    return meta.matrix != 0 || meta.quantizer == static_cast<uint8>(Quantizer::kRabitq);
+}
+inline PayloadKind PayloadOf(const IvfMetaData& meta) {
+    if (meta.quantizer == static_cast<uint8>(Quantizer::kSq8)) return PayloadKind::kSq8;
+    return meta.element == static_cast<uint8>(ElementKind::kFloat16) ? PayloadKind::kFloat16 : PayloadKind::kFloat32;
+}
+
+// Lays the list pages out: needs dim, element, quantizer, m, bits and entry_size.
+void IvfLayOut(IvfMetaData* meta);
+
+void IvfWriteMeta(Relation index, ForkNumber fork, const IvfMetaData& meta);
+// Copies the meta page. Raises ERRCODE_INDEX_CORRUPTED when it is not one of ivf, or its sizes make no sense.
+IvfMetaData IvfReadMeta(Relation index);
+// The same without an error: false when it cannot be read.
+bool IvfPeekMeta(Relation index, IvfMetaData* meta);
+bool AreSoundSizes(const IvfMetaData& meta);
+
+FreeListKind IvfListPages(const IvfMetaData& meta);
+FreeListKind IvfPartPages();
+
+// ---- tapes -----------------------------------------------------------------------
+
+constexpr int kTapeFloats = static_cast<int>(kPageRoom / sizeof(float));
+
+// Records of so many floats in consecutive blocks.
+struct Tape {
+    BlockNumber first;
+    int floats;  // of a record
+
+    int per_page() const { return floats <= kTapeFloats ? kTapeFloats / floats : 0; }
+    int pages_each() const { return floats <= kTapeFloats ? 1 : (floats + kTapeFloats - 1) / kTapeFloats; }
+    BlockNumber Blocks(uint64 records) const {
+        const uint64 each = static_cast<uint64>(per_page());
+        return static_cast<BlockNumber>(each > 0 ? (records + each - 1) / each
+                                                 : records * static_cast<uint64>(pages_each()));
+    }
+};
+inline Tape CentroidTape(const IvfMetaData& meta) {
+    return {meta.centroids, meta.dim};
+}
+
+// Appends a tape to an index that is being built, logged itself when the fork is INIT_FORKNUM; `records` of them, one
+// after another.
+void WriteTape(Relation index, ForkNumber fork, const Tape& tape, const float* numbers, uint64 records);
+void ReadTapeRecord(Relation index, const Tape& tape, uint64 record, float* out);
+// Calls visit(arg, record, numbers) for all records in order; not under a lock where a record takes several pages.
+void ForTapeRecords(Relation index, const Tape& tape, uint64 records,
+                    void (*visit)(void* arg, uint64 record, const float* numbers), void* arg);
+
+}  // namespace vecann

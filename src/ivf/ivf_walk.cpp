@@ -1,0 +1,441 @@
+// Walking an index; see ivf_walk.h. Locks: one page at a time, share; distances and estimates are computed under it.
+#include "ivf/ivf_walk.h"
+
+#include <algorithm>
+
+#include "ivf/ivf_am.h"
+#include "pg/race_point.h"
+#include "pg/scratch.h"
+
+namespace vecann {
+
+namespace {
+
+// Rows that the first round of a batch keeps; each further one keeps four times as many.
+constexpr size_t kFirstRound = 400;
+constexpr size_t kRoundGrowth = 4;
+
+// Who has been given so many rows and wants more is after farther neighbours, which stand in more lists: half as many
+// again, and again at each doubling. Up to there a query for ten rows reads the table for codes that err.
+constexpr uint64 kFirstWidening = 128;
+
+bool ListFarther(const RankedList& a, const RankedList& b) {
+    return a.distance > b.distance || (a.distance == b.distance && a.list > b.list);
+}
+
+// Ties are broken by the TID: what a search meets twice stands together.
+bool HitNearer(const Hit& a, const Hit& b) {
+    if (a.distance != b.distance) return a.distance < b.distance;
+    return ItemPointerCompare(const_cast<ItemPointer>(&a.tid), const_cast<ItemPointer>(&b.tid)) < 0;
+}
+bool BoundedFarther(const BoundedHit& a, const BoundedHit& b) {
+    if (a.bounds.lower != b.bounds.lower) return a.bounds.lower > b.bounds.lower;
+    return HitNearer(b.hit, a.hit);
+}
+
+// ---- gathering -------------------------------------------------------------------
+
+bool IsMember(IvfWalk* walk, const ItemPointerData& tid) {
+    ++walk->ctx.counts.filter_tests;
+    return walk->filter->members->Find(ItemPointerGetBlockNumberNoCheck(&tid),
+                                       ItemPointerGetOffsetNumberNoCheck(&tid)) != Membership::kOut;
+}
+
+// Keeps the nearest of what was gathered.
+void Trim(IvfWalk* walk) {
+    if (walk->hits.size <= walk->most) return;
+    std::nth_element(walk->hits.begin(), walk->hits.begin() + walk->most, walk->hits.end(), HitNearer);
+    walk->hits.size = walk->most;
+    walk->limit = std::max_element(walk->hits.begin(), walk->hits.end(), HitNearer)->distance;
+    walk->dropped = true;
+}
+
+void AddHit(IvfWalk* walk, const Hit& hit) {
+    walk->largest_error = Max(walk->largest_error, hit.error);
+    walk->largest_norm = Max(walk->largest_norm, hit.norm);
+    if (hit.distance > walk->limit) {
+        walk->dropped = true;
+        return;
+    }
+    if (walk->has_after && !HitNearer(walk->after, hit)) return;
+    walk->hits.Push(hit);
+    if (walk->hits.size >= 2 * walk->most) Trim(walk);
+}
+
+// Does this row count for the query? The caller may have another test of it to make.
+bool Wanted(IvfWalk* walk, const ItemPointerData& tid) {
+    if (walk->filter == nullptr) return true;
+    const bool member = IsMember(walk, tid);
+    walk->gathering.Add(member);
+    walk->members += member ? 1 : 0;
+    return member;
+}
+
+Hit PayloadHit(const IvfWalk& walk, const char* payload) {
+    Hit hit;
+    memset(static_cast<void*>(&hit), 0, sizeof(hit));
+    hit.distance = walk.payloads.Distance(payload);
+    const PayloadErrorBound error =
+        PayloadErrorOf(*walk.ctx.desc, PayloadOf(walk.ctx.meta), walk.ctx.meta.dim, payload);
+    hit.error = error.error;
+    hit.norm = error.norm;
+    return hit;
+}
+
+// The estimate of a code as a search distance.
+Hit CodeHit(const IvfWalk& walk, const ListView& view, int slot) {
+    Hit hit;
+    memset(static_cast<void*>(&hit), 0, sizeof(hit));
+    const float estimate = walk.codes.estimates[slot];
+    hit.distance = walk.codes.halve ? estimate / 2 - 1 : estimate;
+    if (!(hit.distance == hit.distance)) hit.distance = std::numeric_limits<float>::infinity();
+    hit.error = IvfCodeError(walk.ctx.meta, view, slot, walk.codes);
+    return hit;
+}
+
+// The rows of one page that are live. The caller holds a lock on it.
+void GatherRows(IvfWalk* walk, const ListView& view, BlockNumber block) {
+    const IvfMetaData& meta = walk->ctx.meta;
+    const bool codes = walk->ordered && !HasPayload(meta);
+    if (codes) {
+        const float limit = walk->codes.halve ? (walk->limit + 1) * 2 : walk->limit;
+        IvfScoreCodes(meta, view, limit, &walk->codes);
+        walk->ctx.counts.codes += view.header->live;
+    }
+    for (int word = 0; word < LiveWords(meta); ++word) {
+        uint32 mask = view.live[word];
+        if (codes && (mask & ~walk->codes.masks[word]) != 0) {
+            walk->dropped = true;
+            // A filter counts all rows.
+            if (walk->filter == nullptr) mask &= walk->codes.masks[word];
+        }
+        for (; mask != 0; mask &= mask - 1) {
+            const int slot = word * 32 + __builtin_ctz(mask);
+            if (!Wanted(walk, view.tids[slot])) continue;
+            Hit hit;
+            memset(static_cast<void*>(&hit), 0, sizeof(hit));
+            if (codes)
+                hit = CodeHit(*walk, view, slot);
+            else if (walk->ordered)
+                hit = PayloadHit(*walk, view.data + static_cast<size_t>(slot) * meta.entry_size);
+            hit.tid = view.tids[slot];
+            hit.slot = static_cast<uint16>(slot);
+            hit.block = block;
+            AddHit(walk, hit);
+        }
+    }
+    walk->ctx.counts.expanded += view.header->live;
+    if (walk->ordered && !codes) walk->ctx.counts.exact_distances += view.header->live;
+}
+
+// A page with one long entry, as it was at one moment.
+struct LongPage {
+    BlockNumber parts[kIvfMostParts];
+    uint32 epoch;
+    ItemPointerData tid;
+};
+
+// Reads the entry of a long page; false when the row has gone meanwhile.
+bool ReadLong(IvfWalk* walk, const PageLink& link, uint32 list, const LongPage& page) {
+    IvfReadParts(walk->ctx, page.parts, walk->entry);
+    VECANN_RACE_POINT("ivf-scan-after-parts");
+    LockedPage again(walk->ctx.index, link.block, BUFFER_LOCK_SHARE, walk->ctx.strategy);
+    return IvfLeadsTo(walk->ctx, again, list, link) && ListOf(walk->ctx.meta, again.page()).header->epoch == page.epoch;
+}
+
+// ---- lists -----------------------------------------------------------------------
+
+// Gathers the rows of one page of a list and turns to the next; false when the link does not lead there any more.
+bool GatherPage(IvfWalk* walk, uint32 list, PageLink* link) {
+    const IvfMetaData& meta = walk->ctx.meta;
+    LongPage row;
+    const PageLink here = *link;
+    walk->hits.Reserve(walk->hits.size + meta.slots);  // no allocation under the lock
+    ++walk->ctx.counts.pages;
+    {
+        LockedPage page(walk->ctx.index, link->block, BUFFER_LOCK_SHARE, walk->ctx.strategy);
+        if (!IvfLeadsTo(walk->ctx, page, list, *link)) return false;
+        CheckOldSnapshot(walk->ctx.snapshot, walk->ctx.index, page.page());
+        const ListView view = ListOf(meta, page.page());
+        *link = view.next();
+        if (view.header->live == 0) return true;
+        if (meta.parts == 0) {
+            GatherRows(walk, view, here.block);
+            return true;
+        }
+        memcpy(row.parts, view.parts, sizeof(row.parts));
+        row.epoch = view.header->epoch;
+        row.tid = view.tids[0];
+        memcpy(walk->entry, view.data, HeadBytes(meta));
+    }
+    ++walk->ctx.counts.expanded;
+    if (!Wanted(walk, row.tid)) return true;
+    Hit hit;
+    memset(static_cast<void*>(&hit), 0, sizeof(hit));
+    if (walk->ordered) {
+        if (!ReadLong(walk, here, list, row)) return true;
+        walk->ctx.counts.pages += meta.parts;
+        ++walk->ctx.counts.exact_distances;
+        hit = PayloadHit(*walk, walk->entry);
+    }
+    hit.tid = row.tid;
+    hit.block = here.block;
+    AddHit(walk, hit);
+    return true;
+}
+
+void GatherList(IvfWalk* walk, const RankedList& list) {
+    for (;;) {
+        CHECK_FOR_INTERRUPTS();
+        const ListEntryData entry = IvfReadEntry(walk->ctx, list.list);
+        ++walk->ctx.counts.pages;
+        if (walk->ordered && !HasPayload(walk->ctx.meta))
+            IvfEnterList(walk->ctx, walk->query, list, entry.error, &walk->codes);
+        PageLink link = entry.head;
+        bool whole = true;
+        while (whole && link.block != InvalidBlockNumber) {
+            CHECK_FOR_INTERRUPTS();
+            whole = GatherPage(walk, list.list, &link);
+        }
+        if (whole) return;
+    }
+}
+
+// ---- rounds and batches ----------------------------------------------------------
+
+OrderBounds BoundsOfHit(const IvfWalk& walk, float distance, float error, float norm) {
+    if (!walk.ordered) return {walk.unordered_value, walk.unordered_value};
+    if (HasPayload(walk.ctx.meta))
+        return BoundsOf(*walk.ctx.desc, walk.ctx.meta.dim, {walk.query.norm, 0}, distance, {error, norm, false});
+    float least = distance - error;
+    if (walk.ctx.desc->metric == Metric::kL2) least = Max(least, 0.0F);
+    const double lower = walk.ctx.desc->order_value(least);
+    return {std::isfinite(lower) ? lower : -get_float8_infinity(), get_float8_infinity()};
+}
+
+void BeginRound(IvfWalk* walk) {
+    walk->hits.Clear();
+    walk->limit = std::numeric_limits<float>::infinity();
+    walk->dropped = false;
+    walk->largest_error = walk->largest_norm = 0;
+}
+
+// Gives what was gathered its bounds and its order.
+void EndRound(IvfWalk* walk) {
+    Trim(walk);
+    walk->kept.Clear();
+    walk->kept.Reserve(walk->hits.size);
+    for (const Hit& hit : walk->hits)
+        walk->kept.Push({BoundsOfHit(*walk, hit.distance, hit.error, hit.norm), hit});
+    std::make_heap(walk->kept.begin(), walk->kept.end(), BoundedFarther);
+    walk->rest = get_float8_infinity();
+    if (!walk->dropped) return;
+    walk->rest = BoundsOfHit(*walk, walk->limit, walk->largest_error, walk->largest_norm).lower;
+    walk->after = *std::max_element(walk->hits.begin(), walk->hits.end(), HitNearer);
+    walk->has_after = true;
+}
+
+// The next list; false when there is none, or no more may be searched.
+bool NextList(IvfWalk* walk, RankedList* list) {
+    if (walk->lists.empty() || walk->probed >= walk->settings.max_probes) return false;
+    std::pop_heap(walk->lists.begin(), walk->lists.end(), ListFarther);
+    *list = walk->lists[--walk->lists.size];
+    ++walk->probed;
+    return true;
+}
+
+// Has a search with a filter met enough?
+bool EnoughMembers(IvfWalk* walk) {
+    const SearchFilter* filter = walk->filter;
+    if (filter->most_nodes > 0 && walk->ctx.counts.expanded >= filter->most_nodes) {
+        walk->gave_up = true;
+        return true;
+    }
+    return walk->gathering.Enough(static_cast<double>(walk->members));
+}
+
+// Gathers the rows of the next lists; false when there are none.
+bool NextBatch(IvfWalk* walk) {
+    uint32 count = walk->settings.probes;
+    if (walk->probed > 0 && !walk->settings.iterative) return false;
+    // Who asks for ever more gets ever more at a time.
+    if (walk->probed > 0) count = Max(count, walk->probed / 2);
+    if (!walk->ordered) count = 1;
+    walk->batch.Clear();
+    walk->most = walk->ordered ? kFirstRound : SIZE_MAX / 4;
+    walk->has_after = false;
+    walk->members = 0;
+    BeginRound(walk);
+    RankedList list;
+    for (uint32 n = 0;; ++n) {
+        if (n >= count && (walk->filter == nullptr || !walk->settings.iterative || EnoughMembers(walk))) break;
+        if (!NextList(walk, &list)) break;
+        walk->batch.Push(list);
+        GatherList(walk, list);
+    }
+    if (walk->filter != nullptr) walk->gathering.NextRound();
+    // Who asked for the search does the rest in another way.
+    if (walk->gave_up) return false;
+    EndRound(walk);
+    return !walk->batch.empty();
+}
+
+// Reads the lists of the batch again for rows behind those kept before.
+void NextRound(IvfWalk* walk) {
+    walk->most *= kRoundGrowth;
+    BeginRound(walk);
+    for (const RankedList& list : walk->batch)
+        GatherList(walk, list);
+    EndRound(walk);
+}
+
+// Lets more lists join the batch. All of their rows are kept that are not farther than those that the round drops.
+void Widen(IvfWalk* walk) {
+    const size_t most = walk->most;
+    const bool has_after = walk->has_after;
+    walk->most = SIZE_MAX / 4;
+    walk->has_after = false;
+    walk->hits.Clear();
+    RankedList list;
+    for (uint32 n = Max<uint32>(walk->probed / 2, 1); n > 0 && NextList(walk, &list); --n) {
+        walk->batch.Push(list);
+        GatherList(walk, list);
+    }
+    for (const Hit& hit : walk->hits) {
+        walk->kept.Push({BoundsOfHit(*walk, hit.distance, hit.error, hit.norm), hit});
+        std::push_heap(walk->kept.begin(), walk->kept.end(), BoundedFarther);
+    }
+    walk->most = most;
+    walk->has_after = has_after;
+    if (walk->dropped) walk->rest = BoundsOfHit(*walk, walk->limit, walk->largest_error, walk->largest_norm).lower;
+}
+
+// ---- start -----------------------------------------------------------------------
+
+void RankLists(IvfWalk* walk) {
+    const uint32 n = walk->ctx.meta.lists;
+    float* distances = walk->arena.Allocate<float>(n);
+    if (walk->ordered)
+        IvfCentroidDistances(walk->ctx, walk->query, distances);
+    else
+        memset(distances, 0, n * sizeof(float));
+    walk->lists.Init(&walk->arena, n);
+    for (uint32 list = 0; list < n; ++list)
+        walk->lists.Push({distances[list], list});
+    std::make_heap(walk->lists.begin(), walk->lists.end(), ListFarther);
+    walk->arena.Release(distances, n);
+}
+
+void KeepCounts(const IvfWalk& walk) {
+    if (walk.started) KeepLastScan(walk.ctx.counts);
+}
+
+}  // namespace
+
+void IvfWalkInit(IvfWalk* walk) {
+    walk->memory = AllocSetContextCreate(CurrentMemoryContext, "ivf scan", ALLOCSET_DEFAULT_SIZES);
+}
+
+void IvfWalkReset(IvfWalk* walk, Relation index) {
+    KeepCounts(*walk);
+    MemoryContext memory = walk->memory;
+    MemoryContextReset(memory);
+    memset(static_cast<void*>(walk), 0, sizeof(*walk));
+    walk->memory = memory;
+    MemoryContext old = MemoryContextSwitchTo(memory);
+    IvfOpen(&walk->ctx, index);
+    walk->arena = MakeScratchArena(memory);
+    MemoryContextSwitchTo(old);
+}
+
+void IvfWalkStart(IvfWalk* walk, const SearchQuery& query) {
+    IvfContext* ctx = &walk->ctx;
+    pgstat_count_index_scan(ctx->index);
+    ctx->snapshot = query.snapshot;
+    walk->started = true;
+    walk->filter = query.filter;
+    walk->settings = IvfSettingsOf(ctx->meta);
+    walk->batch.Init(&walk->arena);
+    walk->hits.Init(&walk->arena);
+    walk->kept.Init(&walk->arena);
+    IvfInitVector(*ctx, &walk->query);
+    if (ctx->meta.parts > 0) walk->entry = PallocArray<char>(ctx->meta.entry_size);
+    if (!query.is_null) {
+        walk->ordered = IvfExtract(*ctx, query.value, &walk->query);
+        // A zero vector has no cosine distance to anything: the operator says NaN.
+        walk->unordered_value = get_float8_nan();
+    }
+    if (walk->ordered && HasPayload(ctx->meta)) walk->payloads = IvfPayloadQuery(*ctx, walk->query);
+    if (walk->ordered && !HasPayload(ctx->meta)) IvfInitCodeQuery(*ctx, walk->query, &walk->arena, &walk->codes);
+    if (walk->filter != nullptr) {
+        const double rows = Max(ctx->meta.built_rows / ctx->meta.lists, 1.0);
+        walk->gathering = Gathering::Of(Max(rows * walk->settings.probes, 1.0), walk->filter->wanted);
+    }
+    walk->widen_at = kFirstWidening;
+    if (!walk->ordered || !walk->settings.iterative || !walk->settings.widens || walk->filter != nullptr)
+        walk->widen_at = PG_UINT64_MAX;
+    RankLists(walk);
+    VECANN_RACE_POINT("ivf-scan-after-start");
+}
+
+bool IvfWalkNext(IvfWalk* walk) {
+    while (!walk->done) {
+        if (walk->kept.empty()) {
+            CHECK_FOR_INTERRUPTS();
+            if (walk->dropped)
+                NextRound(walk);
+            else if (!NextBatch(walk))
+                walk->done = true;
+            continue;
+        }
+        if (walk->handed >= walk->widen_at) {
+            walk->widen_at *= 2;
+            Widen(walk);
+        }
+        std::pop_heap(walk->kept.begin(), walk->kept.end(), BoundedFarther);
+        const BoundedHit next = walk->kept[--walk->kept.size];
+        // A list that was begun again has been met twice in part.
+        ItemPointerData tid = next.hit.tid;
+        if (walk->has_last && ItemPointerEquals(&tid, &walk->last.hit.tid) &&
+            next.hit.distance == walk->last.hit.distance)
+            continue;
+        const bool behind = !walk->has_last || next.bounds.lower >= walk->last.bounds.upper;
+        walk->last = next;
+        ++walk->handed;
+        walk->has_last = true;
+        const double following = walk->kept.empty() ? walk->rest : Min(walk->kept[0].bounds.lower, walk->rest);
+        walk->apart = walk->ordered && behind && next.bounds.upper <= following;
+        walk->settled = walk->apart ? next.bounds.upper : next.bounds.lower;
+        // The rows of a batch all go out before the next lists are searched.
+        if (!walk->ordered || (walk->kept.empty() && !walk->dropped)) walk->settled = get_float8_infinity();
+        return true;
+    }
+    return false;
+}
+
+const char* IvfWalkPayload(IvfWalk* walk) {
+    const IvfMetaData& meta = walk->ctx.meta;
+    if (meta.parts > 0 || !walk->ordered || !HasPayload(meta)) return nullptr;
+    const Hit& hit = walk->last.hit;
+    if (walk->entry == nullptr) {
+        MemoryContext old = MemoryContextSwitchTo(walk->memory);
+        walk->entry = PallocArray<char>(meta.entry_size);
+        MemoryContextSwitchTo(old);
+    }
+    LockedPage page(walk->ctx.index, hit.block, BUFFER_LOCK_SHARE, walk->ctx.strategy);
+    page.Check(PageKind::kIvfList);
+    const ListView view = ListOf(meta, page.page());
+    ItemPointerData tid = hit.tid;
+    if (view.header->owner == 0 || !view.IsLive(hit.slot) || !ItemPointerEquals(&view.tids[hit.slot], &tid))
+        return nullptr;
+    memcpy(walk->entry, view.data + static_cast<size_t>(hit.slot) * meta.entry_size, meta.entry_size);
+    return walk->entry;
+}
+
+void IvfWalkEnd(IvfWalk* walk) {
+    KeepCounts(*walk);
+    MemoryContextDelete(walk->memory);
+    memset(static_cast<void*>(walk), 0, sizeof(*walk));
+}
+
+}  // namespace vecann
