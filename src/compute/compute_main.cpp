@@ -70,7 +70,7 @@ void OwnerMain(ComputeJob* job, ComputeTask task, void* argument) noexcept {
     } catch (const std::invalid_argument& e) {
         status.Set(StatusCode::kInvalidArgument, e.what());
     } catch (const std::exception& e) {
-        // FAISS reports its interrupt as an ordinary exception.
+        // what a library was doing when it was interrupted may end in an ordinary exception
         if (job->cancel.load() != 0)
             status.Set(StatusCode::kCancelled, "cancelled");
         else

@@ -275,6 +275,7 @@ class StagedKMeans {
 };
 
 void StagedKMeans::Divide(const KMeansTask& task) {
+    RequireMemory(job_, "k-means in two stages", 3.0 * sizeof(int32_t) * static_cast<double>(count_));
     KMeansTask coarse = task;
     coarse.clusters = parts_;
     coarse.sample = std::min<int64_t>(count_, int64_t{kCoarseSample} * parts_);
@@ -335,7 +336,7 @@ void StagedKMeans::Refine(KMeansTask* task) {
 
 void StagedKMeans::Run(KMeansTask* task) {
     Divide(*task);
-    job_->done.store(count_ * task->iterations);
+    job_->done.store(count_ * (task->iterations + 1));
     Refine(task);
 }
 
@@ -349,7 +350,7 @@ void RunKMeans(ComputeJob* job, KMeansTask* task) {
     const int64_t count =
         task->sample > 0 ? std::clamp<int64_t>(task->sample, task->clusters, task->count) : task->count;
     const bool staged = task->clusters > kFlatClusters;
-    job->total.store(count * task->iterations * (staged ? 2 : 1));
+    job->total.store(count * (staged ? 2 * task->iterations + 1 : task->iterations));
     if (staged)
         StagedKMeans(job, *task, count).Run(task);
     else
