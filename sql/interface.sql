@@ -81,6 +81,11 @@ SELECT ARRAY[1, 2, 3] = ARRAY[1, 2, 3] AS arrays_are_compared;
 CREATE TEMP TABLE promised_class (am text, name text, t text, is_default boolean);
 INSERT INTO promised_class SELECT 'btree', t || '_ops', t, true FROM kind;
 INSERT INTO promised_class SELECT 'hnsw', format('%s_%s_ops', t, m), t, false FROM dense, unnest(ARRAY['l2', 'ip', 'cosine', 'l1']) AS m;
+INSERT INTO promised_class SELECT 'hnsw', format('sparsevec_%s_ops', m), 'sparsevec', false
+    FROM unnest(ARRAY['l2', 'ip', 'cosine', 'l1']) AS m;
+INSERT INTO promised_class SELECT 'hnsw', format('bit_%s_ops', m), 'bit', false FROM unnest(ARRAY['hamming', 'jaccard']) AS m;
+INSERT INTO promised_class SELECT am, format('%s_%s_ops', t, m), t, am || t || m = 'ivfflatvectorl2'
+    FROM dense, unnest(ARRAY['l2', 'ip', 'cosine']) AS m, unnest(ARRAY['ivfflat', 'ivfpq']) AS am;
 SELECT p.* AS missing FROM promised_class AS p
     LEFT JOIN (pg_opclass o JOIN pg_am a ON a.oid = opcmethod) ON amname = am AND opcname = name
 WHERE o.oid IS NULL OR opcintype::regtype::text <> t OR opcdefault <> is_default;
@@ -89,7 +94,8 @@ WHERE o.oid IS NULL OR opcintype::regtype::text <> t OR opcdefault <> is_default
 
 SELECT '[1]'::vector;
 SELECT name, boot_val, coalesce(min_val || ' to ' || max_val, array_to_string(enumvals, ', ')) AS range, context
-FROM pg_settings WHERE name IN ('hnsw.ef_search', 'hnsw.iterative_scan', 'hnsw.max_scan_tuples', 'hnsw.scan_mem_multiplier')
+FROM pg_settings WHERE name IN ('hnsw.ef_search', 'hnsw.iterative_scan', 'hnsw.max_scan_tuples', 'hnsw.scan_mem_multiplier',
+                                            'ivfflat.probes', 'ivfflat.iterative_scan', 'ivfflat.max_probes')
 ORDER BY name COLLATE "C";
 SELECT typname, typstorage, typalign, typlen FROM pg_type WHERE typname IN ('vector', 'halfvec', 'sparsevec') ORDER BY 1;
 SELECT format_type('vector'::regtype, 7), format_type('halfvec'::regtype, 7), format_type('sparsevec'::regtype, 7);
@@ -113,10 +119,13 @@ FROM unnest(ARRAY['m = 1', 'm = 2, ef_construction = 4', 'm = 100, ef_constructi
     WITH ORDINALITY AS u(options, n) ORDER BY n;
 SELECT pg_temp.error_of('CREATE INDEX ON interface_items USING hnsw (free vector_l2_ops)') AS free,
        pg_temp.error_of('CREATE INDEX ON interface_items USING hnsw (v)') AS no_default_class;
+SELECT options, pg_temp.error_of(format('CREATE INDEX ON interface_items USING ivfflat (v) WITH (%s)', options)) AS error
+FROM unnest(ARRAY['lists = 0', 'lists = 1', 'lists = 32768', 'lists = 32769', 'm = 16']) WITH ORDINALITY AS u(options, n) ORDER BY n;
 SELECT setting, pg_temp.error_of('SET ' || setting) AS error
 FROM unnest(ARRAY['hnsw.ef_search = 0', 'hnsw.ef_search = 1', 'hnsw.ef_search = 1000', 'hnsw.ef_search = 1001',
                   'hnsw.iterative_scan = off', 'hnsw.iterative_scan = relaxed_order', 'hnsw.iterative_scan = strict_order',
                   'hnsw.iterative_scan = on', 'hnsw.max_scan_tuples = 0', 'hnsw.max_scan_tuples = 1',
+                  'ivfflat.probes = 0', 'ivfflat.probes = 32768', 'ivfflat.probes = 32769', 'ivfflat.iterative_scan = strict_order',
                   'hnsw.scan_mem_multiplier = 0.5', 'hnsw.scan_mem_multiplier = 1', 'hnsw.scan_mem_multiplier = 1000'])
     WITH ORDINALITY AS u(setting, n) ORDER BY n;
 RESET ALL;

@@ -195,6 +195,7 @@ void GatherList(IvfWalk* walk, const RankedList& list) {
         bool whole = true;
         while (whole && link.block != InvalidBlockNumber) {
             CHECK_FOR_INTERRUPTS();
+            VECANN_RACE_POINT("ivf-scan-before-page");
             whole = GatherPage(walk, list.list, &link);
         }
         if (whole) return;
