@@ -85,16 +85,14 @@ void ForComparisons(const VectorScanState& state, Visit visit) {
 void InitRangeLimit(VectorScanState* state) {
     RangeLimit* range = &state->range;
     const size_t most = static_cast<size_t>(list_length(state->css.ss.ps.plan->qual));
-    range->bounds = PallocArray<ExprState*>(most);
-    range->strict = PallocArray<bool>(most);
+    range->bounds = PallocArray<RangeBound>(most);
     range->count = 0;
     ForComparisons(*state, [&](const Comparison& comparison) {
         Expr* bound = reinterpret_cast<Expr*>(comparison.bound);
         if (comparison.real)
             bound = reinterpret_cast<Expr*>(makeFuncExpr(F_FLOAT8_FLOAT4, FLOAT8OID, list_make1(bound), InvalidOid,
                                                          InvalidOid, COERCE_IMPLICIT_CAST));
-        range->bounds[range->count] = ExecInitExpr(bound, &state->css.ss.ps);
-        range->strict[range->count++] = comparison.strict;
+        range->bounds[range->count++] = {ExecInitExpr(bound, &state->css.ss.ps), comparison.strict};
     });
 }
 
@@ -105,8 +103,8 @@ void StartRangeLimit(VectorScanState* state) {
     range->end = 0;
     for (int i = 0; i < range->count; ++i) {
         bool is_null;
-        const double bound =
-            DatumGetFloat8(ExecEvalExprSwitchContext(range->bounds[i], state->css.ss.ps.ps_ExprContext, &is_null));
+        const double bound = DatumGetFloat8(
+            ExecEvalExprSwitchContext(range->bounds[i].value, state->css.ss.ps.ps_ExprContext, &is_null));
         if (is_null) {
             // Nothing passes.
             state->row_due = false;
@@ -115,7 +113,7 @@ void StartRangeLimit(VectorScanState* state) {
         }
         // NaN is more than every number.
         if (std::isnan(bound) || bound > range->limit) continue;
-        range->is_strict = range->strict[i] || (range->is_strict && bound == range->limit);
+        range->is_strict = range->bounds[i].strict || (range->is_strict && bound == range->limit);
         range->limit = bound;
     }
 }

@@ -8,10 +8,15 @@ namespace vecann {
 
 struct VectorScanState;
 
+// Of a condition.
+struct RangeBound {
+    ExprState* value;  // without Vars
+    bool strict;       // less than, rather than at most
+};
+
 // Of a scan; its memory is that of the query.
 struct RangeLimit {
-    ExprState** bounds;  // of the conditions, without Vars
-    bool* strict;        // less than, rather than at most
+    RangeBound* bounds;
     int count;
     double limit;  // in force in this scan
     bool is_strict;
