@@ -77,7 +77,10 @@ double CancelLatency(KMeansTask* task, std::chrono::milliseconds delay) {
     const auto start = std::chrono::steady_clock::now();
     job.cancel.store(1);
     Api()->join(handle);
-    EXPECT_EQ(job.status.code, StatusCode::kCancelled) << job.status.message;
+    // A fast machine may be through by then.
+    if (delay.count() == 0 || !job.status.ok()) {
+        EXPECT_EQ(job.status.code, StatusCode::kCancelled) << job.status.message;
+    }
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
