@@ -57,9 +57,11 @@ struct Distinct {
     uint32* table;  // open addressing: number + 1, 0 for an empty place
     uint64 places;  // a power of two
 
-    // Room for so many is taken at once: growing would take the double.
+    // Room for so many, as far as a partition should have, is taken at once: growing would take the double. Of more
+    // rows most are equal.
     void Init(ExternalBuild* of, uint64 most) {
         build = of;
+        most = Min(most, of->capacity);
         arena = MakeArena(of->step);
         payloads.Init(&arena, most * of->payload_size);
         hashes.Init(&arena, most);
@@ -96,6 +98,7 @@ struct Distinct {
         *fresh = true;
         table[at] = static_cast<uint32>(hashes.size + 1);
         hashes.Push(head.hash);
+        payloads.Reserve(payloads.size + build->payload_size);
         memcpy(payloads.data + payloads.size, payload, build->payload_size);
         payloads.size += build->payload_size;
         return hashes.size - 1;

@@ -109,6 +109,8 @@ size_t SortBySide(Planter* p, uint32* points, size_t n) {
     for (size_t i = 0; i < n; ++i) {
         if (i % 1024 == 0) CHECK_FOR_INTERRUPTS();
         p->scored[i] = {Apart(*p, p->sides[0], points[i]) - Apart(*p, p->sides[1], points[i]), points[i]};
+        // infinity from both; NaN has no place in an order
+        if (!(p->scored[i].score == p->scored[i].score)) p->scored[i].score = 0;
         nearer += p->scored[i].score < 0 ? 1 : 0;
     }
     std::sort(p->scored, p->scored + n, [](const Scored& a, const Scored& b) {

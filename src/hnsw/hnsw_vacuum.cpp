@@ -456,6 +456,7 @@ void RemoveLinked(VacuumState* state, BlockNumber block, BitSet* parts) {
             refs->Push(slot.parts[i]);
     });
     for (PartRefData ref : *refs) {
+        vacuum_delay_point();
         parts->Remove(ref.id);
         if (!HasWords(ctx.meta)) continue;
         for (int n = 0; n <= ctx.meta.elements && HnswStepChain(ctx, &ref) && ref.id != kInvalidId; ++n)

@@ -50,7 +50,8 @@ void RestoreValue(HnswVectorSearch* search) {
     search->value = 0;
     if (search->walk.payload == nullptr) return;
     if (ctx.form.words) {
-        search->value =
+        if (search->restored != 0) pfree(DatumGetPointer(search->restored));
+        search->value = search->restored =
             ctx.form.desc->words->restore(*static_cast<const WordsHeadData*>(search->walk.payload), ctx.form.dim);
         return;
     }

@@ -168,7 +168,10 @@ SearchCost IvfSearchCost(const IndexOptInfo* info) {
         info->pages > 0 ? Max(0.0, 1.0 - static_cast<double>(effective_cache_size) / info->pages) : 0.0;
     const double vector = cpu_operator_cost * (kRowOperators + kDimensionOperators * meta.dim);
     const double code = cpu_operator_cost * (kCodeOperators + kQuantizerOperators * meta.m);
-    const double row = (HasPayload(meta) ? vector : code) + uncached * random_page_cost_here * info->pages / rows;
+    // Settings may make operators free.
+    constexpr double kLeastCost = 1.0e-10;
+    const double row =
+        Max((HasPayload(meta) ? vector : code) + uncached * random_page_cost_here * info->pages / rows, kLeastCost);
     const double probes = Min<double>(IvfSettingsOf(meta).probes, lists);
     // A centroid costs what a vector costs.
     return {row, Min(rows, rows * probes / lists) + lists * vector / row};

@@ -158,6 +158,18 @@ void MoveHint(const IvfContext& ctx, uint32 list, const PageLink& from, const Pa
     patch.Commit();
 }
 
+// Vacuum has taken the page out that the hint names, and may have been interrupted before it named another one.
+void ResetHint(const IvfContext& ctx, uint32 list, const PageLink& from) {
+    LockedPage page(ctx.index, DirectoryBlock(ctx.meta, list), BUFFER_LOCK_EXCLUSIVE);
+    ListEntryData* entry = EntryOf(page.page(), list);
+    if (!SameLink(entry->hint, from)) return;
+    PagePatch patch(ctx.index, WriteMode::kLogged);
+    ListEntryData* edit = patch.Edit(page.buffer(), entry);
+    edit->hint = edit->head;
+    edit->alone = 0;
+    patch.Commit();
+}
+
 }  // namespace
 
 void IvfOpen(IvfContext* ctx, Relation index) {
@@ -176,6 +188,7 @@ bool IvfLeadsTo(const IvfContext& ctx, const LockedPage& page, uint32 list, cons
 ListEntryData IvfReadEntry(const IvfContext& ctx, uint32 list) {
     LockedPage page(ctx.index, DirectoryBlock(ctx.meta, list), BUFFER_LOCK_SHARE);
     page.Check(PageKind::kIvfDirectory);
+    CheckOldSnapshot(ctx.snapshot, ctx.index, page.page());
     return *EntryOf(page.page(), list);
 }
 
@@ -220,6 +233,7 @@ void IvfPutRow(const IvfContext& ctx, uint32 list, const RowImage& row) {
             return;
         }
         if (put == Put::kFull) AddPage(ctx, list, entry);
+        if (put == Put::kGone && SameLink(at, entry.hint)) ResetHint(ctx, list, entry.hint);
     }
 }
 

@@ -174,15 +174,13 @@ void LoadList(IvfBuild* build, ListWriter* writer, uint32 list) {
     pfree(record);
 }
 
-// A block of 32 codes must fit a page.
-constexpr int kMostBlockQuantizers = 464;
 // Dimensions of a sub-quantizer, where the index chooses: 16 codewords tell two of them well, and of many dimensions
 // four together.
 constexpr int kFewDimensions = 256;
 
 void SetCodeShape(const IvfOptions& options, IvfMetaData* meta) {
     meta->bits = options.bits;
-    int most = kMostBlockQuantizers, m = options.m;
+    int most = kIvfMostBlockQuantizers, m = options.m;
     if (options.quantizer == Quantizer::kRabitq) {
         meta->bits = 1;
         m = Min((meta->dim + 3) / 4, most);

@@ -1,6 +1,9 @@
 // Layout of ivf: sizes, the meta page, free pages, tapes.
 #include "ivf/ivf_page.h"
 
+#include "ivf/ivf_codes.h"
+#include "quant/payload.h"
+
 namespace vecann {
 
 namespace {
@@ -23,8 +26,9 @@ void SetPlaces(IvfMetaData* meta, size_t slots, size_t data) {
     meta->live_at = static_cast<uint16>(live);
     meta->factors_at = static_cast<uint16>(factors);
     meta->data_at = static_cast<uint16>(data_at);
-    meta->tids_at = static_cast<uint16>(data_at + data);
-    meta->content_bytes = static_cast<uint32>(MAXALIGN(data_at + data + slots * sizeof(ItemPointerData)));
+    const size_t tids_at = SHORTALIGN(data_at + data);
+    meta->tids_at = static_cast<uint16>(tids_at);
+    meta->content_bytes = static_cast<uint32>(MAXALIGN(tids_at + slots * sizeof(ItemPointerData)));
 }
 
 void SetSlots(IvfMetaData* meta, size_t slots) {
@@ -51,8 +55,14 @@ void IvfLayOut(IvfMetaData* meta) {
 
 bool AreSoundSizes(const IvfMetaData& meta) {
     if (meta.dim < 1 || meta.slots < 1 || meta.lists < 1 || meta.parts > kIvfMostParts || meta.entry_size < 1 ||
-        meta.quantizer > static_cast<uint8>(Quantizer::kRabitq))
+        meta.quantizer > static_cast<uint8>(Quantizer::kRabitq) || meta.lists > kIvfMaxLists)
         return false;
+    if (HasPayload(meta)) {
+        if (meta.factors != 0 || meta.entry_size != PayloadSize(PayloadOf(meta), meta.dim)) return false;
+    } else if (meta.m < 1 || (HasBlocks(meta) && meta.m > kIvfMostBlockQuantizers) ||
+               meta.factors != IvfCodeFactors(meta) || meta.entry_size != IvfCodeBytes(meta)) {
+        return false;
+    }
     IvfMetaData expected = meta;
     IvfLayOut(&expected);
     return expected.slots == meta.slots && expected.parts == meta.parts && expected.tids_at == meta.tids_at &&

@@ -13,6 +13,8 @@ namespace vecann {
 constexpr int kIvfDefaultLists = 100;
 constexpr int kIvfMaxLists = 32768;
 constexpr int kIvfMostParts = 8;
+// Of 4 bits: a block of 32 codes with its factors fits a page.
+constexpr int kIvfMostBlockQuantizers = 464;
 
 enum class Quantizer : uint8 { kNone = 0, kSq8 = 1, kPq = 2, kRabitq = 3 };
 

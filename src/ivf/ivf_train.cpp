@@ -110,9 +110,11 @@ struct Ranking {
 void CountPlaces(const Ranking& r, uint64 query, uint64* counts) {
     const IvfBuild& build = *r.build;
     const bool product = build.ctx.desc->metric == Metric::kInnerProduct;
+    // Never NaN, which is in no order: overflow in both directions counts as farthest.
     const auto distance = [&](const float* a, const float* b) {
-        return product ? -Kernels().float32.inner_product(a, b, build.dim)
-                       : Kernels().float32.l2_squared(a, b, build.dim);
+        const float value =
+            product ? -Kernels().float32.inner_product(a, b, build.dim) : Kernels().float32.l2_squared(a, b, build.dim);
+        return value == value ? value : std::numeric_limits<float>::infinity();
     };
     const float* q = build.sample + query * build.dim;
     const auto nearer = [&r](uint64 a, uint64 b) { return r.distances[a] < r.distances[b]; };
@@ -335,6 +337,8 @@ void IvfTrain(IvfBuild* build) {
         // Nothing to learn from: vectors as they are, in one list.
         *meta = IvfMakeMeta(*build->ctx.desc, static_cast<int>(build->dim), build->options, false);
         meta->lists = meta->probes = 1;
+        // Nothing is rotated any more.
+        build->value.vector = build->value.plain;
         return;
     }
     FindCentroids(build);

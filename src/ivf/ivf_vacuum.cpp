@@ -67,7 +67,8 @@ Stray VisitBlock(VacuumState* state, BlockNumber block, uint32* live) {
                         errhint("Please REINDEX it.")));
     const double removed = state->removed;
     ClearDead(state, page, live);
-    if (state->removed > removed) state->lists.Add(owner - 1);
+    // An empty page may be left from a vacuum that was interrupted.
+    if (state->removed > removed || ListOf(ctx.meta, page.page()).header->live == 0) state->lists.Add(owner - 1);
     return Stray::kNone;
 }
 

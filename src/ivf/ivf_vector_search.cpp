@@ -76,12 +76,16 @@ void Close(VectorSearch* base) {
     pfree(search);
 }
 
+// Of an index that cannot be read.
+constexpr int kUsualWidth = 1000;
+
 SearchValues Values(Relation index) {
-    IvfContext ctx;
-    IvfOpen(&ctx, index);
-    const bool plain = ctx.meta.quantizer == static_cast<uint8>(Quantizer::kNone) && !ctx.desc->unit_norm;
-    const double element = ctx.desc->element == ElementKind::kFloat16 ? 2 : 4;
-    return {element * ctx.meta.dim, plain};
+    IvfMetaData meta;
+    // A broken index must not keep other plans from being made.
+    if (!IvfPeekMeta(index, &meta)) return {static_cast<double>(kUsualWidth), false};
+    const bool plain =
+        meta.quantizer == static_cast<uint8>(Quantizer::kNone) && meta.metric != static_cast<uint8>(Metric::kCosine);
+    return {static_cast<double>(meta.element == static_cast<uint8>(ElementKind::kFloat16) ? 2 : 4) * meta.dim, plain};
 }
 
 constexpr VectorSearchMethods kFlatMethods = {&ivfflat_cost_estimate, &Open,  &Start, &Next, &Kill, &Close,

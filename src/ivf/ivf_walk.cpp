@@ -29,7 +29,9 @@ bool HitNearer(const Hit& a, const Hit& b) {
     return ItemPointerCompare(const_cast<ItemPointer>(&a.tid), const_cast<ItemPointer>(&b.tid)) < 0;
 }
 bool BoundedFarther(const BoundedHit& a, const BoundedHit& b) {
-    if (a.bounds.lower != b.bounds.lower) return a.bounds.lower > b.bounds.lower;
+    // NaN, which all have when nothing orders them, is neither.
+    if (a.bounds.lower > b.bounds.lower) return true;
+    if (a.bounds.lower < b.bounds.lower) return false;
     return HitNearer(b.hit, a.hit);
 }
 
@@ -98,7 +100,9 @@ void GatherRows(IvfWalk* walk, const ListView& view, BlockNumber block) {
     const IvfMetaData& meta = walk->ctx.meta;
     const bool codes = walk->ordered && !HasPayload(meta);
     if (codes) {
-        const float limit = walk->codes.halve ? (walk->limit + 1) * 2 : walk->limit;
+        // A little more than halving and rounding can take away; who comes too many is judged again.
+        constexpr float kRoundedUp = 1.000001F;
+        const float limit = walk->codes.halve ? (walk->limit + 1) * 2 * kRoundedUp : walk->limit;
         IvfScoreCodes(meta, view, limit, &walk->codes);
         walk->ctx.counts.codes += view.header->live;
     }
@@ -263,7 +267,7 @@ bool NextBatch(IvfWalk* walk) {
     if (walk->probed > 0) count = Max(count, walk->probed / 2);
     if (!walk->ordered) count = 1;
     walk->batch.Clear();
-    walk->most = walk->ordered ? kFirstRound : SIZE_MAX / 4;
+    walk->most = kFirstRound;
     walk->has_after = false;
     walk->members = 0;
     BeginRound(walk);
@@ -303,6 +307,8 @@ void Widen(IvfWalk* walk) {
         GatherList(walk, list);
     }
     for (const Hit& hit : walk->hits) {
+        // Rows behind the last one kept come with the next round.
+        if (walk->dropped && HitNearer(walk->after, hit)) continue;
         walk->kept.Push({BoundsOfHit(*walk, hit.distance, hit.error, hit.norm), hit});
         std::push_heap(walk->kept.begin(), walk->kept.end(), BoundedFarther);
     }
@@ -406,7 +412,10 @@ bool IvfWalkNext(IvfWalk* walk) {
         walk->has_last = true;
         const double following = walk->kept.empty() ? walk->rest : Min(walk->kept[0].bounds.lower, walk->rest);
         walk->apart = walk->ordered && behind && next.bounds.upper <= following;
-        walk->settled = walk->apart ? next.bounds.upper : next.bounds.lower;
+        // What a round left out may be nearer than its limit by the largest error. (The bounds of codes are no certain
+        // ones; those left out are not looked at.)
+        const double nearest = HasPayload(walk->ctx.meta) ? Min(next.bounds.lower, walk->rest) : next.bounds.lower;
+        walk->settled = walk->apart ? next.bounds.upper : nearest;
         // The rows of a batch all go out before the next lists are searched.
         if (!walk->ordered || (walk->kept.empty() && !walk->dropped)) walk->settled = get_float8_infinity();
         return true;

@@ -65,12 +65,12 @@ bool AreSoundBits(const WordsHeadData& words, int dim) {
 }
 
 float HammingOfWords(const void* a, const void* b, size_t) {
-    const size_t bytes = WordsOf(a).count * sizeof(uint64);
+    const size_t bytes = Min(WordsOf(a).count, WordsOf(b).count) * sizeof(uint64);
     return static_cast<float>(Kernels().bit.hamming(WordsOf(a).words(), WordsOf(b).words(), bytes));
 }
 
 float JaccardOfWords(const void* a, const void* b, size_t) {
-    const size_t bytes = WordsOf(a).count * sizeof(uint64);
+    const size_t bytes = Min(WordsOf(a).count, WordsOf(b).count) * sizeof(uint64);
     const BitOverlap overlap = Kernels().bit.overlap(WordsOf(a).words(), WordsOf(b).words(), bytes);
     if (overlap.both == 0) return 1;
     return static_cast<float>(1 - static_cast<double>(overlap.both) / static_cast<double>(overlap.either));
@@ -90,7 +90,8 @@ int SparseWords(int dim) {
 }
 
 SparseView ViewOf(const WordsHeadData& words) {
-    const int n = static_cast<int>(words.count) - kSparseHeadWords;
+    // none in a damaged index
+    const int n = Max(static_cast<int>(words.count) - kSparseHeadWords, 0);
     const int32* indices = reinterpret_cast<const int32*>(words.words() + kSparseHeadWords);
     return {indices, reinterpret_cast<const float*>(indices + n), n};
 }
@@ -104,7 +105,7 @@ double SquaredNormOf(const WordsHeadData& words) {
 template <bool nonzero>
 bool EncodeSparse(Datum value, int dim, WordsHeadData* out) {
     SparseVectorData* v = reinterpret_cast<SparseVectorData*>(PG_DETOAST_DATUM(value));
-    if (VARSIZE(v) < SparseVectorData::Bytes(0) || v->nnz < 0 || v->nnz > kMaxSparseElements ||
+    if (VARSIZE(v) < SparseVectorData::Bytes(0) || v->nnz < 0 || v->nnz > kMaxSparseElements || v->nnz > v->dim ||
         VARSIZE(v) != SparseVectorData::Bytes(v->nnz))
         RaiseWrongType("sparsevec");
     CheckExpectedDimension(v->dim, dim);

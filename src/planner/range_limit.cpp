@@ -120,13 +120,14 @@ void StartRangeLimit(VectorScanState* state) {
 
 void StopBeyondLimit(VectorScanState* state) {
     RangeLimit* range = &state->range;
-    if (range->count == 0 || !state->row_due) return;
+    // The row of a candidate that is not in a bitmap is not due; the candidate counts all the same.
+    if (range->count == 0 || state->search == nullptr || state->through) return;
     // What comes late comes in no order, and says so with bounds that are no numbers.
     const double nearest = state->candidate.nearest;
     if (!std::isfinite(nearest)) return;
     if (range->is_strict ? nearest < range->limit : nearest <= range->limit) return;
     state->row_due = false;
-    const uint64 expanded = state->counts.expanded + state->search->counts.expanded;
+    const uint64 expanded = state->search->counts.expanded;
     if (range->end == 0) range->end = expanded + Max(Min(expanded, kMostBeyond), expanded / 4);
     if (expanded >= range->end) state->through = range->reached = true;
 }

@@ -127,8 +127,9 @@ void AddPending(VectorScanState* state, const PendingRow& row) {
 // Must the conditions that the bitmap answers be tested on a row that a search found?
 bool NeedsRecheck(const FilterState& filter, const ItemPointerData& tid) {
     if (filter.bitmap == nullptr) return false;
+    // Rows that have waited unread may not be members at all.
     return (filter.running == Strategy::kPostFilter && !filter.by_members) ||
-           filter.members.Find(ItemPointerGetBlockNumber(&tid), ItemPointerGetOffsetNumber(&tid)) == Membership::kMaybe;
+           filter.members.Find(ItemPointerGetBlockNumber(&tid), ItemPointerGetOffsetNumber(&tid)) != Membership::kIn;
 }
 
 // Reads a row; true when it is visible and passes the quals. The scan's tuple is it then. `known`: the candidate whose

@@ -190,8 +190,9 @@ void CheckParallelSafety(PlannerInfo* root, Path* path) {
 // For an order of several keys, index paths in the order of the first: an Incremental Sort does the rest. PostgreSQL 17
 // makes them by itself; before, the server takes an index with ordering operators only for all keys. So it is asked
 // again, for a query that is ordered by the first key alone.
-void AddFirstKeyPaths(PlannerInfo* root, RelOptInfo* rel) {
-    if (list_length(root->query_pathkeys) < 2) return;
+void AddFirstKeyPaths(PlannerInfo* root, RelOptInfo* rel, const RangeTblEntry* rte) {
+    // A sample is taken by a scan of its own, a parent has no rows, and of a table without rows nothing is prepared.
+    if (list_length(root->query_pathkeys) < 2 || rte->tablesample != nullptr || rte->inh || IS_DUMMY_REL(rel)) return;
     RelOptInfo* copy = makeNode(RelOptInfo);
     *copy = *rel;
     copy->indexlist = copy->pathlist = copy->partial_pathlist = copy->joininfo = NIL;
@@ -203,10 +204,10 @@ void AddFirstKeyPaths(PlannerInfo* root, RelOptInfo* rel) {
     if (copy->indexlist == NIL) return;
     foreach (cell, rel->pathlist)
         if (IsA(lfirst(cell), IndexPath) && MethodsOf(lfirst_node(IndexPath, cell)->indexinfo) != nullptr) return;
-    PlannerInfo* first = makeNode(PlannerInfo);
-    *first = *root;
-    first->query_pathkeys = lappend(NIL, linitial(root->query_pathkeys));
-    create_index_paths(first, copy);
+    List* all_keys = root->query_pathkeys;
+    root->query_pathkeys = lappend(NIL, linitial(all_keys));
+    create_index_paths(root, copy);
+    root->query_pathkeys = all_keys;
     foreach (cell, copy->pathlist)
         add_path(rel, static_cast<Path*>(lfirst(cell)));
 }
@@ -215,7 +216,7 @@ void AddFirstKeyPaths(PlannerInfo* root, RelOptInfo* rel) {
 void AddVectorPaths(PlannerInfo* root, RelOptInfo* rel, Index rti, RangeTblEntry* rte) {
     if (previous_hook != nullptr) previous_hook(root, rel, rti, rte);
     if (rte->rtekind != RTE_RELATION) return;
-    AddFirstKeyPaths(root, rel);
+    AddFirstKeyPaths(root, rel, rte);
     ListCell* cell;
     // add_path changes the list, and frees what it drops unless it is an index path.
     List* index_paths = NIL;
