@@ -82,6 +82,17 @@ DEALLOCATE near;
 RESET plan_cache_mode;
 SELECT r, n FROM (VALUES (1.5), (3.5), (-1), (NULL), (2.5)) AS w(r), LATERAL (SELECT count(*) AS n FROM
     (SELECT id FROM ranges WHERE v <-> '[30,30,0]' < r ORDER BY v <-> '[30,30,0]' LIMIT 100) AS s) AS x;
+-- each of many scans reads what it needs
+CREATE FUNCTION pg_temp.nodes(scans int) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+    plan json;
+BEGIN
+    EXECUTE format('EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, FORMAT json) SELECT s.id FROM generate_series(1, %s) AS i,
+        LATERAL (SELECT id FROM ranges WHERE v <-> ARRAY[i %% 50, 30, 0]::real[]::vector < 1.5
+                 ORDER BY v <-> ARRAY[i %% 50, 30, 0]::real[]::vector) AS s', scans) INTO plan;
+    RETURN (regexp_match(plan::text, '"Nodes Expanded": (\d+)'))[1];
+END $$;
+SELECT pg_temp.nodes(100) < 15 * pg_temp.nodes(10) AS linear;
 SELECT count(*) FROM (SELECT id FROM ranges WHERE v <-> '[30,30,0]' < (SELECT max(tenant) / 3.0 FROM ranges)
     ORDER BY v <-> '[30,30,0]') AS s;
 BEGIN;

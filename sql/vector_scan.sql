@@ -127,6 +127,9 @@ SELECT n, s.* FROM unnest(ARRAY[
     'SELECT id FROM vs TABLESAMPLE BERNOULLI (100) ORDER BY v <-> %s LIMIT 20'
     ]) WITH ORDINALITY AS a(q, n), pg_temp.same(format(q, :'query')) AS s ORDER BY n;
 
+-- a sample stays one, whatever the order
+SELECT count(*) FROM (SELECT id FROM vs TABLESAMPLE BERNOULLI (0) ORDER BY v <-> '[.1,.2,.3,.1,.2,.3]', id LIMIT 20) AS s;
+
 -- cheap conditions come first: the distance is not computed for rows that fail them
 CREATE FUNCTION vs_watched(v vector) RETURNS vector LANGUAGE plpgsql IMMUTABLE AS
     $$BEGIN RAISE NOTICE 'read'; RETURN v; END$$;
