@@ -2,7 +2,7 @@
 # Measures the peers side by side on the running server; bench/measure starts it.
 """Runs the stages over the data sets and writes results.json, report.txt, report.md and the pictures.
 
-The server is the one PGHOST, PGPORT and PGUSER name; it gets the databases vecann and pgvector, which must not exist.
+The server is the one PGHOST, PGPORT and PGUSER name; it gets a database named as each peer, which must not exist.
 Run it through bench/side-by-side, or bench/measure on a machine that has the peers.
 """
 import argparse
