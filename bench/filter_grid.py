@@ -21,6 +21,7 @@ import datasets
 import filter_data
 import filter_report
 import harness
+import kinds
 import server
 import stages
 import truth
@@ -254,7 +255,7 @@ def main():
     s = server.Server(args.bindir)
     for peer in args.peers:
         s.sql("postgres", f"CREATE DATABASE {peer}")
-        s.sql(peer, f"CREATE EXTENSION {stages.EXTENSIONS[peer]}; CREATE EXTENSION pg_prewarm")
+        s.sql(peer, f"CREATE EXTENSION {kinds.EXTENSIONS[peer]}; CREATE EXTENSION pg_prewarm")
     environment = harness.environment(s, args)
     environment["timings"] = (f"{args.seconds} s a plan, up to {args.queries} queries in random order; pgbench -M "
                               f"{'extended' if args.planning else 'prepared'} over a Unix socket, one client; "

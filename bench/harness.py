@@ -2,7 +2,7 @@
 # Measures the peers side by side on the running server; bench/measure starts it.
 """Runs the stages over the data sets and writes results.json, report.txt, report.md and the pictures.
 
-The server is the one PGHOST, PGPORT and PGUSER name; it gets the databases vecann and pgvector, which must not exist.
+The server is the one PGHOST, PGPORT and PGUSER name; it gets a database named as each peer, which must not exist.
 Run it through bench/side-by-side, or bench/measure on a machine that has the peers.
 """
 import argparse
@@ -16,19 +16,17 @@ import time
 
 import datasets
 import in_process
+import kinds
 import plots
 import report
 import server
 import stages
 
-PEERS = ["vecann", "pgvector", "hnswlib", "faiss"]
 STAGES = ["build", "recall", "qps", "insert", "vacuum", "churn", "disk"]
 DEFAULT_STAGES = STAGES[:4]
-DEFAULT_SETS = ["fashion-mnist", "tate", "gen-200000x128", "gen-100000x768", "gen-1000000x128"]
-QUICK = {"datasets": ["gen-20000x32"], "ef": [10, 40, 100], "seconds": 1, "rounds": 1, "clients": [1, os.cpu_count()],
-         "inserts": 200, "stage": STAGES[:6]}
-NORMAL = {"datasets": DEFAULT_SETS, "ef": [10, 20, 40, 60, 80, 120, 200, 400], "seconds": 5, "rounds": 3,
-          "clients": [1, os.cpu_count(), 16], "inserts": 2000, "stage": DEFAULT_STAGES}
+QUICK = {"datasets": ["gen-20000x32"], "seconds": 1, "rounds": 1, "clients": [1, os.cpu_count()], "inserts": 200,
+         "stage": STAGES[:6]}
+NORMAL = {"seconds": 5, "rounds": 3, "clients": [1, os.cpu_count(), 16], "inserts": 2000, "stage": DEFAULT_STAGES}
 SHOWN = ["shared_buffers", "maintenance_work_mem", "max_parallel_maintenance_workers", "fsync", "full_page_writes",
          "autovacuum", "jit", "max_wal_size", "huge_pages_status", "data_checksums"]
 
@@ -47,24 +45,39 @@ def words(known):
     return parse
 
 
+def lists(text):
+    if text not in kinds.LIST_RULES and not (text.isdigit() and 1 <= int(text) <= 32768):
+        raise argparse.ArgumentTypeError(f"{text} is neither a number from 1 to 32768 nor one of "
+                                         f"{', '.join(kinds.LIST_RULES)}")
+    return text
+
+
 def arguments():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("datasets", nargs="*", default=None, help=f"default: {' '.join(DEFAULT_SETS)}")
+    p.add_argument("datasets", nargs="*", default=None, help="; ".join(
+        f"default of {name}: {' '.join(kind.datasets)}" for name, kind in kinds.KINDS.items()))
+    p.add_argument("--index", choices=list(kinds.KINDS), default="hnsw", help="the kind of index; default: hnsw")
     p.add_argument("--quick", action="store_true", help="a small set, short timings, all stages: tests the harness")
     p.add_argument("--stage", type=words(STAGES), help=f"of {','.join(STAGES)}, or all; default: "
                    f"{','.join(DEFAULT_STAGES)}. build always runs")
-    p.add_argument("--ef", type=numbers, help="values of hnsw.ef_search")
+    p.add_argument("--ef", "--probes", dest="sweep", type=numbers, help="values of hnsw.ef_search; with --index ivf "
+                   "of ivfpq.probes and ivfflat.probes, 0 being ivfpq's own choice")
+    p.add_argument("--lists", type=lists, default="thousandth", help="of every peer of ivf: thousandth of the rows (the "
+                   "root above a million), root, or a number")
+    p.add_argument("--refine", type=int, default=10, help="FAISS's IVF measures so many times 10 rows exactly (k_factor)")
     p.add_argument("--seconds", type=float, help="of one timing")
     p.add_argument("--rounds", type=int, help="timings of each point; medians count")
     p.add_argument("--build-rounds", type=int, default=1)
     p.add_argument("--clients", type=numbers, help="default: 1, the number of cores, 16")
-    p.add_argument("--peers", type=words(PEERS), default=PEERS, help=f"of {','.join(PEERS)}")
+    p.add_argument("--peers", help="; ".join(f"of {name}: {','.join(kind.peers)}" for name, kind in kinds.KINDS.items()))
+    p.add_argument("--faiss", help="folder (include, lib) of a static FAISS built for this machine, in place of the system's")
     p.add_argument("--let-halt", action="store_true", help="timings with processors that halt when idle")
     p.add_argument("--threads", type=int, default=os.cpu_count(), help="of builds, and clients of inserts")
     p.add_argument("--inserts", type=int, help="rows of one insert run")
     p.add_argument("--synchronous-commit", default="off", help="of the inserts")
     p.add_argument("--storage", choices=["plain", "external"], help="of the vector column; default: the type's own")
-    p.add_argument("--churn-ef", type=numbers, default=[40, 100])
+    p.add_argument("--churn-ef", "--churn-probes", dest="churn_sweep", type=numbers, help="the sweep of churn; its "
+                   "first is that of disk")
     p.add_argument("--rows", type=int, default=0, help="no more base rows than this, of every set")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--cache", default=datasets.default_cache(), help="folder of the data sets made")
@@ -74,7 +87,16 @@ def arguments():
     p.add_argument("--load-before", type=float, default=os.getloadavg()[0], help="load average before anything began")
     p.add_argument("--commit", default="", help="what is measured, for the report")
     args = p.parse_args()
-    for name, value in (QUICK if args.quick else NORMAL).items():
+    kind = kinds.KINDS[args.index]
+    try:
+        args.peers = words(list(kind.peers))(args.peers) if args.peers else list(kind.default_peers)
+    except argparse.ArgumentTypeError as wrong:
+        p.error(f"argument --peers: {wrong}")
+    if kind.lists and args.refine < 1:
+        p.error("argument --refine: at least 1")
+    defaults = {"datasets": list(kind.datasets), "sweep": list(kind.quick_sweep if args.quick else kind.sweep),
+                "churn_sweep": list(kind.churn)} | (QUICK if args.quick else NORMAL)
+    for name, value in defaults.items():
         if not getattr(args, name):
             setattr(args, name, value)
     args.seconds = max(1, int(args.seconds))  # pgbench counts whole seconds
@@ -113,11 +135,24 @@ def environment(s, args):
     for peer, package in packages.items():
         if peer in args.peers:
             out[peer] = first_line(["dpkg-query", "-W", "-f", "${Version}", package]) or "not from a package"
-    if "vecann" in args.peers:  # simd_level is the setting: auto takes the best that both know
-        out["vecann"] = (s.sql("vecann", "SELECT extversion FROM pg_extension WHERE extname = 'vecann'") + ", simd_level " +
-                         s.sql("vecann", "LOAD 'vecann';\nSHOW vecann.simd_level"))
+    ours = [p for p in args.peers if kinds.EXTENSIONS.get(p) == "vecann"]
+    if ours:  # simd_level is the setting: auto takes the best that both know
+        out["vecann"] = (s.sql(ours[0], "SELECT extversion FROM pg_extension WHERE extname = 'vecann'") + ", simd_level " +
+                         s.sql(ours[0], "LOAD 'vecann';\nSHOW vecann.simd_level"))
     out["server_settings"] = {n: s.sql("postgres", f"SELECT current_setting('{n}', true)") for n in SHOWN}
     return out
+
+
+def described(s, args):
+    """The environment, and the indexes that are compared."""
+    kind = kinds.KINDS[args.index]
+    number = kinds.LIST_WORDS.get(args.lists, args.lists)
+    indexes = {p: f"{peer.method} ({peer.options.format(lists=number)})" for p, peer in kind.peers.items()
+               if p in args.peers and peer.method}
+    if "faiss" in args.peers and kind.lists:
+        indexes["faiss"] = f"IVF, PQ x4fs, the nearest {args.refine * 10} measured exactly"
+    own = {"faiss": "of " + args.faiss} if args.faiss and "faiss" in args.peers else {}
+    return environment(s, args) | own | {"indexes": "; ".join(f"{p} {text}" for p, text in indexes.items())}
 
 
 def save(results, args):
@@ -159,14 +194,14 @@ def main():
     os.makedirs(args.cache, exist_ok=True)
     s = server.Server(args.bindir)
     for peer in args.peers:
-        if peer in stages.EXTENSIONS:
-            s.sql("postgres", f"CREATE DATABASE {peer}")
-            s.sql(peer, f"CREATE EXTENSION {stages.EXTENSIONS[peer]}; CREATE EXTENSION pg_prewarm")
+        if peer in kinds.EXTENSIONS:
+            s.sql("postgres", f'CREATE DATABASE "{peer}"')
+            s.sql(peer, f"CREATE EXTENSION {kinds.EXTENSIONS[peer]}; CREATE EXTENSION pg_prewarm")
     if args.load_before > 0.25 * os.cpu_count():
         stages.say("WARNING: this machine is busy with something else; ratios may hold, times will not")
-    results = {"environment": environment(s, args), "arguments": vars(args) | {}, "skipped": {}, "datasets": {}}
+    results = {"environment": described(s, args), "arguments": vars(args) | {}, "skipped": {}, "datasets": {}}
     with tempfile.TemporaryDirectory() as folder:
-        args.program = in_process.compiled(folder) if set(args.peers) & set(stages.LIBRARIES) else None
+        args.program = in_process.compiled(folder, args.faiss) if set(args.peers) - set(kinds.EXTENSIONS) else None
         measure(s, args, results)
     save(results, args)
     pictures = plots.draw(results, args.result)

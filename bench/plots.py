@@ -1,10 +1,10 @@
 """Recall against QPS, one picture for each data set: recall_qps_NAME.png and .svg."""
 import os
 
+import kinds
 import report
 
-COLOURS = {"vecann": "#c1272d", "pgvector": "#0071bc", "hnswlib": "#4d4d4d", "faiss": "#8a8a8a"}
-LABELS = {"hnswlib": "hnswlib, in process", "faiss": "FAISS HNSW, in process"}
+COLOURS = {name: peer.colour for name, peer in kinds.KINDS["hnsw"].peers.items()}
 
 
 def load_pyplot():
@@ -41,10 +41,16 @@ def draw(results, folder):
         if not any(curves.values()):
             continue
         figure, axes = pyplot.subplots(figsize=(6.4, 4.4), constrained_layout=True)
+        peers = kinds.KINDS[dataset.get("index", "hnsw")].peers
         for peer, points in curves.items():
             if points:
-                axes.plot([r for r, _ in points], [q for _, q in points], marker="o", markersize=4, label=LABELS.get(peer, peer),
-                          color=COLOURS.get(peer), linestyle="--" if peer in LABELS else "-")
+                shown = peers[peer]
+                axes.plot([r for r, _ in points], [q for _, q in points], marker="o", markersize=4, label=shown.label,
+                          color=shown.colour, linestyle="--" if shown.program else "-")
+            own = dataset["peers"][peer]["sweep"].get("0", {})
+            if "recall" in own and "1" in own.get("qps", {}):
+                axes.plot([own["recall"]], [own["qps"]["1"]["tps"]], marker="*", markersize=11, color=peers[peer].colour,
+                          linestyle="none", label=f"{peers[peer].label}, its own probes")
         axes.set_yscale("log")
         axes.set_xlim(left=max(0.7, min(r for points in curves.values() for r, _ in points) - 0.01), right=1.002)
         axes.set_xlabel("recall@10")

@@ -17,7 +17,7 @@ LEVELS = (0.90, 0.95, 0.98, 0.99)
 
 
 def at_recall(points, level):
-    """(value, clamped) at a recall, of (recall, value) in the order of ef; None when the sweep does not reach it."""
+    """(value, clamped) at a recall, of (recall, value) in the order of the sweep; None when the sweep does not reach it."""
     best = 0.0
     last = None
     for recall, value in points:
@@ -31,10 +31,16 @@ def at_recall(points, level):
     return None
 
 
+def points(dataset, peer):
+    """(value, point) in the order of the sweep, without the index's own choice (0), which has no place in that order."""
+    sweep = dataset["peers"].get(peer, {}).get("sweep", {})
+    return sorted(((int(v), p) for v, p in sweep.items() if v != "0"), key=lambda x: x[0])
+
+
 def curve(dataset, peer, what, clients="1"):
-    """(recall, value) in the order of ef; what: tps, p50_ms, p99_ms (of some clients) or index_pages."""
+    """(recall, value) in the order of the sweep; what: tps, p50_ms, p99_ms (of some clients) or index_pages."""
     out = []
-    for ef, point in sorted(dataset["peers"].get(peer, {}).get("sweep", {}).items(), key=lambda x: int(x[0])):
+    for _, point in points(dataset, peer):
         value = point.get(what) if what == "index_pages" else point.get("qps", {}).get(clients, {}).get(what)
         if value and "recall" in point:
             out.append((point["recall"], value))
@@ -81,11 +87,11 @@ def table(title, header, rows, markdown):
 def sweep_table(name, dataset, markdown):
     rows = []
     for peer, result in dataset["peers"].items():
-        for ef, point in result["sweep"].items():
+        for value, point in result["sweep"].items():
             qps = point.get("qps", {})
             one = qps.get("1", {})
             others = [qps.get(c, {}).get("tps") for c in clients_of(dataset) if c != "1"]
-            rows.append([f"{peer} ef {ef}", point.get("recall"), one.get("tps"), *others, one.get("p50_ms"),
+            rows.append([f"{peer} {effort(dataset)} {'0, its own choice' if value == '0' else value}", point.get("recall"), one.get("tps"), *others, one.get("p50_ms"),
                          one.get("p99_ms"), point.get("index_pages"), point.get("heap_pages"),
                          point.get("scan", {}).get("pages_touched")])
     header = ["", "recall", "QPS 1"] + [f"QPS {c}" for c in clients_of(dataset) if c != "1"]
@@ -103,18 +109,28 @@ def clients_of(dataset):
 def equal_recall_table(name, dataset, markdown):
     rows = []
     peers = list(dataset["peers"])
+    pairs = [(a, b) for a in ours_of(dataset) for b in peers if b not in ours_of(dataset)]
     for level in LEVELS:
         row = [f"recall {level:.2f}"]
         for peer in peers:
             found = at_recall(curve(dataset, peer, "tps"), level)
             row.append(None if found is None else (">=" if found[1] else "") + number(found[0]))
-        for other in peers[1:]:
-            found = ratio(dataset, "vecann", other, "tps", level)
+        for a, b in pairs:
+            found = ratio(dataset, a, b, "tps", level)
             row.append(None if found is None else found[1] + number(found[0]))
         found = ratio(dataset, "vecann", "pgvector", "index_pages", level)
         rows.append(row + [None if found is None else found[1] + number(found[0])])
-    header = ["QPS, one client"] + peers + [f"vecann/{p}" for p in peers[1:]] + ["pages, vecann/pgvector"]
-    return table(f"{name}: at equal recall", header, rows, markdown) if peers and peers[0] == "vecann" else []
+    header = ["QPS, one client"] + peers + [f"{a}/{b}" for a, b in pairs] + ["pages, vecann/pgvector"]
+    return table(f"{name}: at equal recall", header, rows, markdown) if ours_of(dataset) else []
+
+
+def effort(dataset):
+    """What the sweep goes over."""
+    return dataset.get("effort", "ef")
+
+
+def ours_of(dataset):
+    return [p for p in dataset["peers"] if p.split("-")[0] == "vecann"]
 
 
 def index_table(name, dataset, markdown):
@@ -135,7 +151,7 @@ def churn_table(name, dataset, markdown):
     rows = [[f"{peer}, {percent} %"] + [f"{x:.4f}" for x in step["recall"].values()] + [
         step["index_bytes"] / 1e6, step.get("seconds")]
             for peer, r in dataset["peers"].items() for percent, step in r.get("churn", {}).items()]
-    header = [f"recall at ef {ef}" for r in dataset["peers"].values() for ef in r.get("churn", {}).get("0", {}).get(
+    header = [f"recall at {effort(dataset)} {v}" for r in dataset["peers"].values() for v in r.get("churn", {}).get("0", {}).get(
         "recall", {})][:len(rows[0]) - 3 if rows else 0]
     return table(f"{name}: after churn", ["rows replaced"] + header + ["size MB", "after s"], rows, markdown)
 
@@ -157,15 +173,33 @@ def scaled(value, unit):
 
 def target_rows(dataset):
     """[what, value, lands, goal, more is better, sign of a bound] of what this data set says something about."""
-    data = dataset["data"]
-    qps = {level: ratio(dataset, "vecann", "pgvector", "tps", level) for level in LEVELS}
-    other = {level: ratio(dataset, "vecann", "hnswlib", "tps", level) for level in LEVELS}
     rows = []
 
     def add(what, value, lands, goal, more=True):
         value, sign = value if isinstance(value, tuple) else (value, "")
         if value is not None:
             rows.append([what, value, lands, goal, more, sign])
+    (add_ivf if dataset.get("index") == "ivf" else add_hnsw)(dataset, add)
+    return rows
+
+
+def add_ivf(dataset, add):
+    """The targets of the default ivfpq, and of each variant that was measured beside it."""
+    theirs = dataset["peers"].get("pgvector", {})
+    for peer in ours_of(dataset):
+        ours, name = dataset["peers"][peer], "" if peer == "vecann" else peer + ": "
+        add(name + "QPS / pgvector's at recall 0.95", ratio(dataset, peer, "pgvector", "tps", 0.95), 3, 8)
+        add(name + "index size / pgvector's", quotient(ours, theirs, "index_bytes"), 0.25, 0.25, False)
+        add(name + "build time / pgvector's", quotient(ours, theirs, "build", "seconds"), 2, 1, False)
+        for level in (0.90, 0.95, 0.98):
+            add(f"{name}QPS / in-process FAISS's at recall {level:.2f}", ratio(dataset, peer, "faiss", "tps", level), 0.7, 0.7)
+    add_latency(dataset, add)
+
+
+def add_hnsw(dataset, add):
+    data = dataset["data"]
+    qps = {level: ratio(dataset, "vecann", "pgvector", "tps", level) for level in LEVELS}
+    other = {level: ratio(dataset, "vecann", "hnswlib", "tps", level) for level in LEVELS}
     if data["rows"] >= 500000:
         levels, lands, goal = [0.98], 8, 15
     elif data["dim"] >= 256:
@@ -191,16 +225,14 @@ def target_rows(dataset):
     add("the same just after a checkpoint", quotient(ours, theirs, "insert", "wal_bytes_after_checkpoint"), 1, 0.5,
         False)
     add("vacuum after deleting 10 % / pgvector's", quotient(ours, theirs, "vacuum", "seconds"), 1 / 3, 1 / 10, False)
-    return rows
 
 
 def add_latency(dataset, add):
-    """p99 / p50 and the gain by clients, at the smallest ef that reaches .95 (or the largest of the sweep)."""
-    sweep = dataset["peers"].get("vecann", {}).get("sweep", {})
-    points = [p for _, p in sorted(sweep.items(), key=lambda x: int(x[0])) if "recall" in p and p.get("qps")]
-    if not points:
+    """p99 / p50 and the gain by clients, at the least of the sweep that reaches .95 (or its last)."""
+    measured = [p for _, p in points(dataset, "vecann") if "recall" in p and p.get("qps")]
+    if not measured:
         return
-    point = next((p for p in points if p["recall"] >= 0.95), points[-1])
+    point = next((p for p in measured if p["recall"] >= 0.95), measured[-1])
     qps = point["qps"]
     if "1" in qps:
         add("p99 / p50 of one client", qps["1"]["p99_ms"] / qps["1"]["p50_ms"], 2.5, 1.5, False)
@@ -244,6 +276,9 @@ def rendered(results, markdown=False):
     for name, dataset in results["datasets"].items():
         if markdown:
             lines += ["", f"## {name}"]
+        if dataset.get("lists"):
+            lines += ["", f"{dataset['lists']} lists each" + "".join(
+                f"; {p}: {r['what']}" for p, r in dataset["peers"].items() if "what" in r)]
         for warning in dataset.get("warnings", []):
             lines += ["", f"WARNING: {warning}"]
         for part in (sweep_table, equal_recall_table, index_table, churn_table, disk_table, target_table):

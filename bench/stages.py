@@ -1,6 +1,7 @@
 """The stages of one data set: build, recall, qps, insert, vacuum, churn, disk. Each fills its part of the results.
 
-A peer of the server is a database of the same name; all have the same tables:
+Who is measured, and with which index: kinds.py. A peer of the server is a database of the same name; all have the same
+tables:
   items (id, v)      the base, with the index items_v;   plain: the same without index, for what a bare insert costs
   queries (id, v)    with a primary key;                 extra (id, v): rows to insert, with a primary key
 Measurements of the peers alternate, so that what disturbs the machine disturbs all of them; only one runs at a time.
@@ -14,11 +15,10 @@ import time
 import numpy
 
 import in_process
+import kinds
 import server
 import truth
 
-EXTENSIONS = {"vecann": "vecann", "pgvector": "vector"}
-LIBRARIES = ("hnswlib", "faiss")
 OPERATORS = {"l2": ("<->", "vector_l2_ops"), "cosine": ("<=>", "vector_cosine_ops")}
 # Rows that a stage adds: their ids modulo this are the base rows of equal vectors (churn), or extra rows (insert).
 MOVED = 100_000_000
@@ -34,11 +34,19 @@ class DatasetRun:
     def __init__(self, server, data, settings, out):
         self.server, self.data, self.settings, self.out = server, data, settings, out
         self.operator, self.opclass = OPERATORS[data.metric]
-        self.databases = [p for p in settings.peers if p in EXTENSIONS]
+        self.kind = kinds.KINDS[settings.index]
+        self.lists = kinds.lists_of(settings.lists, len(data.base)) if self.kind.lists else None
+        self.databases = [p for p in settings.peers if self.kind.peers[p].extension]
         self.libraries = {}
         out["data"] = {"rows": len(data.base), "dim": data.dim, "metric": data.metric, "queries": len(data.queries),
                        "extra": len(data.extra), "spec": data.meta["spec"]}
-        out["peers"] = {p: {"sweep": {str(ef): {} for ef in settings.ef}} for p in settings.peers}
+        out["index"], out["effort"], out["lists"] = settings.index, self.kind.effort, self.lists
+        self.sweep = [v for v in settings.sweep if self.lists is None or v <= self.lists]
+        out["peers"] = {p: {"sweep": {str(v): {} for v in self.sweep if self.knows(p, v)}} for p in settings.peers}
+
+    def knows(self, peer, value):
+        """Whether a value of the sweep means something to a peer."""
+        return value != kinds.CHOSEN or self.kind.peers[peer].chooses
 
     def peer(self, name):
         return self.out["peers"][name]
@@ -47,8 +55,8 @@ class DatasetRun:
         return (f"SELECT id FROM items ORDER BY v {self.operator} (SELECT v FROM queries WHERE id = {parameter}) "
                 f"LIMIT 10")
 
-    def options(self, ef):
-        return {"hnsw.ef_search": ef, "enable_seqscan": "off"}
+    def options(self, db, value):
+        return {self.kind.peers[db].setting: value, "enable_seqscan": "off"}
 
     # ---- load and build --------------------------------------------------------
 
@@ -80,8 +88,15 @@ class DatasetRun:
     def create_index(self, db):
         """(seconds, memory, warnings) of building the index."""
         self.server.sql(db, "DROP INDEX IF EXISTS items_v")
-        return self.server.timed(db, "", f"CREATE INDEX items_v ON items USING hnsw (v {self.opclass}) "
-                                 "WITH (m = 16, ef_construction = 64)")
+        peer = self.kind.peers[db]
+        return self.server.timed(db, "", f"CREATE INDEX items_v ON items USING {peer.method} (v {self.opclass}) "
+                                 f"WITH ({peer.options.format(lists=self.lists)})")
+
+    def start_library(self, name):
+        """Makes the index of a library."""
+        options = [self.lists, kinds.subquantizers(self.data.dim), self.settings.refine] if self.kind.lists else [16, 64]
+        return in_process.InProcess(self.settings.program, self.kind.peers[name].program, self.data,
+                                    self.settings.threads, options)
 
     def build(self):
         for _ in range(self.settings.build_rounds):
@@ -98,14 +113,19 @@ class DatasetRun:
                 self.peer(db)["table_bytes"] = self.server.integer(db, "SELECT pg_table_size('items')")
                 say(f"{db}: built in {seconds:.1f} s, {self.peer(db)['index_bytes'] / 1e6:.0f} MB, peak "
                     f"{memory['peak_bytes'] / 1e6:.0f} MB {' '.join(messages)}")
-        for name in LIBRARIES:
-            if name in self.settings.peers:
-                self.libraries[name] = in_process.InProcess(self.settings.program, name, self.data,
-                                                            self.settings.threads)
+        for name in self.settings.peers:
+            if name not in self.databases:
+                self.libraries[name] = self.start_library(name)
                 built = self.libraries[name].built
                 self.peer(name)["build"] = {"seconds": built["build_seconds"], "peak_bytes": built["peak_bytes"]}
                 self.peer(name)["index_bytes"] = built["bytes"]
-                say(f"{name} in process: built in {built['build_seconds']:.1f} s with {built['threads']} threads")
+                self.peer(name)["what"] = built["what"].strip()
+                if "GENERIC" in built["what"]:
+                    self.out.setdefault("warnings", []).append(
+                        "FAISS is built for any x86-64 here: without AVX2 its scans of 4-bit codes are several times "
+                        "slower than they can be")
+                say(f"{name} in process: built in {built['build_seconds']:.1f} s with {built['threads']} threads, "
+                    f"{self.peer(name)['what']}")
 
     # ---- recall, pages, QPS ------------------------------------------------------
 
@@ -131,7 +151,7 @@ class DatasetRun:
             FROM pg_statio_user_indexes WHERE indexrelname = 'items_v') i ON true WHERE relname = 'items'""")
         return numpy.array([int(x) for x in text.split("|")])
 
-    def search(self, db, ef):
+    def search(self, db, value):
         """Runs all queries in one session: (ids of each query, counters of vecann_last_scan or None)."""
         counters = self.server.sql(db, "SELECT to_regproc('vecann_last_scan')")
         lines = [f"PREPARE nearest (int) AS {self.query('$1')};"]
@@ -140,7 +160,7 @@ class DatasetRun:
             if counters:
                 lines.append(f"SELECT {', '.join(COUNTERS)} FROM vecann_last_scan();")
         returned, scans = [], []
-        for line in self.server.sql(db, "\n".join(lines), self.options(ef)).splitlines():
+        for line in self.server.sql(db, "\n".join(lines), self.options(db, value)).splitlines():
             if line.startswith("="):
                 returned.append([])
             elif "|" in line:
@@ -149,32 +169,34 @@ class DatasetRun:
                 returned[-1].append(int(line) % MOVED if int(line) < ADDED else -1)
         return returned, dict(zip(COUNTERS, numpy.mean(scans, axis=0).tolist())) if scans else None
 
-    def recall_of(self, db, ef):
-        returned, scan = self.search(db, ef)
+    def recall_of(self, db, value):
+        returned, scan = self.search(db, value)
         return truth.recall(self.data.base, self.data.queries, self.data.metric, returned, self.data.limits), scan
 
-    def require_index_scan(self, db):
-        plan = self.server.sql(db, f"EXPLAIN (COSTS OFF) {self.query(0)}", self.options(40))
+    def require_index_scan(self, db, value):
+        plan = self.server.sql(db, f"EXPLAIN (COSTS OFF) {self.query(0)}", self.options(db, value))
         if not re.search(r"(Index Scan using|Index:) items_v", plan):
             raise SystemExit(f"{db} does not use its index:\n{plan}")
 
     def recall(self):
         self.warm()
         for db in self.databases:
-            self.require_index_scan(db)
-        for ef in self.settings.ef:
-            for db in self.databases:
+            for value in [v for v in self.sweep if self.knows(db, v)][-1:]:
+                self.require_index_scan(db, value)
+        for value in self.sweep:
+            known = [p for p in self.settings.peers if self.knows(p, value)]
+            for db in [p for p in known if p in self.databases]:
                 before = self.blocks(db)
-                recall, scan = self.recall_of(db, ef)
+                recall, scan = self.recall_of(db, value)
                 index, heap, toast = ((self.blocks(db) - before) / len(self.data.queries)).tolist()
                 point = {"recall": recall, "index_pages": index, "heap_pages": heap, "toast_pages": toast}
                 if scan:
                     point["scan"] = scan
-                self.peer(db)["sweep"][str(ef)] |= point
-            for name, library in self.libraries.items():
-                self.peer(name)["sweep"][str(ef)]["recall"] = library.recall(ef)
-            say(f"ef {ef}: recall " + ", ".join(f"{p} {self.peer(p)['sweep'][str(ef)].get('recall', 0):.4f}"
-                                                for p in self.settings.peers))
+                self.peer(db)["sweep"][str(value)] |= point
+            for name in [p for p in known if p in self.libraries]:
+                self.peer(name)["sweep"][str(value)]["recall"] = self.libraries[name].recall(value)
+            say(f"{self.kind.effort} {value}: recall " + ", ".join(
+                f"{p} {self.peer(p)['sweep'][str(value)].get('recall', 0):.4f}" for p in known))
 
     def qps(self):
         self.warm()
@@ -182,8 +204,8 @@ class DatasetRun:
         for number in range(self.settings.rounds):
             for clients in self.settings.clients:
                 with server.kept_awake(not self.settings.let_halt):
-                    for ef in self.settings.ef:
-                        self.qps_once(script, ef, clients, number)
+                    for value in self.sweep:
+                        self.qps_once(script, value, clients, number)
                 say(f"round {number + 1} of {self.settings.rounds}, {clients} clients: done")
         for peer in self.out["peers"].values():
             for point in peer["sweep"].values():
@@ -192,18 +214,19 @@ class DatasetRun:
                         if what in runs["rounds"][0]:
                             runs[what] = statistics.median(r[what] for r in runs["rounds"])
 
-    def qps_once(self, script, ef, clients, number):
+    def qps_once(self, script, value, clients, number):
         """Every peer once, one after the other."""
-        for db in self.databases:
-            run = self.server.pgbench(db, script, clients, ("-T", self.settings.seconds), self.options(ef), number + 1,
-                                      warm_up=1 + clients // 8)
-            self.add_run(db, ef, clients, run)
-        if clients == 1:
-            for name, library in self.libraries.items():
-                self.add_run(name, ef, 1, {"tps": library.speed(ef, self.settings.seconds)})
+        for peer in self.settings.peers:
+            if self.knows(peer, value) and peer in self.databases:
+                run = self.server.pgbench(peer, script, clients, ("-T", self.settings.seconds),
+                                          self.options(peer, value), number + 1, warm_up=1 + clients // 8)
+                self.add_run(peer, value, clients, run)
+            elif self.knows(peer, value) and clients == 1:
+                run = {"tps": self.libraries[peer].speed(value, self.settings.seconds)}
+                self.add_run(peer, value, 1, run)
 
-    def add_run(self, peer, ef, clients, run):
-        point = self.peer(peer)["sweep"][str(ef)]
+    def add_run(self, peer, value, clients, run):
+        point = self.peer(peer)["sweep"][str(value)]
         point.setdefault("qps", {}).setdefault(str(clients), {"rounds": []})["rounds"].append(run)
 
     # ---- insert, vacuum, churn -----------------------------------------------------
@@ -270,7 +293,7 @@ class DatasetRun:
                         INSERT INTO items SELECT id + {MOVED}, v FROM moved ORDER BY hashint4(id)""")
                 if n * 100 // CHURN_SLICES in (0, 10, 50, 100):
                     self.server.sql(db, "VACUUM ANALYZE items")
-                    recall = {str(ef): self.recall_of(db, ef)[0] for ef in self.settings.churn_ef}
+                    recall = {str(v): self.recall_of(db, v)[0] for v in self.settings.churn_sweep}
                     steps[str(n * 100 // CHURN_SLICES)] = {
                         "recall": recall, "index_bytes": self.server.integer(db, "SELECT pg_relation_size('items_v')"),
                         "seconds": time.monotonic() - started}
@@ -303,7 +326,7 @@ class DatasetRun:
         lines = [f"PREPARE nearest (int) AS {self.query('$1')};", "SELECT clock_timestamp() AS began \\gset"]
         lines += [f"EXECUTE nearest ({(first + i) % len(self.data.queries)}) \\g /dev/null" for i in range(rows)]
         lines += ["SELECT extract(epoch FROM clock_timestamp() - :'began'::timestamptz);"]
-        options = self.options(self.settings.churn_ef[0]) | {"effective_io_concurrency": ahead}
+        options = self.options(db, self.settings.churn_sweep[0]) | {"effective_io_concurrency": ahead}
         before = self.blocks_read(db)
         seconds = float(self.server.sql(db, "\n".join(lines), options))
         return {"ms": 1000 * seconds / rows, "index_pages_read": (self.blocks_read(db) - before) / rows}
