@@ -66,8 +66,8 @@ void IvfEnterList(const IvfContext& ctx, const IvfVector& query, const RankedLis
 void IvfScoreCodes(const IvfMetaData& meta, const ListView& view, float limit, CodeQuery* codes);
 // How much nearer than its estimate a row of the list at hand may be.
 float IvfCodeError(const IvfMetaData& meta, const ListView& view, int slot, const CodeQuery& codes);
-// Where errors follow from estimates: turns a distance, beyond which rows were not kept, into the estimate and the error
-// of the row beyond it that may be nearest of all. Leaves both alone otherwise.
+// Where errors follow from estimates: turns a distance, beyond which rows were not kept, into the estimate and the
+// error of the row beyond it that may be nearest of all. Leaves both alone otherwise.
 void IvfLeastBeyond(const IvfMetaData& meta, const CodeQuery& codes, float* distance, float* error);
 
 }  // namespace vecann

@@ -1,4 +1,5 @@
-// The numbers of indexes that never change after the build, as this backend has read them: centroids, codebook, rotation.
+// The numbers of indexes that never change after the build, as this backend has read them: centroids, codebook,
+// rotation.
 //
 // Invariants: an entry is found by the index's file and the stamp that the build left on the meta page, which every
 // search reads; so a REINDEX or TRUNCATE, here, elsewhere or replayed on a standby, makes it another entry. What is no

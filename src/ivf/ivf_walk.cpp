@@ -298,8 +298,7 @@ bool NextBatch(IvfWalk* walk) {
         if (n >= count && (walk->filter == nullptr || !walk->settings.iterative || EnoughMembers(walk))) break;
         if (!NextList(walk, &list)) break;
         walk->batch.Push(list);
-        if (n + 1 < count && !walk->lists.empty())
-            AskFor(*walk, IvfReadEntry(walk->ctx, walk->lists[0].list).head);
+        if (n + 1 < count && !walk->lists.empty()) AskFor(*walk, IvfReadEntry(walk->ctx, walk->lists[0].list).head);
         GatherList(walk, list);
     }
     if (walk->filter != nullptr) walk->gathering.NextRound();
