@@ -1,6 +1,7 @@
 // Codes of ivfpq; see ivf_codes.h. Residuals are coded: vector less centroid, both rotated where there is a rotation.
 #include "ivf/ivf_codes.h"
 
+#include "ivf/ivf_known.h"
 #include "quant/rotation.h"
 
 namespace vecann {
@@ -47,6 +48,11 @@ const float* IvfReadCodebook(const IvfContext& ctx) {
     return codebook;
 }
 
+const float* IvfKnownCodebook(const IvfContext& ctx) {
+    const IvfNumbers* known = IvfKnownNumbers(ctx);
+    return known != nullptr ? known->codebook : IvfReadCodebook(ctx);
+}
+
 void IvfEncodeCode(const IvfContext& ctx, const float* codebook, const IvfVector& v, const float* centroid,
                    RowImage* row) {
     const int dim = ctx.meta.dim;
@@ -81,7 +87,7 @@ void IvfInitCodeQuery(const IvfContext& ctx, const IvfVector& query, Arena* aren
     codes->masks = arena->Allocate<uint32_t>(static_cast<size_t>(LiveWords(meta)));
     codes->tables.Init(arena, meta.m, IsPq(meta) && meta.bits == 8 ? 256 : 16);
     if (IsPq(meta)) {
-        const float* codebook = IvfReadCodebook(ctx);
+        const float* codebook = IvfKnownCodebook(ctx);
         SetProducts(IvfPqShape(meta), codebook, query.vector, codes->metric == Metric::kL2 ? -2.0F : -1.0F,
                     &codes->tables);
     } else {
@@ -93,14 +99,21 @@ void IvfEnterList(const IvfContext& ctx, const IvfVector& query, const RankedLis
                   CodeQuery* codes) {
     codes->base = list.distance;
     codes->error = error;
+    codes->largest_error = Max(codes->largest_error, error);
     codes->spread = 0;
     if (IsPq(ctx.meta)) return;
     float squared = list.distance;
     if (codes->metric != Metric::kL2) {
-        float* centroid = PallocArray<float>(ctx.meta.dim);
-        ReadTapeRecord(ctx.index, CentroidTape(ctx.meta), list.list, centroid);
-        squared = Kernels().float32.l2_squared(query.vector, centroid, ctx.meta.dim);
-        pfree(centroid);
+        const IvfNumbers* known = IvfKnownNumbers(ctx);
+        if (known != nullptr) {
+            const float* centroid = known->centroids + static_cast<size_t>(list.list) * ctx.meta.dim;
+            squared = Kernels().float32.l2_squared(query.vector, centroid, ctx.meta.dim);
+        } else {
+            float* centroid = PallocArray<float>(ctx.meta.dim);
+            ReadTapeRecord(ctx.index, CentroidTape(ctx.meta), list.list, centroid);
+            squared = Kernels().float32.l2_squared(query.vector, centroid, ctx.meta.dim);
+            pfree(centroid);
+        }
     }
     codes->spread = std::sqrt(Max(squared, 0.0F));
 }
@@ -135,6 +148,15 @@ float IvfCodeError(const IvfMetaData& meta, const ListView& view, int slot, cons
     else
         error = meta.error_scale * view.factors[slot] * codes.norm;
     return codes.halve ? error / 2 : error;
+}
+
+void IvfLeastBeyond(const IvfMetaData& meta, const CodeQuery& codes, float* distance, float* error) {
+    if (!IsPq(meta) || codes.metric != Metric::kL2) return;
+    // e - k sqrt(e) is least at e = (k / 2)^2.
+    const float k = meta.error_scale * codes.largest_error;
+    const float estimate = Max(codes.halve ? (*distance + 1) * 2 : *distance, k * k / 4);
+    *distance = codes.halve ? estimate / 2 - 1 : estimate;
+    *error = k * std::sqrt(estimate) / (codes.halve ? 2 : 1);
 }
 
 }  // namespace vecann

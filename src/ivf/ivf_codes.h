@@ -35,6 +35,8 @@ inline float IvfPqFactor(Metric metric, float add, float error) {
 
 // Reads the codebook; null for indexes without one. In the current memory context.
 const float* IvfReadCodebook(const IvfContext& ctx);
+// The same for use at once: the backend may have it (ivf_known.h).
+const float* IvfKnownCodebook(const IvfContext& ctx);
 
 // Encodes a vector against its centroid: `row` gets the factors, and a code of the current memory context as its entry.
 void IvfEncodeCode(const IvfContext& ctx, const float* codebook, const IvfVector& v, const float* centroid,
@@ -52,6 +54,7 @@ struct CodeQuery {
     float base;
     float spread;
     float error;
+    float largest_error;  // of the lists met in the round
 };
 
 // Prepares the query; memory is the arena's.
@@ -63,5 +66,8 @@ void IvfEnterList(const IvfContext& ctx, const IvfVector& query, const RankedLis
 void IvfScoreCodes(const IvfMetaData& meta, const ListView& view, float limit, CodeQuery* codes);
 // How much nearer than its estimate a row of the list at hand may be.
 float IvfCodeError(const IvfMetaData& meta, const ListView& view, int slot, const CodeQuery& codes);
+// Where errors follow from estimates: turns a distance, beyond which rows were not kept, into the estimate and the
+// error of the row beyond it that may be nearest of all. Leaves both alone otherwise.
+void IvfLeastBeyond(const IvfMetaData& meta, const CodeQuery& codes, float* distance, float* error);
 
 }  // namespace vecann

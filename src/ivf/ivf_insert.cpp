@@ -25,7 +25,7 @@ extern "C" bool ivf_insert(Relation index, Datum* values, bool* isnull, ItemPoin
         } else {
             float* centroid = PallocArray<float>(static_cast<size_t>(ctx.meta.dim));
             list = IvfNearestList(ctx, value, centroid);
-            IvfEncodeCode(ctx, IvfReadCodebook(ctx), value, centroid, &row);
+            IvfEncodeCode(ctx, IvfKnownCodebook(ctx), value, centroid, &row);
         }
         IvfPutRow(ctx, list, row);
     }

@@ -2,6 +2,7 @@
 // not logged here.
 #include "ivf/ivf_build.h"
 #include "ivf/ivf_codes.h"
+#include "ivf/ivf_known.h"
 
 namespace vecann {
 
@@ -232,6 +233,7 @@ void IvfWriteSkeleton(Relation index, ForkNumber fork, IvfMetaData* meta, const 
         next += CodebookTape(*meta).Blocks(meta->m);
     }
     if (matrix != nullptr) meta->matrix = next;
+    meta->stamp = IvfNewStamp();
     IvfWriteMeta(index, fork, *meta);
     WriteDirectory(index, fork, meta->lists);
     WriteTape(index, fork, CentroidTape(*meta), centroids, meta->lists);

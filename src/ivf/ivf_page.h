@@ -45,7 +45,7 @@ struct IvfMetaData {
     uint32 probes;          // that reach the recall wished for; 0: not known
     double built_rows;      // in the index after the build
     float error_scale;      // of codes of pq: how far estimates err, relative to the codes' errors
-    uint32 reserved;
+    uint32 stamp;           // random, of the build; 0: none
 };
 static_assert(sizeof(IvfMetaData) == 96);
 

@@ -24,7 +24,7 @@ constexpr uint64 kPairsRanked = 640, kLeastQueries = 64, kMostQueries = 200, kMo
 constexpr double kNearestCounted = 10;
 constexpr double kShareFound = 0.98;
 // Of near rows, so many are nearer than the least distance that their codes are taken to allow for.
-constexpr double kShareBounded = 0.98;
+constexpr double kShareBounded = 0.95;
 constexpr float kLeastErrorScale = 0.1F;
 
 const char* AmName(const IvfOptions& options) {

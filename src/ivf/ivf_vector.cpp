@@ -1,6 +1,7 @@
 // From values to vectors, payloads and lists. See ivf_vector.h.
 #include "ivf/ivf_vector.h"
 
+#include "ivf/ivf_known.h"
 #include "pg/known_rotation.h"
 
 namespace vecann {
@@ -55,6 +56,23 @@ bool IsProduct(const IvfContext& ctx) {
     return ctx.desc->metric != Metric::kL2;
 }
 
+using Visit = void (*)(void* arg, uint64 record, const float* numbers);
+
+// Calls visit for the records of a tape that may be known.
+void ForNumbers(const IvfContext& ctx, const float* known, const Tape& tape, uint64 records, Visit visit, void* arg) {
+    if (known == nullptr) {
+        ForTapeRecords(ctx.index, tape, records, visit, arg);
+        return;
+    }
+    for (uint64 record = 0; record < records; ++record)
+        visit(arg, record, known + record * static_cast<uint64>(tape.floats));
+}
+
+void ForCentroids(const IvfContext& ctx, Visit visit, void* arg) {
+    const IvfNumbers* known = IvfKnownNumbers(ctx);
+    ForNumbers(ctx, known != nullptr ? known->centroids : nullptr, CentroidTape(ctx.meta), ctx.meta.lists, visit, arg);
+}
+
 }  // namespace
 
 void IvfInitVector(const IvfContext& ctx, IvfVector* v) {
@@ -77,7 +95,9 @@ void IvfRotate(const IvfContext& ctx, IvfVector* v) {
     v->norm = std::sqrt(sum);
     if (ctx.meta.matrix != 0) {
         Product product = {v->plain, static_cast<size_t>(ctx.meta.dim), v->vector};
-        ForTapeRecords(ctx.index, {ctx.meta.matrix, ctx.meta.dim}, ctx.meta.dim, MultiplyRow, &product);
+        const IvfNumbers* known = IvfKnownNumbers(ctx);
+        ForNumbers(ctx, known != nullptr ? known->matrix : nullptr, {ctx.meta.matrix, ctx.meta.dim}, ctx.meta.dim,
+                   MultiplyRow, &product);
     } else if (IsRotated(ctx.meta)) {
         const KnownRotation& known = RotationFor(ctx.meta.dim);
         known.rotation.Apply(v->plain, v->vector, known.scratch);
@@ -93,7 +113,7 @@ uint32 IvfNearestList(const IvfContext& ctx, const IvfVector& v, float* centroid
                        centroid};
     // Where all distances overflow it is the first list.
     if (centroid != nullptr) ReadTapeRecord(ctx.index, CentroidTape(ctx.meta), 0, centroid);
-    ForTapeRecords(ctx.index, CentroidTape(ctx.meta), ctx.meta.lists, CompareCentroid, &nearest);
+    ForCentroids(ctx, CompareCentroid, &nearest);
     return static_cast<uint32>(nearest.list);
 }
 
@@ -102,7 +122,7 @@ void IvfCentroidDistances(const IvfContext& ctx, const IvfVector& query, float* 
     const bool product = ctx.desc->metric == Metric::kInnerProduct;
     Distances d = {query.vector, static_cast<size_t>(ctx.meta.dim), product,
                    product ? Kernels().float32.inner_product : Kernels().float32.l2_squared, distances};
-    ForTapeRecords(ctx.index, CentroidTape(ctx.meta), ctx.meta.lists, MeasureCentroid, &d);
+    ForCentroids(ctx, MeasureCentroid, &d);
 }
 
 void IvfEncodePayload(const IvfMetaData& meta, const IvfVector& v, char* payload) {

@@ -6,34 +6,44 @@
 #include "ivf/ivf_am.h"
 #include "pg/race_point.h"
 #include "pg/scratch.h"
+#include "storage/recent_buffers.h"
 
 namespace vecann {
 
 namespace {
 
-// Rows that the first round of a batch keeps; each further one keeps four times as many.
+// Rows that the first round of a batch keeps; each further one keeps four times as many. Where it is known how many the
+// query wants, a multiple of that will do: few rows beyond those wanted are read from the table.
 constexpr size_t kFirstRound = 400;
 constexpr size_t kRoundGrowth = 4;
+constexpr double kLeastOfCodes = 160, kCodesOfRow = 6;
+constexpr double kLeastOfPayloads = 40, kPayloadsOfRow = 2;
 
 // Who has been given so many rows and wants more is after farther neighbours, which stand in more lists: half as many
 // again, and again at each doubling. Up to there a query for ten rows reads the table for codes that err.
 constexpr uint64 kFirstWidening = 128;
 
-bool ListFarther(const RankedList& a, const RankedList& b) {
-    return a.distance > b.distance || (a.distance == b.distance && a.list > b.list);
-}
-
+// Types rather than functions, so that the algorithms have them inline.
+struct ListFarther {
+    bool operator()(const RankedList& a, const RankedList& b) const {
+        return a.distance > b.distance || (a.distance == b.distance && a.list > b.list);
+    }
+};
 // Ties are broken by the TID: what a search meets twice stands together.
-bool HitNearer(const Hit& a, const Hit& b) {
-    if (a.distance != b.distance) return a.distance < b.distance;
-    return ItemPointerCompare(const_cast<ItemPointer>(&a.tid), const_cast<ItemPointer>(&b.tid)) < 0;
-}
-bool BoundedFarther(const BoundedHit& a, const BoundedHit& b) {
-    // NaN, which all have when nothing orders them, is neither.
-    if (a.bounds.lower > b.bounds.lower) return true;
-    if (a.bounds.lower < b.bounds.lower) return false;
-    return HitNearer(b.hit, a.hit);
-}
+struct HitNearer {
+    bool operator()(const Hit& a, const Hit& b) const {
+        if (likely(a.distance != b.distance)) return a.distance < b.distance;
+        return ItemPointerCompare(const_cast<ItemPointer>(&a.tid), const_cast<ItemPointer>(&b.tid)) < 0;
+    }
+};
+struct BoundedFarther {
+    bool operator()(const BoundedHit& a, const BoundedHit& b) const {
+        // NaN, which all have when nothing orders them, is neither.
+        if (a.bounds.lower > b.bounds.lower) return true;
+        if (a.bounds.lower < b.bounds.lower) return false;
+        return HitNearer()(b.hit, a.hit);
+    }
+};
 
 // ---- gathering -------------------------------------------------------------------
 
@@ -46,9 +56,10 @@ bool IsMember(IvfWalk* walk, const ItemPointerData& tid) {
 // Keeps the nearest of what was gathered.
 void Trim(IvfWalk* walk) {
     if (walk->hits.size <= walk->most) return;
-    std::nth_element(walk->hits.begin(), walk->hits.begin() + walk->most, walk->hits.end(), HitNearer);
+    Hit* last = walk->hits.begin() + walk->most - 1;
+    std::nth_element(walk->hits.begin(), last, walk->hits.end(), HitNearer());
     walk->hits.size = walk->most;
-    walk->limit = std::max_element(walk->hits.begin(), walk->hits.end(), HitNearer)->distance;
+    walk->limit = last->distance;
     walk->dropped = true;
 }
 
@@ -59,7 +70,7 @@ void AddHit(IvfWalk* walk, const Hit& hit) {
         walk->dropped = true;
         return;
     }
-    if (walk->has_after && !HitNearer(walk->after, hit)) return;
+    if (walk->has_after && !HitNearer()(walk->after, hit)) return;
     walk->hits.Push(hit);
     if (walk->hits.size >= 2 * walk->most) Trim(walk);
 }
@@ -149,6 +160,12 @@ bool ReadLong(IvfWalk* walk, const PageLink& link, uint32 list, const LongPage& 
 
 // ---- lists -----------------------------------------------------------------------
 
+// Asks for a page that is about to be scanned.
+void AskFor(const IvfWalk& walk, const PageLink& link) {
+    if (link.block == InvalidBlockNumber || walk.ctx.meta.parts > 0) return;
+    PrefetchRecent(walk.ctx.index, link.block, kPageContents, walk.ctx.meta.content_bytes);
+}
+
 // Gathers the rows of one page of a list and turns to the next; false when the link does not lead there any more.
 bool GatherPage(IvfWalk* walk, uint32 list, PageLink* link) {
     const IvfMetaData& meta = walk->ctx.meta;
@@ -162,6 +179,7 @@ bool GatherPage(IvfWalk* walk, uint32 list, PageLink* link) {
         CheckOldSnapshot(walk->ctx.snapshot, walk->ctx.index, page.page());
         const ListView view = ListOf(meta, page.page());
         *link = view.next();
+        AskFor(*walk, *link);
         if (view.header->live == 0) return true;
         if (meta.parts == 0) {
             GatherRows(walk, view, here.block);
@@ -218,11 +236,19 @@ OrderBounds BoundsOfHit(const IvfWalk& walk, float distance, float error, float 
     return {std::isfinite(lower) ? lower : -get_float8_infinity(), get_float8_infinity()};
 }
 
+// No row that was not kept may be nearer than this.
+double RestOf(const IvfWalk& walk) {
+    float distance = walk.limit, error = walk.largest_error;
+    if (!HasPayload(walk.ctx.meta)) IvfLeastBeyond(walk.ctx.meta, walk.codes, &distance, &error);
+    return BoundsOfHit(walk, distance, error, walk.largest_norm).lower;
+}
+
 void BeginRound(IvfWalk* walk) {
     walk->hits.Clear();
     walk->limit = std::numeric_limits<float>::infinity();
     walk->dropped = false;
     walk->largest_error = walk->largest_norm = 0;
+    walk->codes.largest_error = 0;
 }
 
 // Gives what was gathered its bounds and its order.
@@ -232,18 +258,18 @@ void EndRound(IvfWalk* walk) {
     walk->kept.Reserve(walk->hits.size);
     for (const Hit& hit : walk->hits)
         walk->kept.Push({BoundsOfHit(*walk, hit.distance, hit.error, hit.norm), hit});
-    std::make_heap(walk->kept.begin(), walk->kept.end(), BoundedFarther);
+    std::make_heap(walk->kept.begin(), walk->kept.end(), BoundedFarther());
     walk->rest = get_float8_infinity();
     if (!walk->dropped) return;
-    walk->rest = BoundsOfHit(*walk, walk->limit, walk->largest_error, walk->largest_norm).lower;
-    walk->after = *std::max_element(walk->hits.begin(), walk->hits.end(), HitNearer);
+    walk->rest = RestOf(*walk);
+    walk->after = *std::max_element(walk->hits.begin(), walk->hits.end(), HitNearer());
     walk->has_after = true;
 }
 
 // The next list; false when there is none, or no more may be searched.
 bool NextList(IvfWalk* walk, RankedList* list) {
     if (walk->lists.empty() || walk->probed >= walk->settings.max_probes) return false;
-    std::pop_heap(walk->lists.begin(), walk->lists.end(), ListFarther);
+    std::pop_heap(walk->lists.begin(), walk->lists.end(), ListFarther());
     *list = walk->lists[--walk->lists.size];
     ++walk->probed;
     return true;
@@ -267,7 +293,7 @@ bool NextBatch(IvfWalk* walk) {
     if (walk->probed > 0) count = Max(count, walk->probed / 2);
     if (!walk->ordered) count = 1;
     walk->batch.Clear();
-    walk->most = kFirstRound;
+    walk->most = walk->first_round;
     walk->has_after = false;
     walk->members = 0;
     BeginRound(walk);
@@ -276,6 +302,7 @@ bool NextBatch(IvfWalk* walk) {
         if (n >= count && (walk->filter == nullptr || !walk->settings.iterative || EnoughMembers(walk))) break;
         if (!NextList(walk, &list)) break;
         walk->batch.Push(list);
+        if (n + 1 < count && !walk->lists.empty()) AskFor(*walk, IvfReadEntry(walk->ctx, walk->lists[0].list).head);
         GatherList(walk, list);
     }
     if (walk->filter != nullptr) walk->gathering.NextRound();
@@ -308,16 +335,23 @@ void Widen(IvfWalk* walk) {
     }
     for (const Hit& hit : walk->hits) {
         // Rows behind the last one kept come with the next round.
-        if (walk->dropped && HitNearer(walk->after, hit)) continue;
+        if (walk->dropped && HitNearer()(walk->after, hit)) continue;
         walk->kept.Push({BoundsOfHit(*walk, hit.distance, hit.error, hit.norm), hit});
-        std::push_heap(walk->kept.begin(), walk->kept.end(), BoundedFarther);
+        std::push_heap(walk->kept.begin(), walk->kept.end(), BoundedFarther());
     }
     walk->most = most;
     walk->has_after = has_after;
-    if (walk->dropped) walk->rest = BoundsOfHit(*walk, walk->limit, walk->largest_error, walk->largest_norm).lower;
+    if (walk->dropped) walk->rest = RestOf(*walk);
 }
 
 // ---- start -----------------------------------------------------------------------
+
+size_t FirstRound(const IvfMetaData& meta, const SearchQuery& query) {
+    if (query.filter != nullptr || query.wanted <= 0) return kFirstRound;
+    const double rows = HasPayload(meta) ? Max(query.wanted * kPayloadsOfRow, kLeastOfPayloads)
+                                         : Max(query.wanted * kCodesOfRow, kLeastOfCodes);
+    return static_cast<size_t>(Min(rows, static_cast<double>(kFirstRound * kRoundGrowth)));
+}
 
 void RankLists(IvfWalk* walk) {
     const uint32 n = walk->ctx.meta.lists;
@@ -329,7 +363,7 @@ void RankLists(IvfWalk* walk) {
     walk->lists.Init(&walk->arena, n);
     for (uint32 list = 0; list < n; ++list)
         walk->lists.Push({distances[list], list});
-    std::make_heap(walk->lists.begin(), walk->lists.end(), ListFarther);
+    std::make_heap(walk->lists.begin(), walk->lists.end(), ListFarther());
     walk->arena.Release(distances, n);
 }
 
@@ -378,6 +412,7 @@ void IvfWalkStart(IvfWalk* walk, const SearchQuery& query) {
         const double rows = Max(ctx->meta.built_rows / ctx->meta.lists, 1.0);
         walk->gathering = Gathering::Of(Max(rows * walk->settings.probes, 1.0), walk->filter->wanted);
     }
+    walk->first_round = FirstRound(ctx->meta, query);
     walk->widen_at = kFirstWidening;
     if (!walk->ordered || !walk->settings.iterative || !walk->settings.widens || walk->filter != nullptr)
         walk->widen_at = PG_UINT64_MAX;
@@ -399,7 +434,7 @@ bool IvfWalkNext(IvfWalk* walk) {
             walk->widen_at *= 2;
             Widen(walk);
         }
-        std::pop_heap(walk->kept.begin(), walk->kept.end(), BoundedFarther);
+        std::pop_heap(walk->kept.begin(), walk->kept.end(), BoundedFarther());
         const BoundedHit next = walk->kept[--walk->kept.size];
         // A list that was begun again has been met twice in part.
         ItemPointerData tid = next.hit.tid;

@@ -59,6 +59,7 @@ struct IvfWalk {
     ArenaVec<RankedList> batch;  // whose rows are coming
 
     // Of the batch, the nearest `most` rows behind `after` are kept in a round.
+    size_t first_round;  // `most` of the first one
     size_t most;
     bool has_after;
     Hit after;                  // the last one kept by the rounds before
