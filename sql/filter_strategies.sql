@@ -302,10 +302,7 @@ SELECT fw_only('bitmap search');
 SELECT n, s.* FROM fw_asked, fw_seen(format(query, 'fw')) AS s ORDER BY n;
 SELECT fw_only('post-filter');
 SELECT n, s.* FROM fw_asked, fw_seen(format(query, 'fw')) AS s ORDER BY n;
--- only what may be tested first makes the bitmap
 SELECT fw_only('exact');
-EXPLAIN (COSTS OFF) SELECT id FROM fw WHERE fw_leak(cat, id) AND doc @@ 'w3' AND price = 3
-    ORDER BY v <-> '[.1,.1,.1,0,0]' LIMIT 3;
 -- changes
 BEGIN;
 UPDATE fw SET price = -1 WHERE id IN (SELECT id FROM fw WHERE fw_leak(cat, id) AND price < 40
