@@ -1,4 +1,5 @@
-// Zone K's memory for as long as a task runs.
+// Zone K's memory for as long as a task runs: all of it goes at the end, as with a memory context. Unit tests use it
+// too.
 #pragma once
 
 #include <deque>

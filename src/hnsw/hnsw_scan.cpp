@@ -22,7 +22,6 @@ bool RowFarther(const ScoredRow& a, const ScoredRow& b) {
 
 struct HnswScan {
     HnswWalk walk;
-    bool unordered_null;
     uint64 returned;
     ArenaVec<ScoredRow> pending;  // a heap, nearest on top
     ScoredRow current;            // returned last
@@ -31,15 +30,8 @@ struct HnswScan {
 static_assert(std::is_trivially_destructible_v<HnswScan>);
 
 void StartScan(IndexScanDesc desc, HnswScan* scan) {
-    SearchQuery query = {desc->xs_snapshot, desc->ignore_killed_tuples, true, 0, nullptr};
-    scan->unordered_null = false;
-    if (desc->numberOfOrderBys > 0) {
-        const ScanKey key = &desc->orderByData[0];
-        query.is_null = scan->unordered_null = (key->sk_flags & SK_ISNULL) != 0;
-        query.value = key->sk_argument;
-    }
     scan->pending.Init(&scan->walk.ctx.arena);
-    HnswWalkStart(&scan->walk, query);
+    HnswWalkStart(&scan->walk, QueryOfScan(desc));
 }
 
 // Puts the rows of the node taken last among the pending ones, with their exact distances where those are needed.
@@ -70,13 +62,6 @@ bool NextRow(IndexScanDesc desc, HnswScan* scan) {
         if (through) return false;
         if (HnswWalkNext(&scan->walk)) AddRows(desc, scan);
     }
-}
-
-void StoreOrderBy(IndexScanDesc desc, const HnswScan& scan) {
-    if (desc->numberOfOrderBys == 0) return;
-    desc->xs_orderbynulls[0] = scan.unordered_null;
-    desc->xs_orderbyvals[0] = scan.unordered_null ? Float8GetDatum(0) : Float8GetDatum(scan.current.value);
-    StoreFurtherOrderBys(desc);
 }
 
 }  // namespace
@@ -115,7 +100,7 @@ extern "C" bool hnsw_get_tuple(IndexScanDesc desc, ScanDirection direction) {
         ++scan->returned;
     }
     MemoryContextSwitchTo(old);
-    if (more) StoreOrderBy(desc, *scan);
+    if (more) StoreOrderBys(desc, scan->current.value);
     return more;
 }
 

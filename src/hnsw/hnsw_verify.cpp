@@ -16,15 +16,6 @@ void SlotProblem(HnswVerifier* v, uint32 id, const char* format, ...) {
     VerifyProblem(v->report, "block %u slot %d: %s", BlockOfId(v->meta, id), SlotOfId(v->meta, id), text);
 }
 
-void BlockProblem(HnswVerifier* v, BlockNumber block, const char* format, ...) {
-    char text[400];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    VerifyProblem(v->report, "block %u: %s", block, text);
-}
-
 void CopyIndexPage(const HnswVerifier& v, BlockNumber block, BufferAccessStrategy strategy, PGAlignedBlock* copy) {
     LockedPage page(v.index, block, BUFFER_LOCK_SHARE, strategy);
     memcpy(copy->data, page.page(), BLCKSZ);
@@ -84,16 +75,18 @@ bool CheckPageFrame(HnswVerifier* v, BlockNumber block, Page page) {
     const PageHeader header = reinterpret_cast<PageHeader>(page);
     if (header->pd_special != BLCKSZ - MAXALIGN(sizeof(PageOpaqueData)) || PageGetPageSize(page) != BLCKSZ ||
         OpaqueOf(page)->page_id != kPageId) {
-        BlockProblem(v, block, "is not a vecann page");
+        BlockProblem(v->report, block, "is not a vecann page");
         return false;
     }
     const PageOpaqueData* opaque = OpaqueOf(page);
     if (opaque->format_version != kFormatVersion) {
-        BlockProblem(v, block, "has format version %u where %u is expected", opaque->format_version, kFormatVersion);
+        BlockProblem(v->report, block, "has format version %u where %u is expected", opaque->format_version,
+                     kFormatVersion);
         return false;
     }
-    if (header->pd_upper != header->pd_special) BlockProblem(v, block, "has its upper pointer at %u", header->pd_upper);
-    if ((opaque->flags & ~kPageListed) != 0) BlockProblem(v, block, "has unknown flags %x", opaque->flags);
+    if (header->pd_upper != header->pd_special)
+        BlockProblem(v->report, block, "has its upper pointer at %u", header->pd_upper);
+    if ((opaque->flags & ~kPageListed) != 0) BlockProblem(v->report, block, "has unknown flags %x", opaque->flags);
     return true;
 }
 
@@ -106,7 +99,8 @@ bool IsFresh(Page page) {
 void CheckContentSize(HnswVerifier* v, BlockNumber block, Page page, size_t expected) {
     const unsigned lower = reinterpret_cast<PageHeader>(page)->pd_lower;
     if (lower != kPageContents + expected && !IsFresh(page))
-        BlockProblem(v, block, "has its lower pointer at %u where %zu is expected", lower, kPageContents + expected);
+        BlockProblem(v->report, block, "has its lower pointer at %u where %zu is expected", lower,
+                     kPageContents + expected);
 }
 
 bool SameSizes(const HnswMetaData& a, const HnswMetaData& b) {
@@ -126,38 +120,38 @@ bool VerifyMeta(HnswVerifier* v) {
     CopyIndexPage(*v, kMetaBlock, nullptr, &copy);
     const Page page = PageOf(&copy);
     if (PageIsNew(page)) {
-        BlockProblem(v, kMetaBlock, "the meta page is empty");
+        BlockProblem(v->report, kMetaBlock, "the meta page is empty");
         return false;
     }
     if (!CheckPageFrame(v, kMetaBlock, page)) return false;
     const HnswMetaData meta = *HnswMetaOf(page);
     if (OpaqueOf(page)->kind != static_cast<uint16>(PageKind::kMeta) || meta.header.magic != kMetaMagic ||
         meta.header.access_method != static_cast<uint16>(AccessMethod::kHnsw)) {
-        BlockProblem(v, kMetaBlock, "is not the meta page of an hnsw index");
+        BlockProblem(v->report, kMetaBlock, "is not the meta page of an hnsw index");
         return false;
     }
     CheckContentSize(v, kMetaBlock, page, sizeof(HnswMetaData));
     if (meta.element != static_cast<uint8>(v->desc->element) || meta.metric != static_cast<uint8>(v->desc->metric)) {
-        BlockProblem(v, kMetaBlock, "the index was built for another operator class");
+        BlockProblem(v->report, kMetaBlock, "the index was built for another operator class");
         return false;
     }
     const int dim = IndexDimensions(v->index);
     if (meta.dim != static_cast<uint32>(dim) || meta.m < kHnswMinM || meta.m > kHnswMaxM) {
-        BlockProblem(v, kMetaBlock, "%u dimensions and m = %u do not fit the indexed column", meta.dim, meta.m);
+        BlockProblem(v->report, kMetaBlock, "%u dimensions and m = %u do not fit the indexed column", meta.dim, meta.m);
         return false;
     }
     if (meta.payload > static_cast<uint8>(PayloadKind::kWords) || HasWords(meta) != (v->desc->words != nullptr) ||
         meta.code_bits > kMaxCodeBits) {
-        BlockProblem(v, kMetaBlock, "has payload %u and %u code bits", meta.payload, meta.code_bits);
+        BlockProblem(v->report, kMetaBlock, "has payload %u and %u code bits", meta.payload, meta.code_bits);
         return false;
     }
     if (meta.ef_construction < kHnswMinEfConstruction || meta.ef_construction > kHnswMaxEfConstruction)
-        BlockProblem(v, kMetaBlock, "ef_construction is %u", meta.ef_construction);
+        BlockProblem(v->report, kMetaBlock, "ef_construction is %u", meta.ef_construction);
     const bool words = HasWords(meta);
     const HnswShapeOptions shape = {meta.m, meta.ef_construction, words ? -1 : meta.payload,
                                     words ? 0 : meta.code_bits};
     if (!SameSizes(meta, HnswMakeMeta(*v->desc, dim, shape))) {
-        BlockProblem(v, kMetaBlock, "slot sizes do not follow from %u dimensions and m = %u", meta.dim, meta.m);
+        BlockProblem(v->report, kMetaBlock, "slot sizes do not follow from %u dimensions and m = %u", meta.dim, meta.m);
         return false;
     }
     v->meta = meta;
@@ -226,12 +220,12 @@ void SurveySlot(HnswVerifier* v, uint32 id, PageKind kind, const SlotView& slot)
 
 void SurveySegment(HnswVerifier* v, BlockNumber block, int at, const TidSegmentData& segment) {
     if (segment.in_use == 0) {
-        if (!IsZero(&segment, sizeof(segment))) BlockProblem(v, block, "segment %d is free but not empty", at);
+        if (!IsZero(&segment, sizeof(segment))) BlockProblem(v->report, block, "segment %d is free but not empty", at);
         return;
     }
-    if (segment.in_use != 1) BlockProblem(v, block, "segment %d has the in-use mark %u", at, segment.in_use);
+    if (segment.in_use != 1) BlockProblem(v->report, block, "segment %d has the in-use mark %u", at, segment.in_use);
     if (segment.count > kSegmentTids)
-        BlockProblem(v, block, "segment %d has %u rows where %d are the most", at, segment.count, kSegmentTids);
+        BlockProblem(v->report, block, "segment %d has %u rows where %d are the most", at, segment.count, kSegmentTids);
     v->tid_estimate += Min<uint16>(segment.count, kSegmentTids);
 }
 
@@ -245,7 +239,7 @@ void SurveyPage(HnswVerifier* v, BlockNumber block, Page page) {
     const bool known = kind == PageKind::kNode || kind == PageKind::kUpper || kind == PageKind::kTid || seeds ||
                        (kind == PageKind::kPart && v->meta.part_count > 0);
     if (!known) {
-        BlockProblem(v, block, "has page kind %u", opaque->kind);
+        BlockProblem(v->report, block, "has page kind %u", opaque->kind);
         return;
     }
     brief->kind = opaque->kind;
@@ -300,15 +294,16 @@ void WalkFreeList(HnswVerifier* v, PageKind kind, BlockNumber head, BitSet* on_l
     for (BlockNumber block = head; block != InvalidBlockNumber; from = block, block = v->block[block].next) {
         CHECK_FOR_INTERRUPTS();
         if (block >= v->blocks || v->block[block].kind != static_cast<uint16>(kind)) {
-            BlockProblem(v, from, "the free list leads to block %u, which is not a page of kind %u", block,
+            BlockProblem(v->report, from, "the free list leads to block %u, which is not a page of kind %u", block,
                          static_cast<unsigned>(kind));
             return;
         }
         if (!on_list->Add(block)) {
-            BlockProblem(v, from, "the free list leads to block %u a second time", block);
+            BlockProblem(v->report, from, "the free list leads to block %u a second time", block);
             return;
         }
-        if ((v->block[block].flags & kPageListed) == 0) BlockProblem(v, block, "is on a free list but not flagged so");
+        if ((v->block[block].flags & kPageListed) == 0)
+            BlockProblem(v->report, block, "is on a free list but not flagged so");
     }
 }
 
@@ -323,13 +318,14 @@ void VerifyFreeLists(HnswVerifier* v) {
     if (v->meta.part_count > 0)
         WalkFreeList(v, PageKind::kPart, heads[kPartList], &on_list);
     else if (heads[kPartList] != InvalidBlockNumber)
-        BlockProblem(v, kMetaBlock, "free list %d is not in use but has a head", kPartList);
+        BlockProblem(v->report, kMetaBlock, "free list %d is not in use but has a head", kPartList);
     for (BlockNumber block = kMetaBlock + 1; block < v->blocks; ++block) {
         const BlockBrief& brief = v->block[block];
         if (brief.kind == 0 || on_list.Has(block)) continue;
-        if ((brief.flags & kPageListed) != 0) BlockProblem(v, block, "is flagged as listed but on no free list");
+        if ((brief.flags & kPageListed) != 0)
+            BlockProblem(v->report, block, "is flagged as listed but on no free list");
         if ((brief.flags & kPageListed) == 0 && brief.next != InvalidBlockNumber)
-            BlockProblem(v, block, "is on no free list but has a next page");
+            BlockProblem(v->report, block, "is on no free list but has a next page");
     }
 }
 
@@ -360,7 +356,8 @@ void HnswVerify(Relation heap, Relation index, Snapshot snapshot, VerifyReport* 
     VerifyHeapToIndex(&v);
     VerifyIndexToHeap(&v);
     // An insert that failed before its last step may leave nodes without an entry point; one that succeeded may not.
-    if (v.meta.entry == kInvalidId && v.visible_rows > 0) BlockProblem(&v, kMetaBlock, "the entry point is missing");
+    if (v.meta.entry == kInvalidId && v.visible_rows > 0)
+        BlockProblem(v.report, kMetaBlock, "the entry point is missing");
     FreeAccessStrategy(v.strategy);
 }
 

@@ -182,7 +182,7 @@ void CheckOrphans(HnswVerifier* v) {
         for (int i = 0; i < kSegmentsPerPage; ++i)
             if (SegmentAt(PageOf(&copy), i)->in_use != 0 &&
                 !v->linked_segments.Has(static_cast<uint64>(block) * kSegmentsPerPage + static_cast<uint64>(i)))
-                BlockProblem(v, block, "segment %d is in use but in no chain", i);
+                BlockProblem(v->report, block, "segment %d is in use but in no chain", i);
     }
 }
 
@@ -221,21 +221,21 @@ void VerifyEntryPoint(HnswVerifier* v) {
     const BlockNumber block = BlockOfId(meta, meta.entry);
     const int at = SlotOfId(meta, meta.entry);
     if (meta.entry_level > kHnswMaxLevel || !SlotExists(*v, meta.entry, KindOfLevel(meta.entry_level))) {
-        BlockProblem(v, kMetaBlock, "the entry point is block %u slot %d, which is no slot of level %u", block, at,
-                     meta.entry_level);
+        BlockProblem(v->report, kMetaBlock, "the entry point is block %u slot %d, which is no slot of level %u", block,
+                     at, meta.entry_level);
         return;
     }
     // An interrupted vacuum may leave a deleted entry point, but never frees one.
     PGAlignedBlock copy;
     const SlotView slot = CopySlot(*v, meta.entry, KindOfLevel(meta.entry_level), &copy);
     if (StateOf(*v, meta.entry) == SlotState::kFree)
-        BlockProblem(v, kMetaBlock, "the entry point is block %u slot %d, which is free", block, at);
+        BlockProblem(v->report, kMetaBlock, "the entry point is block %u slot %d, which is free", block, at);
     else if (slot.header->generation != meta.entry_generation)
-        BlockProblem(v, kMetaBlock, "the entry point is generation %u of block %u slot %d, which has %u",
+        BlockProblem(v->report, kMetaBlock, "the entry point is generation %u of block %u slot %d, which has %u",
                      meta.entry_generation, block, at, slot.header->generation);
     else if (slot.header->level != meta.entry_level)
-        BlockProblem(v, kMetaBlock, "the entry point is level %u of block %u slot %d, which has %u", meta.entry_level,
-                     block, at, slot.header->level);
+        BlockProblem(v->report, kMetaBlock, "the entry point is level %u of block %u slot %d, which has %u",
+                     meta.entry_level, block, at, slot.header->level);
 }
 
 void VerifyGraph(HnswVerifier* v) {

@@ -55,16 +55,16 @@ PartRefData RefOfPart(const HnswVerifier& v, const SlotView& slot, int number, c
 
 void SurveyPart(HnswVerifier* v, BlockNumber block, int place, const PartHeaderData& part) {
     if (part.in_use == 0) {
-        if (part.number != 0) BlockProblem(v, block, "part %d is free but not empty", place);
+        if (part.number != 0) BlockProblem(v->report, block, "part %d is free but not empty", place);
         return;
     }
     // Until a slot turns out to refer to it.
     ++v->report->deleted_slots;
-    if (part.in_use != 1) BlockProblem(v, block, "part %d has the in-use mark %u", place, part.in_use);
+    if (part.in_use != 1) BlockProblem(v->report, block, "part %d has the in-use mark %u", place, part.in_use);
     const WordsHeadData longest = {kExactPayload, 0, v->meta.elements, 0};
     const int most = PartsOf(v->meta, &longest);
     if (part.number >= most)
-        BlockProblem(v, block, "part %d has number %u where %d are the most", place, part.number, most);
+        BlockProblem(v->report, block, "part %d has number %u where %d are the most", place, part.number, most);
 }
 
 bool WholePayload(HnswVerifier* v, const SlotView& slot, char* payload) {

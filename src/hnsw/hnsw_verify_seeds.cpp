@@ -16,10 +16,10 @@ struct TreePage {
 
 void CheckEntry(HnswVerifier* v, BlockNumber block, int level, const EdgeData& edge) {
     if (!std::isfinite(edge.add) || !std::isfinite(edge.scale))
-        BlockProblem(v, block, "the code of a seed has a factor that is no number");
+        BlockProblem(v->report, block, "the code of a seed has a factor that is no number");
     if (level == 0 && !SlotExists(*v, edge.id, PageKind::kNode))
-        BlockProblem(v, block, "a seed is slot %d of block %u, which is no node page", SlotOfId(v->meta, edge.id),
-                     BlockOfId(v->meta, edge.id));
+        BlockProblem(v->report, block, "a seed is slot %d of block %u, which is no node page",
+                     SlotOfId(v->meta, edge.id), BlockOfId(v->meta, edge.id));
 }
 
 bool IsSeedPage(const HnswVerifier& v, BlockNumber block) {
@@ -32,7 +32,7 @@ void SurveySeeds(HnswVerifier* v, BlockNumber block, Page page) {
     const SeedView view = HnswSeedsAt(v->meta, ContentsOf(page));
     if (view.header->level > kMaxSeedLevel || view.header->count > HnswSeedCapacity(v->meta) ||
         view.header->count == 0) {
-        BlockProblem(v, block, "has %u seeds of level %u", view.header->count, view.header->level);
+        BlockProblem(v->report, block, "has %u seeds of level %u", view.header->count, view.header->level);
         v->block[block].kind = 0;
     }
 }
@@ -49,18 +49,18 @@ void VerifySeeds(HnswVerifier* v) {
         CHECK_FOR_INTERRUPTS();
         const TreePage page = pages[at];
         if (!IsSeedPage(*v, page.block)) {
-            BlockProblem(v, page.block, "the seed tree leads to it, but it holds no seeds");
+            BlockProblem(v->report, page.block, "the seed tree leads to it, but it holds no seeds");
             continue;
         }
         if (!met.Add(page.block)) {
-            BlockProblem(v, page.block, "the seed tree leads to it a second time");
+            BlockProblem(v->report, page.block, "the seed tree leads to it a second time");
             continue;
         }
         CopyIndexPage(*v, page.block, nullptr, &copy);
         const SeedView view = HnswSeedsAt(v->meta, ContentsOf(PageOf(&copy)));
         const int level = view.header->level;
         if (page.level >= 0 && level != page.level)
-            BlockProblem(v, page.block, "has seeds of level %d where level %d is expected", level, page.level);
+            BlockProblem(v->report, page.block, "has seeds of level %d where level %d is expected", level, page.level);
         for (int i = 0; i < Min<int>(view.header->count, HnswSeedCapacity(v->meta)); ++i) {
             CheckEntry(v, page.block, level, view.edges[i]);
             if (level > 0) pages.Push({view.edges[i].id, level - 1});

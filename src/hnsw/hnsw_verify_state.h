@@ -50,9 +50,8 @@ struct HnswVerifier {
     int64 visible_rows;  // rows of the table that were found in the index
 };
 
-// The meta page is block 0, so no node or upper slot has its ids. Problems of a slot or block, named in front.
+// The meta page is block 0, so no node or upper slot has its ids. A problem of a slot, named in front.
 void SlotProblem(HnswVerifier* v, uint32 id, const char* format, ...) pg_attribute_printf(3, 4);
-void BlockProblem(HnswVerifier* v, BlockNumber block, const char* format, ...) pg_attribute_printf(3, 4);
 
 // Copies a page under a share lock.
 void CopyIndexPage(const HnswVerifier& v, BlockNumber block, BufferAccessStrategy strategy, PGAlignedBlock* copy);

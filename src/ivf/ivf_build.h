@@ -60,6 +60,12 @@ struct IvfBuild {
         compute.progress = ReportIndexProgress;
         return compute;
     }
+    // For batches of rows, which are counted as they are read.
+    ComputeOptions quiet_jobs() const {
+        ComputeOptions compute = jobs();
+        compute.progress = nullptr;
+        return compute;
+    }
 };
 
 // The meta page of an index without lists: dimensions, quantizer, layout.

@@ -22,7 +22,6 @@ bool RowFarther(const ScoredRow& a, const ScoredRow& b) {
 
 struct IvfScan {
     IvfWalk walk;
-    bool unordered_null;
     bool through;
     ArenaVec<ScoredRow> pending;  // a heap, nearest on top
     ScoredRow current;            // returned last
@@ -31,15 +30,9 @@ struct IvfScan {
 static_assert(std::is_trivially_destructible_v<IvfScan>);
 
 void StartScan(IndexScanDesc desc, IvfScan* scan) {
-    SearchQuery query = {desc->xs_snapshot, desc->ignore_killed_tuples, true, 0, nullptr};
-    scan->unordered_null = scan->through = false;
-    if (desc->numberOfOrderBys > 0) {
-        const ScanKey key = &desc->orderByData[0];
-        query.is_null = scan->unordered_null = (key->sk_flags & SK_ISNULL) != 0;
-        query.value = key->sk_argument;
-    }
+    scan->through = false;
     scan->pending.Init(&scan->walk.arena);
-    IvfWalkStart(&scan->walk, query);
+    IvfWalkStart(&scan->walk, QueryOfScan(desc));
 }
 
 // Puts the row taken last among the pending ones, with its exact distance where that is needed.
@@ -67,13 +60,6 @@ bool NextRow(IndexScanDesc desc, IvfScan* scan) {
         else
             scan->through = true;
     }
-}
-
-void StoreOrderBy(IndexScanDesc desc, const IvfScan& scan) {
-    if (desc->numberOfOrderBys == 0) return;
-    desc->xs_orderbynulls[0] = scan.unordered_null;
-    desc->xs_orderbyvals[0] = scan.unordered_null ? Float8GetDatum(0) : Float8GetDatum(scan.current.value);
-    StoreFurtherOrderBys(desc);
 }
 
 }  // namespace
@@ -105,7 +91,7 @@ extern "C" bool ivf_get_tuple(IndexScanDesc desc, ScanDirection direction) {
     if (!more) return false;
     desc->xs_heaptid = scan->current.tid;
     desc->xs_recheck = false;
-    StoreOrderBy(desc, *scan);
+    StoreOrderBys(desc, scan->current.value);
     return true;
 }
 

@@ -60,9 +60,7 @@ void FindLists(IvfBuild* build, const float* points, uint64 count, int32* labels
     task.centroids = build->centroids;
     task.clusters = static_cast<int32>(build->ctx.meta.lists);
     task.labels = labels;
-    ComputeOptions jobs = build->jobs();
-    jobs.progress = nullptr;  // rows are counted as they are read
-    RunCompute(ComputeTask::kAssign, &task, jobs);
+    RunCompute(ComputeTask::kAssign, &task, build->quiet_jobs());
 }
 
 // out = the vectors rotated, by the build's matrix or the fixed rotation.
@@ -74,9 +72,7 @@ void Rotate(IvfBuild* build, const float* points, uint64 count, float* out) {
     task.dim = static_cast<int32>(build->dim);
     task.matrix = build->matrix;
     task.out = out;
-    ComputeOptions jobs = build->jobs();
-    jobs.progress = nullptr;
-    RunCompute(ComputeTask::kRotate, &task, jobs);
+    RunCompute(ComputeTask::kRotate, &task, build->quiet_jobs());
 }
 
 // Puts rotated vectors in the place of others.
@@ -276,9 +272,7 @@ void EncodePq(IvfBuild* build, const float* points) {
     task.codes = reinterpret_cast<uint8_t*>(build->entries);
     task.adds = build->factors;
     task.errors = build->errors;
-    ComputeOptions jobs = build->jobs();
-    jobs.progress = nullptr;
-    RunCompute(ComputeTask::kPqEncode, &task, jobs);
+    RunCompute(ComputeTask::kPqEncode, &task, build->quiet_jobs());
     const Metric metric = IvfCodeMetric(*build->ctx.desc);
     for (uint64 i = 0; i < build->batch_count; ++i) {
         build->factors[i] = IvfPqFactor(metric, build->factors[i], build->errors[i]);
@@ -297,9 +291,7 @@ void EncodeSignsOf(IvfBuild* build, const float* points) {
     task.labels = build->labels;
     task.codes = reinterpret_cast<uint8_t*>(build->entries);
     task.factors = reinterpret_cast<ListFactors*>(build->factors);
-    ComputeOptions jobs = build->jobs();
-    jobs.progress = nullptr;
-    RunCompute(ComputeTask::kSignEncode, &task, jobs);
+    RunCompute(ComputeTask::kSignEncode, &task, build->quiet_jobs());
 }
 
 }  // namespace

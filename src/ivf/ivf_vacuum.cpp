@@ -14,7 +14,7 @@ struct VacuumState {
     Arena arena;
     IndexBulkDeleteCallback callback;
     void* callback_state;
-    BitSet lists;  // that have lost rows, or have room that nobody looks for
+    BitSet lists;  // that have lost rows, or have an empty page
     double removed;
     double kept;
 };

@@ -44,7 +44,7 @@ void Start(VectorSearch* base, const SearchQuery& query) {
 void RestoreValue(IvfVectorSearch* search) {
     const IvfContext& ctx = search->walk.ctx;
     search->value = 0;
-    // Values in the row itself cost less than a second look at the index.
+    // A certain distance, without error, is that of the value's own numbers.
     if (!search->walk.ordered || ctx.desc->unit_norm || search->walk.last.hit.error != 0) return;
     const char* payload = IvfWalkPayload(&search->walk);
     if (payload == nullptr) return;

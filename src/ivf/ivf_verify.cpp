@@ -31,16 +31,6 @@ struct IvfVerifier {
     MemoryContext memory;  // reset after each row
 };
 
-void BlockProblem(IvfVerifier* v, BlockNumber block, const char* format, ...) pg_attribute_printf(3, 4);
-void BlockProblem(IvfVerifier* v, BlockNumber block, const char* format, ...) {
-    char text[400];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    VerifyProblem(v->report, "block %u: %s", block, text);
-}
-
 Page CopyPage(const IvfVerifier& v, BlockNumber block, PGAlignedBlock* copy) {
     LockedPage page(v.ctx.index, block, BUFFER_LOCK_SHARE, v.ctx.strategy);
     memcpy(copy->data, page.page(), BLCKSZ);
@@ -65,15 +55,15 @@ void CheckListPage(IvfVerifier* v, BlockNumber block, Page page) {
     v->generation[block] = header.generation;
     if (header.owner == 0) return;
     if (header.owner > meta.lists) {
-        BlockProblem(v, block, "belongs to list %u of %u", header.owner - 1, meta.lists);
+        BlockProblem(v->report, block, "belongs to list %u of %u", header.owner - 1, meta.lists);
         return;
     }
     int live = 0;
     for (int word = 0; word < LiveWords(meta); ++word)
         live += __builtin_popcount(view.live[word]);
-    if (live != header.live) BlockProblem(v, block, "has %d rows and says %u", live, header.live);
+    if (live != header.live) BlockProblem(v->report, block, "has %d rows and says %u", live, header.live);
     for (int slot = meta.slots; slot < LiveWords(meta) * 32; ++slot)
-        if (view.IsLive(slot)) BlockProblem(v, block, "has a row in slot %d of %u", slot, meta.slots);
+        if (view.IsLive(slot)) BlockProblem(v->report, block, "has a row in slot %d of %u", slot, meta.slots);
 }
 
 void CheckBlock(IvfVerifier* v, BlockNumber block, Page page) {
@@ -82,20 +72,20 @@ void CheckBlock(IvfVerifier* v, BlockNumber block, Page page) {
     const PageHeader header = reinterpret_cast<PageHeader>(page);
     if (header->pd_special != BLCKSZ - MAXALIGN(sizeof(PageOpaqueData)) || OpaqueOf(page)->page_id != kPageId ||
         OpaqueOf(page)->format_version != kFormatVersion) {
-        BlockProblem(v, block, "is not a vecann page of this version");
+        BlockProblem(v->report, block, "is not a vecann page of this version");
         return;
     }
     const PageKind kind = static_cast<PageKind>(OpaqueOf(page)->kind), expected = KindByPlace(meta, block);
     const bool part = expected == PageKind::kIvfList && kind == PageKind::kIvfPart && meta.parts > 0;
     if (kind != expected && !part) {
-        BlockProblem(v, block, "has page kind %u", OpaqueOf(page)->kind);
+        BlockProblem(v->report, block, "has page kind %u", OpaqueOf(page)->kind);
         return;
     }
     v->kind[block] = OpaqueOf(page)->kind;
     const size_t contents = header->pd_lower - kPageContents;
     const bool fresh = contents == 0 && (OpaqueOf(page)->flags & kPageListed) == 0;
     if (expected == PageKind::kIvfList && !fresh && contents != (part ? kPageRoom : meta.content_bytes))
-        BlockProblem(v, block, "has its lower pointer at %u", header->pd_lower);
+        BlockProblem(v->report, block, "has its lower pointer at %u", header->pd_lower);
     if (kind == PageKind::kIvfList && !fresh) CheckListPage(v, block, page);
 }
 
@@ -123,12 +113,13 @@ void TakeParts(IvfVerifier* v, BlockNumber block, const ListView& view) {
         const BlockNumber part = view.parts[i];
         if (part == 0 && view.header->live == 0) continue;
         if (part >= v->blocks || v->kind[part] != static_cast<uint16>(PageKind::kIvfPart)) {
-            BlockProblem(v, block, "its part %d is block %u, which is no part page", i, part);
+            BlockProblem(v->report, block, "its part %d is block %u, which is no part page", i, part);
             continue;
         }
-        if (!v->bound.Add(part)) BlockProblem(v, block, "its part %d, block %u, belongs to another page too", i, part);
+        if (!v->bound.Add(part))
+            BlockProblem(v->report, block, "its part %d, block %u, belongs to another page too", i, part);
         if (PartOf(CopyPage(*v, part, &copy))->head != block)
-            BlockProblem(v, block, "its part %d, block %u, says that it belongs to another page", i, part);
+            BlockProblem(v->report, block, "its part %d, block %u, says that it belongs to another page", i, part);
     }
 }
 
@@ -142,13 +133,13 @@ void TakeRows(IvfVerifier* v, BlockNumber block, const ListView& view) {
         const BlockNumber row_block = ItemPointerGetBlockNumberNoCheck(&view.tids[slot]);
         const OffsetNumber row = ItemPointerGetOffsetNumberNoCheck(&view.tids[slot]);
         if (row == 0) {
-            BlockProblem(v, block, "slot %d has no row", slot);
+            BlockProblem(v->report, block, "slot %d has no row", slot);
             continue;
         }
         ++v->report->heap_tids;
         bool fresh;
         TidMapEntry* entry = v->rows.Add(row_block, row, &fresh);
-        if (!fresh) BlockProblem(v, block, "has row (%u,%u), which is in the index already", row_block, row);
+        if (!fresh) BlockProblem(v->report, block, "has row (%u,%u), which is in the index already", row_block, row);
         entry->value = block;
         entry->flags = static_cast<uint16>(slot);
     }
@@ -156,9 +147,9 @@ void TakeRows(IvfVerifier* v, BlockNumber block, const ListView& view) {
 
 void CheckLink(IvfVerifier* v, uint32 list, const PageLink& link, BlockNumber from) {
     if (link.block >= v->blocks || v->kind[link.block] != static_cast<uint16>(PageKind::kIvfList))
-        BlockProblem(v, from, "list %u leads to block %u, which is no list page", list, link.block);
+        BlockProblem(v->report, from, "list %u leads to block %u, which is no list page", list, link.block);
     else if (v->generation[link.block] != link.generation)
-        BlockProblem(v, from, "list %u leads to block %u of another generation", list, link.block);
+        BlockProblem(v->report, from, "list %u leads to block %u of another generation", list, link.block);
 }
 
 // Walks one list. False where the chain breaks.
@@ -174,12 +165,12 @@ void WalkChain(IvfVerifier* v, uint32 list) {
         if (v->report->problem_count > before) return;
         hint_met |= SameLink(link, entry.hint);
         if (!v->on_chain.Add(link.block)) {
-            BlockProblem(v, from, "list %u leads to block %u a second time", list, link.block);
+            BlockProblem(v->report, from, "list %u leads to block %u a second time", list, link.block);
             return;
         }
         const ListView view = ListOf(v->ctx.meta, CopyPage(*v, link.block, &copy));
         if (view.header->owner != list + 1) {
-            BlockProblem(v, link.block, "is in list %u and says %u", list, view.header->owner - 1);
+            BlockProblem(v->report, link.block, "is in list %u and says %u", list, view.header->owner - 1);
             return;
         }
         TakeParts(v, link.block, view);
@@ -187,7 +178,7 @@ void WalkChain(IvfVerifier* v, uint32 list) {
         from = link.block;
         link = view.next();
     }
-    if (!hint_met) BlockProblem(v, from, "the hint of list %u, block %u, is not in it", list, entry.hint.block);
+    if (!hint_met) BlockProblem(v->report, from, "the hint of list %u, block %u, is not in it", list, entry.hint.block);
 }
 
 void CheckOwners(IvfVerifier* v) {
@@ -198,7 +189,7 @@ void CheckOwners(IvfVerifier* v) {
             const Page page = CopyPage(*v, block, &copy);
             const ListView view = ListOf(v->ctx.meta, page);
             if (view.header->owner != 0)
-                BlockProblem(v, block, "says that it is in list %u, and is not", view.header->owner - 1);
+                BlockProblem(v->report, block, "says that it is in list %u, and is not", view.header->owner - 1);
             else
                 TakeParts(v, block, view);
         }
@@ -207,7 +198,7 @@ void CheckOwners(IvfVerifier* v) {
         CHECK_FOR_INTERRUPTS();
         if (v->kind[block] != static_cast<uint16>(PageKind::kIvfPart) || v->bound.Has(block)) continue;
         const BlockNumber head = PartOf(CopyPage(*v, block, &copy))->head;
-        if (head != 0) BlockProblem(v, block, "says that it belongs to block %u, and does not", head);
+        if (head != 0) BlockProblem(v->report, block, "says that it belongs to block %u, and does not", head);
     }
 }
 
@@ -225,7 +216,7 @@ void WalkFreeList(IvfVerifier* v, PageKind kind, BlockNumber head) {
             return;
         }
         const PageOpaqueData opaque = *OpaqueOf(CopyPage(*v, block, &copy));
-        if ((opaque.flags & kPageListed) == 0) BlockProblem(v, block, "is on a free list but not flagged so");
+        if ((opaque.flags & kPageListed) == 0) BlockProblem(v->report, block, "is on a free list but not flagged so");
         block = opaque.next;
     }
 }
@@ -291,7 +282,8 @@ void CheckFound(IvfVerifier* v, const TidMapEntry& row) {
     if (!NearEnough(*v, list))
         VerifyProblem(v->report, "row (%u,%u) is in list %u, which is not the nearest", row.block, row.offset, list);
     if (!SameEntry(v, view, slot, list))
-        BlockProblem(v, row.value, "slot %d has row (%u,%u), which holds another vector", slot, row.block, row.offset);
+        BlockProblem(v->report, row.value, "slot %d has row (%u,%u), which holds another vector", slot, row.block,
+                     row.offset);
 }
 
 // One row that the snapshot sees, the partial index wants, and whose expressions are evaluated. `tid` is the root of

@@ -68,7 +68,25 @@ void SetScanKeys(IndexScanDesc desc, ScanKey keys, ScanKey orderbys) {
         memmove(desc->orderByData, orderbys, static_cast<size_t>(desc->numberOfOrderBys) * sizeof(ScanKeyData));
 }
 
-void StoreFurtherOrderBys(IndexScanDesc desc) {
+bool OrdersByNull(IndexScanDesc desc) {
+    return desc->numberOfOrderBys > 0 && (desc->orderByData[0].sk_flags & SK_ISNULL) != 0;
+}
+
+SearchQuery QueryOfScan(IndexScanDesc desc) {
+    const bool orders = desc->numberOfOrderBys > 0;
+    return {desc->xs_snapshot,
+            desc->ignore_killed_tuples,
+            !orders || OrdersByNull(desc),
+            orders ? desc->orderByData[0].sk_argument : 0,
+            nullptr,
+            0};
+}
+
+void StoreOrderBys(IndexScanDesc desc, double value) {
+    if (desc->numberOfOrderBys == 0) return;
+    const bool is_null = OrdersByNull(desc);
+    desc->xs_orderbynulls[0] = is_null;
+    desc->xs_orderbyvals[0] = Float8GetDatum(is_null ? 0 : value);
     desc->xs_recheckorderby = false;
     for (int i = 1; i < desc->numberOfOrderBys; ++i) {
         desc->xs_orderbynulls[i] = false;

@@ -5,7 +5,7 @@
 // so that SELECT ... FOR UPDATE fails.
 #pragma once
 
-#include "pg/pg.h"
+#include "planner/vector_search.h"
 
 namespace vecann {
 
@@ -33,8 +33,15 @@ IndexScanDesc BeginDistanceScan(Relation index, int nkeys, int norderbys);
 // Takes over the keys of a rescan; null ones stay.
 void SetScanKeys(IndexScanDesc desc, ScanKey keys, ScanKey orderbys);
 
-// ORDER BY v <-> a, v <-> b arrives with two keys, and we order by the first, whose value is set. For the others we
-// state a bound below every value: the executor then computes them and puts the rows of equal first keys in order.
-void StoreFurtherOrderBys(IndexScanDesc desc);
+// What the scan is for: the value of its first ORDER BY; a null query without one.
+SearchQuery QueryOfScan(IndexScanDesc desc);
+
+// Is the value to order by NULL?
+bool OrdersByNull(IndexScanDesc desc);
+
+// Sets what the ORDER BY operators return for the row at hand; `value` that of the first, unless the query is NULL.
+// ORDER BY v <-> a, v <-> b arrives with two keys, and we order by the first. For the others we state a bound below
+// every value: the executor then computes them and puts the rows of equal first keys in order.
+void StoreOrderBys(IndexScanDesc desc, double value);
 
 }  // namespace vecann

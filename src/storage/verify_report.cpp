@@ -19,6 +19,15 @@ void VerifyProblem(VerifyReport* report, const char* format, ...) {
     report->problems[at] = MemoryContextStrdup(report->memory, text);
 }
 
+void BlockProblem(VerifyReport* report, BlockNumber block, const char* format, ...) {
+    char text[400];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    VerifyProblem(report, "block %u: %s", block, text);
+}
+
 Datum VerifyProblemArray(const VerifyReport& report) {
     Datum texts[kMaxListedProblems + 1];
     int n = 0;

@@ -28,6 +28,8 @@ void InitVerifyReport(VerifyReport* report);
 
 // Adds one problem. The caller holds no content lock.
 void VerifyProblem(VerifyReport* report, const char* format, ...) pg_attribute_printf(2, 3);
+// The same for a problem of one block of the index.
+void BlockProblem(VerifyReport* report, BlockNumber block, const char* format, ...) pg_attribute_printf(3, 4);
 
 // The problems as text[], closed by "and N more" when not all of them are listed.
 Datum VerifyProblemArray(const VerifyReport& report);

@@ -7,11 +7,11 @@
 #include <cfloat>
 #include <cmath>
 #include <cstring>
-#include <deque>
 #include <limits>
 #include <random>
 #include <vector>
 
+#include "compute/task_arena.h"
 #include "guarded_array.h"
 #include "kernels/kernel_table.h"
 #include "quant/pq.h"
@@ -23,21 +23,6 @@ namespace {
 
 using Vector = std::vector<float>;
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN(), kInf = std::numeric_limits<float>::infinity();
-
-struct VectorArena {
-    std::deque<std::vector<char>> blocks;
-    Arena arena;
-
-    VectorArena() {
-        arena.ctx = this;
-        arena.allocate = [](void* ctx, size_t bytes) -> void* {
-            auto& all = static_cast<VectorArena*>(ctx)->blocks;
-            all.emplace_back(bytes + 1);
-            return all.back().data();
-        };
-        arena.release = [](void*, void*) {};
-    }
-};
 
 std::vector<const KernelTable*> Levels() {
     std::vector<const KernelTable*> levels;
@@ -378,7 +363,7 @@ TEST(BlockTest, EveryLevelSumsBytesAlike) {
 }
 
 TEST(TablesTest, SumsStayWithinTheBound) {
-    VectorArena memory;
+    TaskArena memory;
     std::mt19937 random(10);
     for (const PqShape& shape :
          {PqShape{1, 1, 4}, PqShape{10, 7, 4}, PqShape{128, 32, 4}, PqShape{1200, 1200, 4}, PqShape{4096, 4096, 4}}) {
@@ -419,7 +404,7 @@ TEST(TablesTest, SumsStayWithinTheBound) {
 }
 
 TEST(TablesTest, DistancesAndProductsAreThoseOfDecodedCodes) {
-    VectorArena memory;
+    TaskArena memory;
     std::mt19937 random(12);
     for (const PqShape& shape : kShapes) {
         const Vector codebook = RandomCodebook(shape, &random);
@@ -453,7 +438,7 @@ TEST(TablesTest, DistancesAndProductsAreThoseOfDecodedCodes) {
 }
 
 TEST(TablesTest, LimitsAndOddValues) {
-    VectorArena memory;
+    TaskArena memory;
     ScanTables tables;
     tables.Init(&memory.arena, 3, 16);
     // all alike: nothing to tell codes apart
@@ -491,7 +476,7 @@ struct SignErrors {
 
 // Estimates of sign codes by blocks against the true distances, in units of the error that was foretold.
 SignErrors MeasureSigns(int dim, Metric metric) {
-    VectorArena memory;
+    TaskArena memory;
     std::mt19937 random(static_cast<uint32_t>(dim));
     const CodeShape shape = CodeShape::Make(dim, 1, dim);
     const size_t n = static_cast<size_t>(dim);

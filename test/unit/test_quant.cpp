@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <deque>
 #include <random>
 #include <vector>
 
+#include "compute/task_arena.h"
 #include "guarded_array.h"
 #include "kernels/kernel_table.h"
 #include "quant/rabitq.h"
@@ -16,21 +16,6 @@
 
 namespace vecann {
 namespace {
-
-struct ContextArena {
-    std::deque<std::vector<char>> blocks;
-    Arena arena;
-
-    ContextArena() {
-        arena.ctx = this;
-        arena.allocate = [](void* ctx, size_t bytes) -> void* {
-            auto& all = static_cast<ContextArena*>(ctx)->blocks;
-            all.emplace_back(bytes + 1);
-            return all.back().data();
-        };
-        arena.release = [](void*, void*) {};
-    }
-};
 
 using Vector = std::vector<float>;
 
@@ -58,7 +43,7 @@ Vector Rotate(const Rotation& rotation, const Vector& v) {
 TEST(RotationTest, PreservesInnerProducts) {
     std::mt19937 random(1);
     for (const int dim : {1, 2, 3, 7, 31, 63, 64, 65, 96, 100, 128, 784, 1000}) {
-        ContextArena memory;
+        TaskArena memory;
         Rotation rotation;
         rotation.Init(&memory.arena, dim);
         const Vector a = Gaussian(&random, dim), b = Gaussian(&random, dim);
@@ -69,7 +54,7 @@ TEST(RotationTest, PreservesInnerProducts) {
 }
 
 TEST(RotationTest, SpreadsOneDimensionOverAll) {
-    ContextArena memory;
+    TaskArena memory;
     Rotation rotation;
     rotation.Init(&memory.arena, 256);
     Vector unit(256);
@@ -84,7 +69,7 @@ TEST(RotationTest, EveryLevelGivesTheSameBits) {
     const SimdLevel best = BestSimdLevel();
     for (const int dim : {1, 2, 3, 5, 8, 17, 31, 32, 63, 64, 65, 96, 127, 128, 129, 200, 768, 784, 1001})
         for (const float scale : {1.0f, 1e-42f, 1e37f}) {
-            ContextArena memory;
+            TaskArena memory;
             Rotation rotation;
             rotation.Init(&memory.arena, dim);
             Vector v = Gaussian(&random, dim, scale);
@@ -109,7 +94,7 @@ struct Estimates {
 // u|.
 Estimates Measure(int dim, int bits, int code_dim, Metric metric) {
     std::mt19937 random(static_cast<unsigned>(dim * 10 + bits));
-    ContextArena memory;
+    TaskArena memory;
     Rotation rotation;
     rotation.Init(&memory.arena, dim);
     const CodeShape shape = CodeShape::Make(dim, bits, code_dim);
@@ -266,7 +251,7 @@ TEST(RabitqTest, LevelsAgree) {
                     estimates[level] = estimates[0];
                     continue;
                 }
-                ContextArena memory;
+                TaskArena memory;
                 QueryCode query;
                 query.Init(&memory.arena, shape);
                 query.Set(q.data());
@@ -290,7 +275,7 @@ TEST(RabitqTest, LevelsAgree) {
 
 TEST(QueryCodeTest, HugeAndConstantQueries) {
     const CodeShape shape = CodeShape::Make(8, 2, 8);
-    ContextArena memory;
+    TaskArena memory;
     QueryCode query;
     query.Init(&memory.arena, shape);
     const CodedEdge edge = {0, 0, 0, 5, 1, -2};

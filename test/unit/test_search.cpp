@@ -3,33 +3,17 @@
 
 #include <algorithm>
 #include <cmath>
-#include <deque>
 #include <random>
 #include <set>
 #include <vector>
 
+#include "compute/task_arena.h"
 #include "core/beam.h"
 #include "core/visited_set.h"
 #include "graph/select_neighbours.h"
 
 namespace vecann {
 namespace {
-
-// An arena that frees everything at its end, as a memory context does.
-struct ContextArena {
-    std::deque<std::vector<char>> blocks;
-    Arena arena;
-
-    ContextArena() {
-        arena.ctx = this;
-        arena.allocate = [](void* ctx, size_t bytes) -> void* {
-            auto& all = static_cast<ContextArena*>(ctx)->blocks;
-            all.emplace_back(bytes + 1);
-            return all.back().data();
-        };
-        arena.release = [](void*, void*) {};
-    }
-};
 
 std::vector<uint32_t> Ids(const Beam& beam) {
     std::vector<uint32_t> ids;
@@ -47,7 +31,7 @@ void ExpectSound(const Beam& beam) {
 }
 
 TEST(BeamTest, KeepsTheNearestSorted) {
-    ContextArena memory;
+    TaskArena memory;
     Beam beam;
     beam.Init(&memory.arena, 3);
     for (const auto& [distance, id] : {std::pair{5.f, 1u}, {1.f, 2u}, {4.f, 3u}, {3.f, 4u}, {9.f, 5u}})
@@ -63,7 +47,7 @@ TEST(BeamTest, KeepsTheNearestSorted) {
 }
 
 TEST(BeamTest, EqualDistancesAreOrderedById) {
-    ContextArena memory;
+    TaskArena memory;
     Beam beam;
     beam.Init(&memory.arena, 3);
     for (const uint32_t id : {7u, 3u, 9u, 1u, 5u})
@@ -76,7 +60,7 @@ TEST(BeamTest, EqualDistancesAreOrderedById) {
 }
 
 TEST(BeamTest, DeadOnesTakeNoPlace) {
-    ContextArena memory;
+    TaskArena memory;
     Beam beam;
     beam.Init(&memory.arena, 2);
     uint32_t id;
@@ -101,7 +85,7 @@ TEST(BeamTest, DeadOnesTakeNoPlace) {
 }
 
 TEST(BeamTest, ADeadOneMakesRoomForTheNearestThatFellOut) {
-    ContextArena memory;
+    TaskArena memory;
     Beam beam;
     beam.Init(&memory.arena, 2);
     for (uint32_t i = 1; i <= 5; ++i)
@@ -120,7 +104,7 @@ TEST(BeamTest, ADeadOneMakesRoomForTheNearestThatFellOut) {
 }
 
 TEST(BeamTest, ExpandsNearestFirstAndReturnsToNewerNearerOnes) {
-    ContextArena memory;
+    TaskArena memory;
     Beam beam;
     beam.Init(&memory.arena, 4);
     uint32_t id;
@@ -137,7 +121,7 @@ TEST(BeamTest, ExpandsNearestFirstAndReturnsToNewerNearerOnes) {
 }
 
 TEST(BeamTest, PeeksAtWhatIsExpandedNext) {
-    ContextArena memory;
+    TaskArena memory;
     Beam beam;
     beam.Init(&memory.arena, 4);
     uint32_t id;
@@ -162,7 +146,7 @@ TEST(BeamTest, PeeksAtWhatIsExpandedNext) {
 TEST(BeamTest, WidenedBeamReturnsEverythingInOrder) {
     std::mt19937 random(7);
     for (const uint32_t capacity : {1u, 2u, 10u, 100u}) {
-        ContextArena memory;
+        TaskArena memory;
         Beam beam;
         beam.Init(&memory.arena, capacity);
         std::vector<std::pair<float, uint32_t>> expected;
@@ -202,7 +186,7 @@ TEST(BeamTest, WidenedBeamReturnsEverythingInOrder) {
 TEST(BeamTest, WidenedBeamExpandsEveryNodeOnce) {
     std::mt19937 random(11);
     for (const uint32_t capacity : {1u, 3u, 40u}) {
-        ContextArena memory;
+        TaskArena memory;
         Beam beam;
         beam.Init(&memory.arena, capacity);
         std::set<uint32_t> expanded;
@@ -225,7 +209,7 @@ TEST(BeamTest, WidenedBeamExpandsEveryNodeOnce) {
 }
 
 TEST(BeamTest, PopUnexpandedDrainsWhatWasNotExpanded) {
-    ContextArena memory;
+    TaskArena memory;
     Beam beam;
     beam.Init(&memory.arena, 5);
     for (uint32_t i = 0; i < 100; ++i)
@@ -247,7 +231,7 @@ TEST(BeamTest, PopUnexpandedDrainsWhatWasNotExpanded) {
 }
 
 TEST(BeamTest, InfiniteDistancesAreOrdered) {
-    ContextArena memory;
+    TaskArena memory;
     Beam beam;
     beam.Init(&memory.arena, 2);
     for (uint32_t i = 0; i < 5; ++i)
@@ -267,7 +251,7 @@ TEST(BeamTest, InfiniteDistancesAreOrdered) {
 TEST(VisitedSetTest, BitmapAndHashAgreeWithASet) {
     for (const uint64_t space :
          {uint64_t{0}, uint64_t{1000}, uint64_t{1} << 20, (uint64_t{1} << 20) + 1, uint64_t{1} << 32}) {
-        ContextArena memory;
+        TaskArena memory;
         VisitedSet visited;
         visited.Init(&memory.arena, space);
         std::set<uint32_t> truth;
