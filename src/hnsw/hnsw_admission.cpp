@@ -60,12 +60,12 @@ void Admission::Keep(float distance) {
 
 bool Admission::Enough(float frontier) {
     if (ctx_->arena.allocated > memory_limit_ ||
-        (may_give_up() && gathering_.seen >= static_cast<double>(filter_->most_nodes))) {
+        (may_give_up() && gathering_.met >= static_cast<double>(filter_->most_nodes))) {
         gave_up_ = may_give_up();
         return true;
     }
     // As many nodes as a search without a filter, at least.
-    if (gathering_.seen < ef_) return false;
+    if (gathering_.met < ef_) return false;
     const size_t nearer =
         static_cast<size_t>(std::lower_bound(nearest_.begin(), nearest_.end(), frontier) - nearest_.begin());
     stopped_early_ = gathering_.Enough(static_cast<double>(nearer));

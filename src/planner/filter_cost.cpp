@@ -144,10 +144,9 @@ FilterPlan PlanFilter(PlannerInfo* root, const IndexPath* index_path, const Vect
 
     const double wanted = plan.wanted > 0 ? plan.wanted : Min(rows, plan.beam * 3 / 4);
     const double rate = rows / all;
-    const double tested =
-        Min(Gathering::MembersNeeded(wanted, Min(plan.beam, 4 * wanted), rate) / rate, plan.index_rows);
+    const double met = Min(Gathering::MembersNeeded(wanted, Min(plan.beam, 4 * wanted), rate) / rate, plan.index_rows);
     plan.cost[static_cast<int>(Strategy::kPostFilter)] =
-        (plan.beam + tested) * plan.node_cost + tested * plan.fetch_cost + wanted * plan.found_distance;
+        (plan.beam + met) * plan.node_cost + Min(wanted / rate, met) * plan.fetch_cost + wanted * plan.found_distance;
     plan.cost[static_cast<int>(Strategy::kBitmapSearch)] = plan.cost[static_cast<int>(Strategy::kExact)] = -1;
     if (bitmap == nullptr) return plan;
 

@@ -98,7 +98,7 @@ void ReadExact(VectorScanState* state, bool behind) {
         ItemPointerSet(&tid, block, offset);
         bool all_dead = false;
         if (WentOut(filter, tid) || !FetchRow(state, tid, &all_dead)) continue;
-        if (!FillAndTest(state, state->table_slot, nullptr, m == Membership::kMaybe)) continue;
+        if (!FillAndTest(state, state->table_slot, {nullptr, nullptr}, m == Membership::kMaybe)) continue;
         const PendingRow row = RowAtHand(state, tid);
         if (behind && !RowFarther(row, filter->last)) continue;
         if (kept->size < most) {
@@ -151,9 +151,9 @@ Spent SpentBy(const VectorScanState& state) {
     return {rows + static_cast<double>(state.search->counts.expanded) * plan.node_cost, rows};
 }
 
-// Looks whether a post-filter has cost more than planned. Has it cost more than the exact pass would, that takes over:
-// true. Have its rows cost more than the bitmap would, the search goes on with that, and reads no rows that are not in
-// it.
+// Looks whether a post-filter has cost more than planned; true when the search is over. Has it cost more than the exact
+// pass would, that takes over. Have its rows cost more than the bitmap would, the search goes on with that, and reads
+// no rows that are not in it: nearly all that it reads pass, so nothing is gained by testing them later.
 bool Reconsider(VectorScanState* state) {
     FilterState* filter = &state->filter;
     if (filter->bitmap == nullptr || filter->running != Strategy::kPostFilter) return false;
@@ -166,32 +166,43 @@ bool Reconsider(VectorScanState* state) {
     if (!plan.may_search || filter->by_members || spent.rows <= plan.bitmap_cost) return false;
     LoadMembers(state);
     filter->by_members = true;
-    return false;
+    while (!filter->met.empty()) {
+        CHECK_FOR_INTERRUPTS();
+        TestNearestMet(state);
+    }
+    return state->through;
 }
 
 // Passes over the candidate's row when it is not in the bitmap.
 void TestCandidate(VectorScanState* state) {
-    FilterState* filter = &state->filter;
-    const SearchCandidate& candidate = state->candidate;
-    ++state->counts.filter_tests;
-    if (filter->members.Find(ItemPointerGetBlockNumber(&candidate.tid), ItemPointerGetOffsetNumber(&candidate.tid)) !=
-        Membership::kOut)
-        return;
-    filter->gathering.Add(false);
-    ++state->returned;
+    if (!IsOutside(state, state->candidate.tid)) return;
+    state->filter.gathering.Add(false);
     state->row_due = false;
-    if (!candidate.same) state->run_known = false;
+    if (!state->candidate.same) state->run_known = false;
 }
 
 }  // namespace
 
-void NextCandidate(VectorScanState* state) {
+bool IsOutside(VectorScanState* state, const ItemPointerData& tid) {
+    const FilterState& filter = state->filter;
+    if (!filter.by_members) return false;
+    ++state->counts.filter_tests;
+    if (filter.members.Find(ItemPointerGetBlockNumber(&tid), ItemPointerGetOffsetNumber(&tid)) != Membership::kOut)
+        return false;
+    ++state->returned;
+    return true;
+}
+
+bool EndedAtBudget(VectorScanState* state) {
     const VectorSearch& search = *state->search;
-    if (state->filter.any && search.max_rows >= 0 && state->returned >= search.max_rows) {
-        state->through = state->filter.budget_hit = true;
-        return;
-    }
-    if (Reconsider(state)) return;
+    if (!state->filter.any || search.max_rows < 0 || state->returned < search.max_rows) return false;
+    state->through = state->filter.budget_hit = true;
+    state->filter.met.Clear();
+    return true;
+}
+
+void NextCandidate(VectorScanState* state) {
+    if (EndedAtBudget(state) || Reconsider(state)) return;
     state->row_due = state->methods->next(state->search, &state->candidate);
     if (state->row_due) {
         if (state->filter.by_members) TestCandidate(state);
@@ -205,9 +216,18 @@ bool MayGoOut(VectorScanState* state) {
     FilterState* filter = &state->filter;
     if (!filter->any || filter->running != Strategy::kPostFilter || state->through || filter->round_left > 0)
         return true;
-    if (!filter->gathering.Enough(static_cast<double>(state->pending.size - state->pending_unread))) return false;
-    filter->round_left = filter->gathering.wanted;
-    filter->gathering.NextRound();
+    Gathering* gathering = &filter->gathering;
+    if (gathering->met < filter->aim) return false;
+    const auto waiting = [state] { return static_cast<double>(state->pending.size - state->pending_unread); };
+    while (waiting() < gathering->wanted && !filter->met.empty()) {
+        CHECK_FOR_INTERRUPTS();
+        TestNearestMet(state);
+    }
+    if (state->through) return true;
+    filter->aim = gathering->Aim(waiting(), static_cast<double>(filter->met.size));
+    if (filter->aim > gathering->met) return false;
+    filter->round_left = gathering->wanted;
+    gathering->NextRound();
     return true;
 }
 
@@ -232,6 +252,7 @@ void StartScan(VectorScanState* state) {
     filter->first_fetches = state->fetches;
     filter->gathering = Gathering::Of(filter->plan.beam, filter->plan.wanted);
     filter->gathering.beam = Min(filter->plan.beam, 4 * filter->gathering.wanted);
+    filter->aim = filter->gathering.beam;
     filter->round_left = 0;
     OpenTable(state);
     if (filter->any && filter->running == Strategy::kExact) {

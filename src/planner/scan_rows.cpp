@@ -40,26 +40,39 @@ void SetDistance(VectorScanState* state, Datum value, bool is_null) {
     ScanSlot(state)->tts_isnull[state->distance_at] = is_null;
 }
 
-// The distance of the row in the scan's context, whose indexed value may be known: then a vector that the table keeps
-// out of line is not fetched.
-Datum DistanceOfRow(VectorScanState* state, const SearchCandidate* known, bool* is_null) {
+// Does the index know the distance of the candidate?
+bool KnowsDistance(const VectorScanState* state, const SearchCandidate& candidate) {
+    return candidate.has_value && !state->row_context->caseValue_isNull;
+}
+
+// The distance of the value that the index has of a row: a vector that the table keeps out of line is not fetched.
+Datum DistanceOfValue(VectorScanState* state, Datum value, bool* is_null) {
     const ExprContext* query = state->row_context;
-    if (known == nullptr || !known->has_value || query->caseValue_isNull)
-        return ExecEvalExprSwitchContext(state->distance, state->row_context, is_null);
     MemoryContext old = MemoryContextSwitchTo(query->ecxt_per_tuple_memory);
     LOCAL_FCINFO(call, 2);
     InitFunctionCallInfoData(*call, &state->operation, 2, state->collation, nullptr, nullptr);
     call->args[state->query_arg] = {query->caseValue_datum, false};
-    call->args[1 - state->query_arg] = {known->value, false};
+    call->args[1 - state->query_arg] = {value, false};
     const Datum distance = FunctionCallInvoke(call);
     MemoryContextSwitchTo(old);
     *is_null = call->isnull;
     return distance;
 }
 
+// The distance of the row in the scan's context.
+Datum DistanceOfRow(VectorScanState* state, const KnownRow& known, bool* is_null) {
+    if (known.row != nullptr && known.row->known) {
+        *is_null = known.row->distance_null;
+        return Float8GetDatum(known.row->distance);
+    }
+    if (known.candidate != nullptr && KnowsDistance(state, *known.candidate))
+        return DistanceOfValue(state, known.candidate->value, is_null);
+    return ExecEvalExprSwitchContext(state->distance, state->row_context, is_null);
+}
+
 }  // namespace
 
-bool FillAndTest(VectorScanState* state, TupleTableSlot* row, const SearchCandidate* known, bool recheck) {
+bool FillAndTest(VectorScanState* state, TupleTableSlot* row, const KnownRow& known, bool recheck) {
     ExprContext* context = state->css.ss.ps.ps_ExprContext;
     ResetExprContext(context);
     FillColumns(state, row);
@@ -132,21 +145,39 @@ bool NeedsRecheck(const FilterState& filter, const ItemPointerData& tid) {
            filter.members.Find(ItemPointerGetBlockNumber(&tid), ItemPointerGetOffsetNumber(&tid)) != Membership::kIn;
 }
 
-// Reads a row; true when it is visible and passes the quals. The scan's tuple is it then. `known`: the candidate whose
-// row it is; null when that has gone by.
-bool ReadRow(VectorScanState* state, ItemPointerData tid, const SearchCandidate* known) {
+// Reads a row; true when it is visible and passes the quals. The scan's tuple is it then.
+bool ReadRow(VectorScanState* state, ItemPointerData tid, const KnownRow& known) {
     pgstat_count_index_tuples(state->index, 1);
     bool all_dead = false;
     if (!FetchRow(state, tid, &all_dead)) {
-        if (all_dead && known != nullptr) state->methods->kill(state->search);
+        if (all_dead && known.candidate != nullptr) state->methods->kill(state->search);
         return false;
     }
     pgstat_count_heap_fetch(state->index);
-    FilterState* filter = &state->filter;
-    const bool passes = FillAndTest(state, state->table_slot, known, NeedsRecheck(*filter, tid));
-    filter->gathering.Add(passes);
-    if (!passes || filter->any) ++state->returned;
+    const bool passes = FillAndTest(state, state->table_slot, known, NeedsRecheck(state->filter, tid));
+    if (!passes || state->filter.any) ++state->returned;
     return passes;
+}
+
+// Puts the candidate among the rows that are to be tested.
+void AddMet(VectorScanState* state) {
+    const SearchCandidate& candidate = state->candidate;
+    FilterState* filter = &state->filter;
+    PendingRow row = {candidate.nearest, false, true, false, candidate.tid, candidate.tid, nullptr};
+    if (candidate.same && state->run_known) {
+        row.distance = state->run.distance;
+        row.distance_null = state->run.distance_null;
+    } else if (KnowsDistance(state, candidate)) {
+        ResetExprContext(state->row_context);
+        const Datum distance = DistanceOfValue(state, candidate.value, &row.distance_null);
+        row.distance = row.distance_null ? 0 : DatumGetFloat8(distance);
+        row.known = true;
+    }
+    state->run_known = row.known || (candidate.same && state->run_known);
+    if (row.known) state->run = row;
+    filter->gathering.met += 1;
+    filter->met.Push(row);
+    std::push_heap(filter->met.begin(), filter->met.end(), RowFarther);
 }
 
 }  // namespace
@@ -155,16 +186,19 @@ PendingRow RowAtHand(VectorScanState* state, ItemPointerData tid) {
     const TupleTableSlot* slot = ScanSlot(state);
     const bool is_null = slot->tts_isnull[state->distance_at];
     const double distance = is_null ? 0 : DatumGetFloat8(slot->tts_values[state->distance_at]);
-    return {distance, is_null, false, tid, slot->tts_tid, nullptr};
+    return {distance, is_null, false, false, tid, slot->tts_tid, nullptr};
 }
 
 bool TakeRow(VectorScanState* state) {
     state->row_due = false;
     const SearchCandidate& candidate = state->candidate;
-    // A post-filter counts the rows that pass as they are found, until a round has enough of them.
-    const FilterState& filter = state->filter;
-    const bool counted = filter.any && filter.running == Strategy::kPostFilter && filter.round_left <= 0;
-    if (candidate.same && state->run_known && !counted) {
+    FilterState* filter = &state->filter;
+    const bool gathers = filter->any && filter->running == Strategy::kPostFilter && filter->round_left <= 0;
+    if (gathers && !filter->by_members) {
+        AddMet(state);
+        return false;
+    }
+    if (candidate.same && state->run_known && !gathers) {
         PendingRow row = state->run;
         row.unread = true;
         row.tid = candidate.tid;
@@ -172,7 +206,9 @@ bool TakeRow(VectorScanState* state) {
         return false;
     }
     state->run_known = false;
-    if (!ReadRow(state, candidate.tid, &candidate)) return false;
+    const bool passes = ReadRow(state, candidate.tid, {&candidate, nullptr});
+    filter->gathering.Add(passes);
+    if (!passes) return false;
     state->run = RowAtHand(state, candidate.tid);
     state->run_known = true;
     return true;
@@ -193,7 +229,9 @@ bool PopPending(VectorScanState* state) {
     const PendingRow row = state->pending[--state->pending.size];
     if (row.unread) {
         --state->pending_unread;
-        if (!ReadRow(state, row.tid, nullptr)) return false;
+        const bool passes = ReadRow(state, row.tid, {nullptr, &row});
+        state->filter.gathering.Add(passes);
+        if (!passes) return false;
         const PendingRow read = RowAtHand(state, row.tid);
         if (!RowFarther(read, row)) return true;
         PushPending(state, read);
@@ -220,6 +258,21 @@ bool PopPending(VectorScanState* state) {
     return true;
 }
 
+void TestNearestMet(VectorScanState* state) {
+    FilterState* filter = &state->filter;
+    if (EndedAtBudget(state)) return;
+    std::pop_heap(filter->met.begin(), filter->met.end(), RowFarther);
+    const PendingRow row = filter->met[--filter->met.size];
+    const bool passes = !IsOutside(state, row.tid) && ReadRow(state, row.tid, {nullptr, &row});
+    filter->gathering.Test(passes);
+    if (passes) PushPending(state, RowAtHand(state, row.tid));
+}
+
+bool MetIsNext(const VectorScanState* state) {
+    const ArenaVec<PendingRow>& met = state->filter.met;
+    return !met.empty() && (state->pending.empty() || RowFarther(state->pending[0], met[0]));
+}
+
 double Settled(const VectorScanState& state) {
     if (state.through) return get_float8_infinity();
     return state.row_due ? state.candidate.nearest : state.candidate.settled;
@@ -230,6 +283,7 @@ void ClearPending(VectorScanState* state) {
     if (state->pending_memory != nullptr) MemoryContextReset(state->pending_memory);
     state->arena = MakeArena(state->pending_memory);
     state->pending.Init(&state->arena);
+    state->filter.met.Init(&state->arena);
     state->pending_bytes = state->pending_unread = 0;
 }
 

@@ -113,8 +113,7 @@ void BeginVectorScan(CustomScanState* node, EState* estate, int eflags) {
     if ((eflags & EXEC_FLAG_EXPLAIN_ONLY) != 0) return;
     state->query_memory = AllocSetContextCreate(estate->es_query_cxt, "vector scan query", ALLOCSET_SMALL_SIZES);
     state->pending_memory = AllocSetContextCreate(estate->es_query_cxt, "vector scan rows", ALLOCSET_DEFAULT_SIZES);
-    state->arena = MakeArena(state->pending_memory);
-    state->pending.Init(&state->arena);
+    ClearPending(state);
     state->index = index_open(IndexOf(plan), exec_rt_fetch(plan->scan.scanrelid, estate)->rellockmode);
     state->methods = FindVectorSearch(state->index->rd_indam->amcostestimate);
     if (state->methods == nullptr)
@@ -137,6 +136,10 @@ bool NextRow(VectorScanState* state) {
         CHECK_FOR_INTERRUPTS();
         if (OutOfBudget(state)) return false;
         const bool may_go_out = MayGoOut(state);
+        if (may_go_out && MetIsNext(state) && FloorOf(state->filter.met[0]) <= Settled(*state)) {
+            TestNearestMet(state);
+            continue;
+        }
         if (may_go_out && !state->pending.empty() && FloorOf(state->pending[0]) <= Settled(*state)) {
             const ItemPointerData tid = state->pending[0].tid;
             if (!PopPending(state)) continue;
@@ -154,7 +157,9 @@ bool NextRow(VectorScanState* state) {
             continue;
         }
         if (!TakeRow(state)) continue;
-        if (may_go_out && state->pending.empty() && FloorOf(state->run) <= state->candidate.settled) {
+        const ArenaVec<PendingRow>& met = state->filter.met;
+        const bool first = state->pending.empty() && (met.empty() || RowFarther(met[0], state->run));
+        if (may_go_out && first && FloorOf(state->run) <= state->candidate.settled) {
             NoteReturned(state, state->run);
             break;
         }
@@ -182,7 +187,7 @@ bool TakeTestRow(VectorScanState* state, bool* passes) {
     epq->relsubs_done[at] = true;
     if (TupIsNull(row)) return true;
     PrepareQuery(state);
-    *passes = FillAndTest(state, row, nullptr, state->filter.bitmap != nullptr);
+    *passes = FillAndTest(state, row, {nullptr, nullptr}, state->filter.bitmap != nullptr);
     return true;
 }
 

@@ -13,14 +13,21 @@
 namespace vecann {
 
 // A row that waits for its turn. One without a tuple, for want of memory, is fetched again; one that has not been read
-// yet has the distance of a row of the same value.
+// yet has the distance of a row of the same value, or is no nearer than its distance says.
 struct PendingRow {
     double distance;
     bool distance_null;
     bool unread;
+    bool known;             // an unread row's distance is its own, to the last bit
     ItemPointerData tid;    // as the index has it
     ItemPointerData place;  // of the version that the snapshot sees
     MinimalTuple tuple;     // of the scan tuple's form
+};
+
+// What is known of a row before it is read: the candidate whose row it is, or the row that has waited unread.
+struct KnownRow {
+    const SearchCandidate* candidate;  // null: it has gone by
+    const PendingRow* row;             // null: none
 };
 
 // Of a query with conditions. The rows of the bitmap and what is known of them live as long as the bitmap's parameters.
@@ -43,11 +50,14 @@ struct FilterState {
     Arena returned_arena;
     TidMap returned;
     bool remembers;  // `returned` is complete
-    // A post-filter's rows go out in rounds, of which each gathers some more rows than it returns.
+    // A post-filter's rows go out in rounds, of which each gathers some more rows than it returns. Those that the
+    // search has met wait unread, and are read and tested nearest first, when it may be their turn.
     Gathering gathering;
     double round_left;
-    uint64 first_fetches;  // the scan's count when the search began
-    PendingRow last;       // went out last
+    double aim;                // rows to be met before some are tested
+    ArenaVec<PendingRow> met;  // a heap, nearest on top; in the memory of those that are pending
+    uint64 first_fetches;      // the scan's count when the search began
+    PendingRow last;           // went out last
     bool has_last;
     bool has_more;  // the last exact pass left out rows behind those it kept
 };
@@ -147,18 +157,22 @@ inline bool RowFarther(const PendingRow& a, const PendingRow& b) {
 
 // Computes the value of the query for the distances to come.
 void PrepareQuery(VectorScanState* state);
-// Makes the scan's tuple of a row of the table, that of a candidate unless `known` is null; false when it does not pass
-// the quals, with `recheck` those of the bitmap too.
-bool FillAndTest(VectorScanState* state, TupleTableSlot* row, const SearchCandidate* known, bool recheck);
+// Makes the scan's tuple of a row of the table; false when it does not pass the quals, with `recheck` those of the
+// bitmap too.
+bool FillAndTest(VectorScanState* state, TupleTableSlot* row, const KnownRow& known, bool recheck);
 void AddCounts(SearchCounts* sum, const SearchCounts& counts);
 void StartSearch(VectorScanState* state);
 // Fetches the version of a row that the snapshot sees into the table's slot.
 bool FetchRow(VectorScanState* state, ItemPointerData tid, bool* all_dead);
 // The scan's tuple as a row that waits, without the tuple.
 PendingRow RowAtHand(VectorScanState* state, ItemPointerData tid);
-// Reads the row of the candidate, or puts it off when its distance is known. True when the row has been read and passes
-// the quals: it is the scan's tuple then.
+// Reads the row of the candidate, or puts it off when its distance is known or its test can wait. True when the row has
+// been read and passes the quals: it is the scan's tuple then.
 bool TakeRow(VectorScanState* state);
+// Reads the nearest row that has been met; if it passes it is pending.
+void TestNearestMet(VectorScanState* state);
+// Is the row to go out next among those that have been met and not tested?
+bool MetIsNext(const VectorScanState* state);
 // Keeps the scan's tuple for later.
 void PushPending(VectorScanState* state, PendingRow row);
 // Makes the nearest pending row the scan's tuple; false when it is none after all, or must wait longer.
@@ -176,11 +190,15 @@ void NextCandidate(VectorScanState* state);
 // Reads all rows of the bitmap and keeps the nearest, as many as fit work_mem, of those that have not gone out: with
 // `behind`, of those behind the row that went out last.
 void ReadExact(VectorScanState* state, bool behind);
+// Does a post-filter that has a bitmap pass over this row, unread?
+bool IsOutside(VectorScanState* state, const ItemPointerData& tid);
 // May rows go out now? A search meets them not quite in their order: before a round of a post-filter begins, rows
-// beyond it must have been found.
+// beyond it must have been found. Tests some of those that have been met.
 bool MayGoOut(VectorScanState* state);
 // Keeps what later exact passes need to know of a row that goes out.
 void NoteReturned(VectorScanState* state, const PendingRow& row);
+// Has a search with conditions read as many rows as its setting allows? Then it is over, and rows not tested are out.
+bool EndedAtBudget(VectorScanState* state);
 // May a search without conditions return no more rows, by its setting?
 bool OutOfBudget(const VectorScanState* state);
 

@@ -26,27 +26,40 @@ struct SearchFilter {
 };
 
 // When has a search met enough rows of a filter? It does not meet them quite in their order, the less so the farther it
-// has gone. So it goes on for as many rows as it took to find those wanted, and finds some beyond them.
+// has gone. So it goes on for as many rows as it took to find those wanted, and finds some beyond them. Rows may be
+// tested later than they are met, nearest first: how many of the others pass follows from the rate.
 struct Gathering {
     double beam;       // what a search without a filter reads, as far as more rows are worth it
     double most;       // rows of the filter in a round
     double wanted;     // rows of the filter, in this round
-    double seen;       // rows in all
-    double passed;     // of the filter
-    double wanted_at;  // `seen` when the last one wanted was found; 0: not yet
+    double met;        // rows in all
+    double tested;     // of those
+    double passed;     // of those: rows of the filter
+    double wanted_at;  // `tested` when the last one wanted was found; 0: not yet
 
-    void Add(bool pass) {
-        seen += 1;
+    void Test(bool pass) {
+        tested += 1;
         passed += pass ? 1 : 0;
     }
-    // How many rows of the filter must have been found before the nearest ones are certain enough.
-    double Needed() const { return MembersNeeded(wanted, beam, passed / Max(seen, 1.0)); }
-    // `waiting` rows of the filter are known that have not been returned.
-    bool Enough(double waiting) {
-        if (waiting < wanted) return false;
-        if (wanted_at == 0) wanted_at = seen;
-        return waiting >= Needed() && seen >= 2 * wanted_at;
+    void Add(bool pass) {
+        met += 1;
+        Test(pass);
     }
+    double Rate() const { return passed / Max(tested, 1.0); }
+    // How many rows of the filter must have been found before the nearest ones are certain enough.
+    double Needed() const { return MembersNeeded(wanted, beam, Rate()); }
+    // How many rows must be met before the next look: `waiting` rows of the filter are known that have not been
+    // returned, and `untested` rows have been met that may be some. Not above `met`: enough have been met. Otherwise a
+    // few more, for the rate is a guess.
+    double Aim(double waiting, double untested) {
+        double aim = met + Max(tested / 4, beam / 4);
+        if (waiting < wanted) return aim;
+        if (wanted_at == 0) wanted_at = tested;
+        const double missing = Needed() - waiting - untested * Rate();
+        return Min(aim, Max(2 * wanted_at, met + std::ceil(missing / Max(Rate(), 1e-9))));
+    }
+    // The same with all rows tested.
+    bool Enough(double waiting) { return waiting >= wanted && Aim(waiting, 0) <= met; }
     // The next round, of twice as many.
     void NextRound() {
         wanted = Min(2 * wanted, most);
@@ -61,7 +74,7 @@ struct Gathering {
     }
     static Gathering Of(double beam, double wanted) {
         const double most = MostWanted(beam);
-        return {beam, most, wanted > 0 ? Min(std::ceil(wanted), most) : most, 0, 0, 0};
+        return {beam, most, wanted > 0 ? Min(std::ceil(wanted), most) : most, 0, 0, 0, 0};
     }
 };
 
