@@ -33,7 +33,8 @@ MIXTURES = {"gen-20000x32": dict(clusters=40, rank=12, spread=1.0, noise=0.05),
             "gen-200000x128": dict(clusters=500, rank=20, spread=0.7, noise=0.2),
             "gen-100000x768": dict(clusters=500, rank=32, centre_rank=32, spread=0.7, noise=0.2),
             "gen-200000x768": dict(clusters=500, rank=32, centre_rank=32, spread=0.7, noise=0.2),
-            "gen-1000000x128": dict(clusters=1100, rank=22, centre_rank=16, spread=1.2, noise=0.2, shared=0.25)}
+            "gen-1000000x128": dict(clusters=1100, rank=22, centre_rank=16, spread=1.2, noise=0.2, shared=0.25),
+            "gen-10000000x96": dict(clusters=2000, rank=22, centre_rank=16, spread=1.2, noise=0.2, shared=0.25)}
 
 
 class Missing(Exception):
