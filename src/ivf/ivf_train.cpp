@@ -255,7 +255,7 @@ void EncodePayloads(IvfBuild* build) {
         if (i % 1024 == 0) CHECK_FOR_INTERRUPTS();
         memcpy(build->value.plain, build->batch + i * build->dim, build->row_bytes());
         IvfRotate(build->ctx, &build->value);
-        IvfEncodePayload(build->ctx.meta, build->value, build->entries + i * build->ctx.meta.entry_size);
+        IvfEncodePayload(build->ctx, build->value, build->entries + i * build->ctx.meta.entry_size);
     }
 }
 
