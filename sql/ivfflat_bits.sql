@@ -162,7 +162,6 @@ REINDEX INDEX few_b;
 SELECT id, b <~> repeat('1', 65)::bit(65) AS d FROM few ORDER BY b <~> repeat('1', 65)::bit(65);
 INSERT INTO few (b) SELECT b FROM few, generate_series(1, 1500);
 SELECT nodes, problems FROM vecann_verify('few_b');
-SET client_min_messages = warning;
 REINDEX INDEX few_b;
 SELECT nodes, problems FROM vecann_verify('few_b');
 SELECT count(*) FROM (SELECT id FROM few ORDER BY b <~> repeat('1', 65)::bit(65)) s;
@@ -170,6 +169,7 @@ RESET enable_seqscan;
 DROP TABLE few;
 
 -- from the shortest to the longest
+SET client_min_messages = warning;
 CREATE TABLE bits_long (length integer, problems text[], differences bigint);
 DO $$
 DECLARE
@@ -188,6 +188,15 @@ BEGIN
 END $$;
 TABLE bits_long ORDER BY length;
 DROP TABLE bits_long;
+-- no memory to learn from many rows
+CREATE TABLE some_bits AS SELECT i AS id, repeat(ivf_bits(i, 128)::text, 500)::bit(64000) AS b FROM generate_series(1, 100) i;
+SET maintenance_work_mem = '1MB';
+RESET client_min_messages;
+CREATE INDEX some_bits_b ON some_bits USING ivfflat (b bit_hamming_ops) WITH (lists = 8);
+RESET maintenance_work_mem;
+SELECT nodes, problems FROM vecann_verify('some_bits_b');
+SELECT ivf_differences('some_bits', b) FROM some_bits WHERE id = 7;
+DROP TABLE some_bits;
 CREATE TABLE bits_long (b bit(64001), v bit varying, w bit varying(12), id integer);
 CREATE INDEX ON bits_long USING ivfflat (b bit_hamming_ops);
 CREATE INDEX ON bits_long USING ivfflat (v bit_hamming_ops);
