@@ -33,10 +33,11 @@ const char* AmName(const IvfOptions& options) {
 
 void NoticeLittleData(const IvfBuild& build, uint32 wished) {
     const bool no_memory = build.sample_count == build.sample_room && build.sample_room < IvfSampleRows(build);
-    ereport(NOTICE, (errmsg("%s index created with little data", AmName(build.options)),
-                     errdetail("It has %u instead of %u lists.", build.ctx.meta.lists, wished),
-                     no_memory ? errhint("More rows to learn from do not fit maintenance_work_mem. Raise it, and REINDEX.")
-                               : errhint("REINDEX it when the table has more rows.")));
+    ereport(NOTICE,
+            (errmsg("%s index created with little data", AmName(build.options)),
+             errdetail("It has %u instead of %u lists.", build.ctx.meta.lists, wished),
+             no_memory ? errhint("More rows to learn from do not fit maintenance_work_mem. Raise it, and REINDEX.")
+                       : errhint("REINDEX it when the table has more rows.")));
 }
 
 void FindCentroids(IvfBuild* build) {

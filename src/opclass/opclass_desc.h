@@ -36,8 +36,8 @@ struct OpClassDesc {
     int max_dimensions;
     bool unit_norm;  // vectors are indexed with norm 1; a zero vector has none and is not indexed
 
-    // Null where values are rows of numbers. Otherwise restore is null, extract too unless values may be taken for rows of
-    // numbers (bit strings: zeros and ones), and distances go to order_value as the operator has them.
+    // Null where values are rows of numbers. Otherwise restore is null, extract too unless values may be taken for rows
+    // of numbers (bit strings: zeros and ones), and distances go to order_value as the operator has them.
     const WordsForm* words;
 
     // Writes a value as `dim` float32 numbers; false when it is not indexable (zero under cosine). Raises
