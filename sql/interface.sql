@@ -86,6 +86,8 @@ INSERT INTO promised_class SELECT 'hnsw', format('sparsevec_%s_ops', m), 'sparse
 INSERT INTO promised_class SELECT 'hnsw', format('bit_%s_ops', m), 'bit', false FROM unnest(ARRAY['hamming', 'jaccard']) AS m;
 INSERT INTO promised_class SELECT am, format('%s_%s_ops', t, m), t, am || t || m = 'ivfflatvectorl2'
     FROM dense, unnest(ARRAY['l2', 'ip', 'cosine']) AS m, unnest(ARRAY['ivfflat', 'ivfpq']) AS am;
+INSERT INTO promised_class VALUES ('ivfflat', 'bit_hamming_ops', 'bit', false);
+SELECT count(*) AS classes FROM promised_class;
 SELECT p.* AS missing FROM promised_class AS p
     LEFT JOIN (pg_opclass o JOIN pg_am a ON a.oid = opcmethod) ON amname = am AND opcname = name
 WHERE o.oid IS NULL OR opcintype::regtype::text <> t OR opcdefault <> is_default;
@@ -115,10 +117,18 @@ END $$;
 CREATE TABLE interface_items (id serial PRIMARY KEY, v vector(3), free vector);
 SELECT options, pg_temp.error_of(format('CREATE INDEX ON interface_items USING hnsw (v vector_l2_ops) WITH (%s)', options)) AS error
 FROM unnest(ARRAY['m = 1', 'm = 2, ef_construction = 4', 'm = 100, ef_construction = 1000', 'm = 101', 'ef_construction = 3',
-                  'ef_construction = 1001', 'm = 16, ef_construction = 31', 'm = 16, ef_construction = 32', 'lists = 5'])
+                  'ef_construction = 1001', 'm = 16, ef_construction = 31', 'm = 16, ef_construction = 32', 'lists = 5',
+                  -- the defaults, by where they meet
+                  'ef_construction = 31', 'ef_construction = 32', 'm = 32', 'm = 33'])
     WITH ORDINALITY AS u(options, n) ORDER BY n;
 SELECT pg_temp.error_of('CREATE INDEX ON interface_items USING hnsw (free vector_l2_ops)') AS free,
        pg_temp.error_of('CREATE INDEX ON interface_items USING hnsw (v)') AS no_default_class;
+SELECT pg_temp.error_of('CREATE INDEX ON interface_items USING ivfflat (free)') AS ivfflat,
+       pg_temp.error_of('CREATE INDEX ON interface_items USING ivfpq (free vector_l2_ops)') AS ivfpq,
+       pg_temp.error_of('CREATE INDEX ON interface_items USING ivfpq (v)') AS no_default_class;
+-- the default number of lists
+SET client_min_messages = notice;
+CREATE INDEX ON interface_items USING ivfflat (v);
 SELECT options, pg_temp.error_of(format('CREATE INDEX ON interface_items USING ivfflat (v) WITH (%s)', options)) AS error
 FROM unnest(ARRAY['lists = 0', 'lists = 1', 'lists = 32768', 'lists = 32769', 'm = 16']) WITH ORDINALITY AS u(options, n) ORDER BY n;
 SELECT setting, pg_temp.error_of('SET ' || setting) AS error
@@ -126,7 +136,11 @@ FROM unnest(ARRAY['hnsw.ef_search = 0', 'hnsw.ef_search = 1', 'hnsw.ef_search = 
                   'hnsw.iterative_scan = off', 'hnsw.iterative_scan = relaxed_order', 'hnsw.iterative_scan = strict_order',
                   'hnsw.iterative_scan = on', 'hnsw.max_scan_tuples = 0', 'hnsw.max_scan_tuples = 1',
                   'ivfflat.probes = 0', 'ivfflat.probes = 32768', 'ivfflat.probes = 32769', 'ivfflat.iterative_scan = strict_order',
-                  'hnsw.scan_mem_multiplier = 0.5', 'hnsw.scan_mem_multiplier = 1', 'hnsw.scan_mem_multiplier = 1000'])
+                  'hnsw.scan_mem_multiplier = 0.5', 'hnsw.scan_mem_multiplier = 1', 'hnsw.scan_mem_multiplier = 1000',
+                  'hnsw.scan_mem_multiplier = 1001', 'hnsw.max_scan_tuples = 20000', 'hnsw.max_scan_tuples = 2147483647',
+                  'ivfflat.probes = 1', 'ivfflat.iterative_scan = off', 'ivfflat.iterative_scan = relaxed_order',
+                  'ivfflat.iterative_scan = on', 'ivfflat.max_probes = 0', 'ivfflat.max_probes = 1', 'ivfflat.max_probes = 32768',
+                  'ivfflat.max_probes = 32769'])
     WITH ORDINALITY AS u(setting, n) ORDER BY n;
 RESET ALL;
 
@@ -138,6 +152,13 @@ SELECT '[1e-46,16777217,0.1,3.4028235e38]'::vector, '[1e-9,0.1,6e-8,2049]'::half
 SELECT vector_send('[1,-2.5]'), halfvec_send('[1,-2.5]'), sparsevec_send('{1:1,5:-2.5}/7');
 SELECT pg_column_size('[1,2,3]'::vector) AS vector, pg_column_size('[1,2,3]'::halfvec) AS halfvec,
        pg_column_size('{1:1,2:2}/9'::sparsevec) AS sparsevec;
+-- as values lie in a table (lengths left out; on little-endian machines): what other programs read from the data files
+BEGIN;
+CREATE CAST (vector AS bytea) WITHOUT FUNCTION;
+CREATE CAST (halfvec AS bytea) WITHOUT FUNCTION;
+CREATE CAST (sparsevec AS bytea) WITHOUT FUNCTION;
+SELECT '[1,-2.5]'::vector::bytea AS vector, '[1,-2.5]'::halfvec::bytea AS halfvec, '{5:-2.5,1:1}/7'::sparsevec::bytea AS sparsevec;
+ROLLBACK;
 COPY (SELECT '[1,-2.5]'::vector, '[1,-2.5]'::halfvec, '{1:1,5:-2.5}/7'::sparsevec) TO STDOUT;
 
 -- ---- what functions return ---------------------------------------------------------------
@@ -153,6 +174,8 @@ SELECT '[1,2]'::vector < '[1,2,0]' AS shorter_first, '[1,3]'::vector > '[1,2,9]'
        '{1:1}/2'::sparsevec < '{1:1}/3' AS sparse_shorter, '{2:-1}/2'::sparsevec < '{}/2' AS sparse_value;
 SELECT avg(v), sum(v), avg(v::halfvec), sum(v::halfvec) FROM (VALUES ('[1,2]'::vector), ('[3,5]'), (NULL)) AS s(v);
 SELECT avg(v), sum(v) FROM (SELECT '[1]'::vector AS v) AS s WHERE false;
+SELECT vector_accum('{0}', '[1,2]'), vector_accum('{1,1,2}', '[3,5]'), vector_combine('{1,1,2}', '{2,3,5}'), vector_avg('{2,4,7}'),
+       vector_avg('{0}') AS none, halfvec_accum('{1,1,2}', '[3,5]'), halfvec_combine('{1,1,2}', '{2,3,5}'), halfvec_avg('{2,4,7}');
 -- NULLs are not indexed, zero vectors not for cosine; a NULL query returns rows
 INSERT INTO interface_items (v) SELECT ARRAY[i, 1, 2]::vector FROM generate_series(1, 20) i;
 INSERT INTO interface_items (v) VALUES (NULL), ('[0,0,0]');
@@ -182,4 +205,51 @@ SELECT statement, pg_temp.error_of(statement) AS error FROM unnest(ARRAY[
     $$INSERT INTO interface_items (v) VALUES ('[1,2]')$$, $$SELECT id FROM interface_items ORDER BY v <-> '[1,2]'$$])
     WITH ORDINALITY AS u(statement, n) ORDER BY n;
 
-DROP TABLE interface_items;
+-- SQLSTATEs of binary input (the messages are in the tests of the types)
+\getenv abs_builddir PG_ABS_BUILDDIR
+\set file :abs_builddir '/results/interface.bin'
+\set load '\\copy interface_binary FROM ' :'file' ' WITH (FORMAT binary)'
+\set VERBOSITY sqlstate
+-- unused is not 0; no dimensions; too many; NaN
+CREATE TABLE interface_binary (v vector);
+COPY (SELECT '\x000100013f800000'::bytea) TO STDOUT WITH (FORMAT binary) \g :file
+:load
+COPY (SELECT '\x00000000'::bytea) TO STDOUT WITH (FORMAT binary) \g :file
+:load
+COPY (SELECT '\x3e810000'::bytea) TO STDOUT WITH (FORMAT binary) \g :file
+:load
+COPY (SELECT '\x000100007fc00000'::bytea) TO STDOUT WITH (FORMAT binary) \g :file
+:load
+DROP TABLE interface_binary;
+CREATE TABLE interface_binary (v halfvec);
+COPY (SELECT '\x000100013c00'::bytea) TO STDOUT WITH (FORMAT binary) \g :file
+:load
+COPY (SELECT '\x000100007c00'::bytea) TO STDOUT WITH (FORMAT binary) \g :file
+:load
+DROP TABLE interface_binary;
+-- unused is not 0; a negative number of elements; too many; out of bounds; not ascending; a zero
+CREATE TABLE interface_binary (v sparsevec);
+COPY (SELECT '\x000000010000000000000001'::bytea) TO STDOUT WITH (FORMAT binary) \g :file
+:load
+COPY (SELECT '\x00000005ffffffff00000000'::bytea) TO STDOUT WITH (FORMAT binary) \g :file
+:load
+COPY (SELECT '\x0001000000003e8100000000'::bytea) TO STDOUT WITH (FORMAT binary) \g :file
+:load
+COPY (SELECT '\x000000050000000100000000000000053f800000'::bytea) TO STDOUT WITH (FORMAT binary) \g :file
+:load
+COPY (SELECT '\x00000005000000020000000000000002000000013f8000003f800000'::bytea) TO STDOUT WITH (FORMAT binary) \g :file
+:load
+COPY (SELECT '\x0000000500000001000000000000000100000000'::bytea) TO STDOUT WITH (FORMAT binary) \g :file
+:load
+\set VERBOSITY default
+DROP TABLE interface_binary;
+
+-- more than an index takes, a type that it does not take
+CREATE TABLE interface_wide (b bit(64001), c bit(512001), s sparsevec(3));
+CREATE OPERATOR CLASS interface_sparse FOR TYPE sparsevec USING ivfflat AS
+    OPERATOR 1 <-> (sparsevec, sparsevec) FOR ORDER BY float_ops, FUNCTION 1 vecann_sparsevec_l2_opclass(internal);
+SELECT pg_temp.error_of('CREATE INDEX ON interface_wide USING ivfflat (b bit_hamming_ops)') AS ivfflat,
+       pg_temp.error_of('CREATE INDEX ON interface_wide USING hnsw (c bit_hamming_ops)') AS hnsw,
+       pg_temp.error_of('CREATE INDEX ON interface_wide USING ivfflat (s interface_sparse)') AS type;
+DROP OPERATOR FAMILY interface_sparse USING ivfflat;
+DROP TABLE interface_wide, interface_items;

@@ -709,6 +709,9 @@ CREATE OPERATOR CLASS halfvec_ip_ops FOR TYPE halfvec USING ivfflat AS
 CREATE OPERATOR CLASS halfvec_cosine_ops FOR TYPE halfvec USING ivfflat AS
     OPERATOR 1 <=> (halfvec, halfvec) FOR ORDER BY float_ops,
     FUNCTION 1 vecann_halfvec_cosine_opclass(internal);
+CREATE OPERATOR CLASS bit_hamming_ops FOR TYPE bit USING ivfflat AS
+    OPERATOR 1 <~> (bit, bit) FOR ORDER BY float_ops,
+    FUNCTION 1 vecann_bit_hamming_opclass(internal);
 
 CREATE FUNCTION ivfpqhandler(internal) RETURNS index_am_handler
     AS 'MODULE_PATHNAME', 'vecann_ivfpqhandler' LANGUAGE C;

@@ -189,21 +189,8 @@ void HnswPrepareQuery(const VectorForm& form, IndexedVector* v) {
     v->code.Set(v->vector);
 }
 
-namespace {
-
-// The distance is the operator's result, but for one rounding to float32.
-OrderBounds BoundsOfWords(const VectorForm& form, float distance) {
-    const double value = form.desc->order_value(distance), relative = form.desc->order_slack(form.dim);
-    if (!std::isfinite(value)) return {-get_float8_infinity(), get_float8_infinity()};
-    const double slack = relative > 0 ? std::fabs(value) * relative * 2 + 0x1p-148 : 0;
-    return {value - slack, value + slack};
-}
-
-}  // namespace
-
 OrderBounds HnswBounds(const VectorForm& form, const IndexedVector& query, float distance,
                        const PayloadErrorBound& error) {
-    if (form.words) return BoundsOfWords(form, distance);
     return BoundsOf(*form.desc, form.dim, {query.norm, error.exact ? 0 : kRotationError}, distance, error);
 }
 

@@ -48,6 +48,8 @@ constexpr const char* kSeedHelp =
 // dimension (128 dimensions: 25 ns together, 768: 75 ns).
 constexpr double kRowOperators = 0.6;
 constexpr double kDimensionOperators = 1.0 / 320;
+// The same for each bit, which are compared in words.
+constexpr double kBitOperators = kDimensionOperators / 32;
 // The same of a code: 64 sub-quantizers 4 ns.
 constexpr double kCodeOperators = 0.1;
 constexpr double kQuantizerOperators = 1.0 / 1000;
@@ -166,15 +168,15 @@ SearchCost IvfSearchCost(const IndexOptInfo* info) {
     const double rows = Max(info->tuples, 1.0), lists = Max<double>(meta.lists, 1.0);
     const double uncached =
         info->pages > 0 ? Max(0.0, 1.0 - static_cast<double>(effective_cache_size) / info->pages) : 0.0;
-    const double vector = cpu_operator_cost * (kRowOperators + kDimensionOperators * meta.dim);
+    const double centroid = cpu_operator_cost * (kRowOperators + kDimensionOperators * meta.dim);
+    const double vector = HasWords(meta) ? cpu_operator_cost * (kRowOperators + kBitOperators * meta.dim) : centroid;
     const double code = cpu_operator_cost * (kCodeOperators + kQuantizerOperators * meta.m);
     // Settings may make operators free.
     constexpr double kLeastCost = 1.0e-10;
     const double row =
         Max((HasPayload(meta) ? vector : code) + uncached * random_page_cost_here * info->pages / rows, kLeastCost);
     const double probes = Min<double>(IvfSettingsOf(meta).probes, lists);
-    // A centroid costs what a vector costs.
-    return {row, Min(rows, rows * probes / lists) + lists * vector / row};
+    return {row, Min(rows, rows * probes / lists) + lists * centroid / row};
 }
 
 extern "C" void ivfflat_cost_estimate(PlannerInfo*, IndexPath* path, double, Cost* startup_cost, Cost* total_cost,

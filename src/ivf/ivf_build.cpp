@@ -7,7 +7,7 @@ namespace vecann {
 namespace {
 
 constexpr uint64 kLeastBuildBytes = 8 * 1024 * 1024;
-constexpr uint64 kMostBatchRows = 65536, kLeastBatchRows = 256;
+constexpr uint64 kMostBatchRows = 65536, kLeastBatchRows = 64;
 
 // ---- reading the table -----------------------------------------------------------
 

@@ -20,7 +20,7 @@ extern "C" bool ivf_insert(Relation index, Datum* values, bool* isnull, ItemPoin
         if (HasPayload(ctx.meta)) {
             list = IvfNearestList(ctx, value, nullptr);
             char* payload = PallocArray<char>(ctx.meta.entry_size);
-            IvfEncodePayload(ctx.meta, value, payload);
+            IvfEncodePayload(ctx, value, payload);
             row.entry = payload;
         } else {
             float* centroid = PallocArray<float>(static_cast<size_t>(ctx.meta.dim));

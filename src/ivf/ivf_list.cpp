@@ -177,6 +177,10 @@ void IvfOpen(IvfContext* ctx, Relation index) {
     ctx->index = index;
     ctx->meta = IvfReadMeta(index);
     ctx->desc = OpClassOf(index);
+    if (HasWords(ctx->meta) != (ctx->desc->words != nullptr))
+        ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
+                        errmsg("index \"%s\" was built for another operator class", RelationGetRelationName(index)),
+                        errhint("Please REINDEX it.")));
 }
 
 bool IvfLeadsTo(const IvfContext& ctx, const LockedPage& page, uint32 list, const PageLink& link) {

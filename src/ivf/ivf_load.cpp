@@ -196,13 +196,31 @@ void SetCodeShape(const IvfOptions& options, IvfMetaData* meta) {
     meta->m = static_cast<uint16>(m);
 }
 
+// Has a class distances to centroids? What users make of our support functions may have none.
+bool IsSearchable(const OpClassDesc& desc, bool compact) {
+    switch (desc.metric) {
+        case Metric::kHamming:
+            return !compact;
+        case Metric::kL2:
+        case Metric::kInnerProduct:
+        case Metric::kCosine:
+            return desc.words == nullptr;
+        default:
+            return false;
+    }
+}
+
 }  // namespace
 
 IvfMetaData IvfMakeMeta(const OpClassDesc& desc, int dim, const IvfOptions& options, bool trained) {
-    if (dim > desc.max_dimensions)
+    const char* am = options.compact ? "ivfpq" : "ivfflat";
+    const int most = Min(desc.max_dimensions, kIvfMostDimensions);
+    if (!IsSearchable(desc, options.compact))
+        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                        errmsg("access method \"%s\" has no use for what \"%s\" measures", am, desc.name)));
+    if (dim > most)
         ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-                        errmsg("column cannot have more than %d dimensions for %s index", desc.max_dimensions,
-                               options.compact ? "ivfpq" : "ivfflat")));
+                        errmsg("column cannot have more than %d dimensions for %s index", most, am)));
     IvfMetaData meta;
     memset(static_cast<void*>(&meta), 0, sizeof(meta));
     meta.dim = static_cast<uint16>(dim);
@@ -213,7 +231,7 @@ IvfMetaData IvfMakeMeta(const OpClassDesc& desc, int dim, const IvfOptions& opti
     // Without rows to learn from there are no codes.
     meta.quantizer = static_cast<uint8>(trained ? options.quantizer : Quantizer::kNone);
     if (HasPayload(meta)) {
-        meta.entry_size = static_cast<uint32>(PayloadSize(PayloadOf(meta), dim));
+        meta.entry_size = static_cast<uint32>(IvfPayloadSize(meta));
     } else {
         SetCodeShape(options, &meta);
         meta.entry_size = static_cast<uint32>(IvfCodeBytes(meta));

@@ -37,6 +37,11 @@ void SetSlots(IvfMetaData* meta, size_t slots) {
 
 }  // namespace
 
+size_t IvfPayloadSize(const IvfMetaData& meta) {
+    constexpr int kWordBits = 64;
+    return PayloadSize(PayloadOf(meta), HasWords(meta) ? (meta.dim + kWordBits - 1) / kWordBits : meta.dim);
+}
+
 void IvfLayOut(IvfMetaData* meta) {
     const size_t unit = HasBlocks(*meta) ? kBlockRows : 1;
     meta->parts = 0;
@@ -58,8 +63,8 @@ bool AreSoundSizes(const IvfMetaData& meta) {
         meta.quantizer > static_cast<uint8>(Quantizer::kRabitq) || meta.lists > kIvfMaxLists)
         return false;
     if (HasPayload(meta)) {
-        if (meta.factors != 0 || meta.entry_size != PayloadSize(PayloadOf(meta), meta.dim)) return false;
-    } else if (meta.m < 1 || (HasBlocks(meta) && meta.m > kIvfMostBlockQuantizers) ||
+        if (meta.factors != 0 || meta.entry_size != IvfPayloadSize(meta)) return false;
+    } else if (HasWords(meta) || meta.m < 1 || (HasBlocks(meta) && meta.m > kIvfMostBlockQuantizers) ||
                meta.factors != IvfCodeFactors(meta) || meta.entry_size != IvfCodeBytes(meta)) {
         return false;
     }

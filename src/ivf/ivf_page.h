@@ -13,6 +13,8 @@ namespace vecann {
 constexpr int kIvfDefaultLists = 100;
 constexpr int kIvfMaxLists = 32768;
 constexpr int kIvfMostParts = 8;
+// A centroid of so many bits is a quarter of a megabyte.
+constexpr int kIvfMostDimensions = 64000;
 // Of 4 bits: a block of 32 codes with its factors fits a page.
 constexpr int kIvfMostBlockQuantizers = 464;
 
@@ -149,10 +151,18 @@ inline bool HasPayload(const IvfMetaData& meta) {
 inline bool IsRotated(const IvfMetaData& meta) {
     return meta.matrix != 0 || meta.quantizer == static_cast<uint8>(Quantizer::kRabitq);
 }
+// Are payloads the values themselves, in words (bit strings)?
+inline bool HasWords(const IvfMetaData& meta) {
+    return meta.element == static_cast<uint8>(ElementKind::kBit);
+}
 inline PayloadKind PayloadOf(const IvfMetaData& meta) {
+    if (HasWords(meta)) return PayloadKind::kWords;
     if (meta.quantizer == static_cast<uint8>(Quantizer::kSq8)) return PayloadKind::kSq8;
     return meta.element == static_cast<uint8>(ElementKind::kFloat16) ? PayloadKind::kFloat16 : PayloadKind::kFloat32;
 }
+
+// Bytes of a payload.
+size_t IvfPayloadSize(const IvfMetaData& meta);
 
 // Lays the list pages out: needs dim, element, quantizer, m, bits and entry_size.
 void IvfLayOut(IvfMetaData* meta);

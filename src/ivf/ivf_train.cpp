@@ -32,9 +32,12 @@ const char* AmName(const IvfOptions& options) {
 }
 
 void NoticeLittleData(const IvfBuild& build, uint32 wished) {
-    ereport(NOTICE, (errmsg("%s index created with little data", AmName(build.options)),
-                     errdetail("It has %u instead of %u lists.", build.ctx.meta.lists, wished),
-                     errhint("REINDEX it when the table has more rows.")));
+    const bool no_memory = build.sample_count == build.sample_room && build.sample_room < IvfSampleRows(build);
+    ereport(NOTICE,
+            (errmsg("%s index created with little data", AmName(build.options)),
+             errdetail("It has %u instead of %u lists.", build.ctx.meta.lists, wished),
+             no_memory ? errhint("More rows to learn from do not fit maintenance_work_mem. Raise it, and REINDEX.")
+                       : errhint("REINDEX it when the table has more rows.")));
 }
 
 void FindCentroids(IvfBuild* build) {
@@ -255,7 +258,7 @@ void EncodePayloads(IvfBuild* build) {
         if (i % 1024 == 0) CHECK_FOR_INTERRUPTS();
         memcpy(build->value.plain, build->batch + i * build->dim, build->row_bytes());
         IvfRotate(build->ctx, &build->value);
-        IvfEncodePayload(build->ctx.meta, build->value, build->entries + i * build->ctx.meta.entry_size);
+        IvfEncodePayload(build->ctx, build->value, build->entries + i * build->ctx.meta.entry_size);
     }
 }
 

@@ -125,7 +125,14 @@ void IvfCentroidDistances(const IvfContext& ctx, const IvfVector& query, float* 
     ForCentroids(ctx, MeasureCentroid, &d);
 }
 
-void IvfEncodePayload(const IvfMetaData& meta, const IvfVector& v, char* payload) {
+void IvfEncodePayload(const IvfContext& ctx, const IvfVector& v, char* payload) {
+    const IvfMetaData& meta = ctx.meta;
+    if (HasWords(meta)) {
+        WordsHeadData* words = reinterpret_cast<WordsHeadData*>(payload);
+        *words = {kExactPayload, 0, 0, 0};
+        ctx.desc->words->pack(v.vector, meta.dim, words);
+        return;
+    }
     const PayloadKind kind = PayloadOf(meta);
     EncodePayload(kind, v.vector, meta.dim, 0, payload);
     // SQ8 needs `low` for its scale; the others have it free for the norm.
@@ -135,9 +142,15 @@ void IvfEncodePayload(const IvfMetaData& meta, const IvfVector& v, char* payload
 }
 
 PayloadQuery IvfPayloadQuery(const IvfContext& ctx, const IvfVector& query) {
+    const size_t dim = static_cast<size_t>(ctx.meta.dim);
+    if (HasWords(ctx.meta)) {
+        char* words = PallocArray<char>(ctx.meta.entry_size);
+        IvfEncodePayload(ctx, query, words);
+        return {query.vector, dim, false, nullptr, words, ctx.desc->words->distance};
+    }
     const PayloadKernels& kernels = Kernels().payload[static_cast<int>(PayloadOf(ctx.meta))];
-    return {query.vector, static_cast<size_t>(ctx.meta.dim), IsProduct(ctx),
-            IsProduct(ctx) ? kernels.inner_product : kernels.l2_squared};
+    return {query.vector, dim,    IsProduct(ctx), IsProduct(ctx) ? kernels.inner_product : kernels.l2_squared,
+            nullptr,      nullptr};
 }
 
 }  // namespace vecann

@@ -37,7 +37,7 @@ struct RankedList {
 void IvfCentroidDistances(const IvfContext& ctx, const IvfVector& query, float* distances);
 
 // Writes a vector's payload (meta.entry_size bytes).
-void IvfEncodePayload(const IvfMetaData& meta, const IvfVector& v, char* payload);
+void IvfEncodePayload(const IvfContext& ctx, const IvfVector& v, char* payload);
 
 // What a search compares payloads by.
 struct PayloadQuery {
@@ -45,14 +45,18 @@ struct PayloadQuery {
     size_t dim;
     bool negative;  // inner products: larger is nearer
     float (*compare)(const float* query, const void* payload, size_t n);
+    const void* words;  // the query's payload, where payloads are words; otherwise null
+    float (*between)(const void* a, const void* b, size_t n);  // of words
 
     float Distance(const void* payload) const {
+        if (words != nullptr) return between(words, payload, 0);
         const float value = compare(query, payload, dim);
         const float distance = negative ? 0.0F - value : value;
         // Overflow in both directions counts as farthest.
         return likely(distance == distance) ? distance : std::numeric_limits<float>::infinity();
     }
 };
+// Memory of the current context.
 PayloadQuery IvfPayloadQuery(const IvfContext& ctx, const IvfVector& query);
 
 }  // namespace vecann

@@ -48,6 +48,12 @@ void RestoreValue(IvfVectorSearch* search) {
     if (!search->walk.ordered || ctx.desc->unit_norm || search->walk.last.hit.error != 0) return;
     const char* payload = IvfWalkPayload(&search->walk);
     if (payload == nullptr) return;
+    if (ctx.desc->words != nullptr) {
+        if (search->restored != 0) pfree(DatumGetPointer(search->restored));
+        search->value = search->restored =
+            ctx.desc->words->restore(*reinterpret_cast<const WordsHeadData*>(payload), ctx.meta.dim);
+        return;
+    }
     if (search->numbers == nullptr) search->numbers = PallocArray<float>(static_cast<size_t>(ctx.meta.dim));
     DecodePayload(PayloadOf(ctx.meta), payload, ctx.meta.dim, search->numbers);
     search->value = search->restored = ctx.desc->restore(search->numbers, ctx.meta.dim, search->restored);
@@ -85,6 +91,7 @@ SearchValues Values(Relation index) {
     if (!IvfPeekMeta(index, &meta)) return {static_cast<double>(kUsualWidth), false};
     const bool plain =
         meta.quantizer == static_cast<uint8>(Quantizer::kNone) && meta.metric != static_cast<uint8>(Metric::kCosine);
+    if (HasWords(meta)) return {static_cast<double>(meta.dim) / BITS_PER_BYTE, plain};
     return {static_cast<double>(meta.element == static_cast<uint8>(ElementKind::kFloat16) ? 2 : 4) * meta.dim, plain};
 }
 

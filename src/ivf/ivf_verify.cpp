@@ -255,7 +255,7 @@ bool SameEntry(IvfVerifier* v, const ListView& view, int slot, uint32 list) {
         memcpy(v->entry, view.data + static_cast<size_t>(slot) * meta.entry_size, HeadBytes(meta));
         IvfReadParts(v->ctx, view.parts, v->entry);
         char* expected = PallocArray<char>(meta.entry_size);
-        IvfEncodePayload(meta, v->value, expected);
+        IvfEncodePayload(v->ctx, v->value, expected);
         return memcmp(expected, v->entry, meta.entry_size) == 0;
     }
     RowImage expected;

@@ -24,6 +24,8 @@ struct WordsForm {
     float (*distance)(const void* a, const void* b, size_t);
     // Could encode have written these words? Their number is at most most_words(dim).
     bool (*sound)(const WordsHeadData& words, int dim);
+    // The words that encode makes of the value of which extract made these numbers; null where there is no extract.
+    void (*pack)(const float* numbers, int dim, WordsHeadData* out);
 };
 
 struct OpClassDesc {
@@ -34,8 +36,8 @@ struct OpClassDesc {
     int max_dimensions;
     bool unit_norm;  // vectors are indexed with norm 1; a zero vector has none and is not indexed
 
-    // Null where values are rows of numbers. Otherwise extract and restore are null, and distances go to order_value as
-    // the operator has them.
+    // Null where values are rows of numbers. Otherwise restore is null, extract too unless values may be taken for rows
+    // of numbers (bit strings: zeros and ones), and distances go to order_value as the operator has them.
     const WordsForm* words;
 
     // Writes a value as `dim` float32 numbers; false when it is not indexable (zero under cosine). Raises

@@ -29,7 +29,8 @@ int BitWords(int bits) {
     return (bits + kBitsPerWord - 1) / kBitsPerWord;
 }
 
-bool EncodeBits(Datum value, int dim, WordsHeadData* out) {
+// A value of `dim` bits; to be given back by PutBits.
+VarBit* TakeBits(Datum value, int dim) {
     VarBit* bits = reinterpret_cast<VarBit*>(PG_DETOAST_DATUM(value));
     if (VARSIZE(bits) < VARBITHDRSZ + VARHDRSZ || VARBITLEN(bits) < 0 ||
         VARSIZE(bits) != static_cast<size_t>(VARBITTOTALLEN(VARBITLEN(bits))))
@@ -38,11 +39,39 @@ bool EncodeBits(Datum value, int dim, WordsHeadData* out) {
         ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION),
                         errmsg("different bit lengths %u and %u", static_cast<uint32>(VARBITLEN(bits)),
                                static_cast<uint32>(dim))));
+    return bits;
+}
+
+void PutBits(Datum value, VarBit* bits) {
+    if (reinterpret_cast<Pointer>(bits) != DatumGetPointer(value)) pfree(bits);
+}
+
+bool EncodeBits(Datum value, int dim, WordsHeadData* out) {
+    VarBit* bits = TakeBits(value, dim);
     out->count = static_cast<uint32>(BitWords(dim));
     if (out->count > 0) out->words()[out->count - 1] = 0;
     memcpy(out->words(), VARBITS(bits), static_cast<size_t>(VARBITBYTES(bits)));
-    if (reinterpret_cast<Pointer>(bits) != DatumGetPointer(value)) pfree(bits);
+    PutBits(value, bits);
     return true;
+}
+
+// Each bit as a number: the squared L2 distance of two is the Hamming distance.
+bool ExtractBits(Datum value, int dim, float* vector, uint32* hash) {
+    VarBit* bits = TakeBits(value, dim);
+    const bits8* bytes = VARBITS(bits);
+    for (int i = 0; i < dim; ++i)
+        vector[i] = static_cast<float>((bytes[i / BITS_PER_BYTE] >> (BITS_PER_BYTE - 1 - i % BITS_PER_BYTE)) & 1);
+    *hash = 0;
+    PutBits(value, bits);
+    return true;
+}
+
+void PackBits(const float* numbers, int dim, WordsHeadData* out) {
+    out->count = static_cast<uint32>(BitWords(dim));
+    memset(out->words(), 0, out->count * sizeof(uint64));
+    uint8* bytes = reinterpret_cast<uint8*>(out->words());
+    for (int i = 0; i < dim; ++i)
+        if (numbers[i] > 0.5F) bytes[i / BITS_PER_BYTE] |= static_cast<uint8>(0x80 >> i % BITS_PER_BYTE);
 }
 
 Datum RestoreBits(const WordsHeadData& words, int dim) {
@@ -77,7 +106,7 @@ float JaccardOfWords(const void* a, const void* b, size_t) {
 }
 
 constexpr WordsForm BitForm(float (*distance)(const void*, const void*, size_t)) {
-    return {&BitWords, false, &EncodeBits, &RestoreBits, distance, &AreSoundBits};
+    return {&BitWords, false, &EncodeBits, &RestoreBits, distance, &AreSoundBits, &PackBits};
 }
 
 // ---- sparse vectors ------------------------------------------------------------------
@@ -160,7 +189,7 @@ float SparseDistance(const void* a, const void* b, size_t) {
 template <double (*measure)(const WordsHeadData&, const WordsHeadData&)>
 constexpr WordsForm SparseForm(Metric metric) {
     const auto encode = metric == Metric::kCosine ? &EncodeSparse<true> : &EncodeSparse<false>;
-    return {&SparseWords, true, encode, &RestoreSparse, &SparseDistance<measure>, &IsSoundSparse};
+    return {&SparseWords, true, encode, &RestoreSparse, &SparseDistance<measure>, &IsSoundSparse, nullptr};
 }
 
 // ---- descriptors ---------------------------------------------------------------------
@@ -180,7 +209,7 @@ constexpr OpClassDesc WordsOpClass(const char* name, ElementKind element, Metric
         .max_dimensions = most,
         .unit_norm = false,
         .words = words,
-        .extract = nullptr,
+        .extract = metric == Metric::kHamming ? &ExtractBits : nullptr,
         .restore = nullptr,
         .order_value = &PlainOrderValue,
         .order_slack = metric == Metric::kHamming ? &NoSlack : &FloatSlack,

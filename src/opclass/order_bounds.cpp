@@ -7,6 +7,14 @@ namespace {
 
 constexpr double kUnit = 0x1p-24;  // rounding of float32
 
+// The distance is the operator's result, but for one rounding to float32.
+OrderBounds BoundsOfWords(const OpClassDesc& desc, int dim, float distance) {
+    const double value = desc.order_value(distance), relative = desc.order_slack(dim);
+    if (!std::isfinite(value)) return {-get_float8_infinity(), get_float8_infinity()};
+    const double slack = relative > 0 ? std::fabs(value) * relative * 2 + 0x1p-148 : 0;
+    return {value - slack, value + slack};
+}
+
 }  // namespace
 
 PayloadErrorBound PayloadErrorOf(const OpClassDesc& desc, PayloadKind kind, int dim, const void* payload) {
@@ -32,6 +40,7 @@ PayloadErrorBound PayloadErrorOf(const OpClassDesc& desc, PayloadKind kind, int 
 // below 2^-126 have an absolute error, 2^-149, in place of a relative one.
 OrderBounds BoundsOf(const OpClassDesc& desc, int dim, const QueryError& query, float distance,
                      const PayloadErrorBound& error) {
+    if (desc.words != nullptr) return BoundsOfWords(desc, dim, distance);
     const double sums = 2.1 * (dim + 8) * kUnit;
     const double root = std::sqrt(static_cast<double>(dim));
     const double rotation = query.rotation;

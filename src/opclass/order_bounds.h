@@ -24,7 +24,7 @@ struct QueryError {
     double rotation;  // error of a rotation of query and payload, relative to the norm; 0 without
 };
 
-// The bounds for a vector whose search distance is `distance`.
+// The bounds for a vector whose search distance is `distance`; for words query and error do not matter.
 OrderBounds BoundsOf(const OpClassDesc& desc, int dim, const QueryError& query, float distance,
                      const PayloadErrorBound& error);
 

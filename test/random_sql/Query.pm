@@ -66,7 +66,7 @@ sub _choose_distance
 		my $id = $self->number(1, $world->{outer_rows});
 		$value = "(SELECT " . ($dim == $world->{dim} ? 'z.v' : "subvector(z.v, 1, $dim)") . " FROM u z WHERE z.id = $id)";
 	}
-	$self->{d} = { %$from, query => $value };
+	$self->{d} = { %$from, value => $value };
 	return;
 }
 
@@ -74,7 +74,8 @@ sub _choose_distance
 sub distance
 {
 	my ($self, $alias, $query) = @_;
-	$query //= $self->{d}{query};
+	$query //= $self->{d}{value};
+	$query = $self->{d}{query} =~ s/%s/$query/r if $self->{d}{query};
 	my $column = $self->{d}{expression} =~ s/%s/$alias/gr;
 	return $self->{swapped} ? "$query $self->{d}{op} $column" : "$column $self->{d}{op} $query";
 }
@@ -438,7 +439,7 @@ sub function
 	my $body = "SELECT $d, t.id FROM $self->{table} t $where ORDER BY $d LIMIT \$2";
 	$body = "BEGIN RETURN QUERY $body; END" if $language eq 'plpgsql';
 	my ($limit, $a) = (between(0, 30), $self->number(0, 14));
-	my $query = $self->{d}{query};
+	my $query = $self->{d}{value};
 	$self->{before} = "CREATE OR REPLACE FUNCTION nearest(vector, int, int) RETURNS TABLE (d float8, id int) LANGUAGE $language "
 	  . "STABLE AS \$\$ #variable_conflict use_column $body \$\$" =~ s/#variable_conflict use_column/$language eq 'sql' ? '' : "\n#variable_conflict use_column\n"/er;
 	my $exact = $self->distance('t');

@@ -41,7 +41,7 @@ sub random_settings
 	push @settings, 'jit = on', 'jit_above_cost = 0' if $known->{jit} && chance(1);
 	push @settings, 'vecann.enable_custom_scan = off' if chance(15);
 	push @settings, map { "$_ = " . pick('on', 'off') } some(35, grep { $known->{$_} } @optional);
-	push @settings, search_settings($exhaustive, $query->{strict});
+	push @settings, search_settings($exhaustive, $query->{strict}), 'ivfflat.probes = 32768';
 	return @settings;
 }
 

@@ -42,8 +42,8 @@ sub new
 
 # ---- the schema ----------------------------------------------------------------
 
-# What queries can be ordered by: the expression on `t` ("%s" stands for the alias), operator, type of the query, and what a row
-# needs to be in an index.
+# What queries can be ordered by: the expression on `t` ("%s" stands for the alias), operator, what a row needs to be in an index,
+# and, unless the query's vector is itself compared, the expression on it.
 sub _distance
 {
 	my ($self, $class, $expression, $dim) = @_;
@@ -72,6 +72,15 @@ sub _choose_indexes
 		my $part = between(2, $dim);
 		push @distances, $self->_distance($class, "subvector(%s.v, 1, $part)::vector($part)", $part);
 		push @sql, "CREATE INDEX t_part ON t USING hnsw ((subvector(v, 1, $part)::vector($part)) vector_${class}_ops)";
+	}
+	if (chance(15))
+	{
+		# signs, by inverted lists, of which searches read all: see search_settings in Run.pm
+		my $bits = "binary_quantize(%s)::bit($dim)";
+		push @distances, { class => 'hamming', op => '<~>', expression => $bits =~ s/%s/%s.v/r, query => $bits =~ s/%s/%s::vector/r,
+			dim => $dim, in_index => '%s.v IS NOT NULL' };
+		push @sql, 'CREATE INDEX t_bits ON t USING ivfflat ((' . $bits =~ s/%s/v/r . ') bit_hamming_ops) WITH (lists = '
+		  . pick(1, 2, 7) . ')';
 	}
 	push @sql, some(45,
 		'CREATE INDEX t_a ON t (a)', 'CREATE INDEX t_b ON t (b)', 'CREATE INDEX t_ab ON t (a, b)',

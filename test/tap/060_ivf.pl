@@ -1,4 +1,4 @@
-# ivfflat and ivfpq under load: kill -9 and immediate stops while rows come and go and vacuum runs; a standby under
+# ivfflat, of vectors and of bits, and ivfpq under load: kill -9 and immediate stops while rows come and go and vacuum runs; a standby under
 # wal_consistency_checking = all that answers as the primary does, without an inconsistent page, and takes rows when it is
 # promoted; unlogged indexes after a crash; builds that are cancelled or do not fit memory. After each: the verifier.
 use strict;
@@ -12,6 +12,9 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 use VecannTest;
 
+# The signs of a vector of eight dimensions, as an index on an expression has them.
+my $bits = q{(binary_quantize(v - '[.5,.5,.5,.5,.5,.5,.5,.5]'::vector)::bit(8))};
+
 my $primary = new_server('ivf', streaming => 1, conf => <<'CONF');
 restart_after_crash = on
 wal_consistency_checking = all
@@ -19,13 +22,14 @@ max_wal_size = 2GB
 wal_keep_size = 4GB
 synchronous_commit = off
 CONF
-$primary->safe_psql('postgres', q{
+$primary->safe_psql('postgres', qq{
 	SELECT setseed(0.3);
 	CREATE TABLE flat (id bigserial PRIMARY KEY, v vector(8));
 	INSERT INTO flat (v) SELECT random_vector(8) FROM generate_series(1, 1500);
 	INSERT INTO flat (v) VALUES (NULL), ('[0,0,0,0,0,0,0,0]');
 	CREATE INDEX flat_l2 ON flat USING ivfflat (v) WITH (lists = 15);
 	CREATE INDEX flat_cosine ON flat USING ivfflat (v vector_cosine_ops) WITH (lists = 15);
+	CREATE INDEX flat_bits ON flat USING ivfflat ($bits bit_hamming_ops) WITH (lists = 15);
 	CREATE TABLE compact (id bigserial PRIMARY KEY, v vector(8));
 	INSERT INTO compact (v) SELECT random_vector(8) FROM generate_series(1, 1500);
 	CREATE INDEX compact_l2 ON compact USING ivfpq (v vector_l2_ops) WITH (lists = 15);
@@ -38,7 +42,10 @@ $primary->safe_psql('postgres', q{
 	CREATE UNLOGGED TABLE fleeting (id bigserial, v vector(8));
 	INSERT INTO fleeting (v) SELECT random_vector(8) FROM generate_series(1, 500);
 	CREATE INDEX fleeting_flat ON fleeting USING ivfflat (v) WITH (lists = 5);
+	CREATE INDEX fleeting_bits ON fleeting USING ivfflat ($bits bit_hamming_ops) WITH (lists = 5);
 	CREATE INDEX fleeting_pq ON fleeting USING ivfpq (v vector_l2_ops) WITH (lists = 5);
+	CREATE FUNCTION bits_scan(q bit, wanted int) RETURNS SETOF bigint LANGUAGE sql SET enable_seqscan = off SET enable_sort = off AS
+		\$\$SELECT id FROM flat ORDER BY $bits <~> q LIMIT wanted\$\$;
 });
 
 my @scans = ([ 'flat', '<->' ], [ 'flat', '<=>' ], [ 'compact', '<->' ], [ 'compact', '<#>' ], [ 'compact', '<=>' ]);
@@ -87,6 +94,9 @@ sub full_scans
 		  $node->psql('postgres', "SELECT scan_check('$table', 'v', '$op', random_vector(8), NULL) >= 0");
 		is("$out$err", 't', "$label: a full scan of $table by $op returns each row once");
 	}
+	is($node->safe_psql('postgres', q{SELECT count(*) = count(DISTINCT id) AND count(*) = (SELECT count(v) FROM flat)
+			FROM bits_scan(B'01101001', NULL) AS id}),
+		't', "$label: a full scan of flat by <~> returns each row once");
 	is($node->safe_psql('postgres', q{SELECT scan_check('long', 'v', '<->', random_vector(4000), NULL) >= 0}),
 		't', "$label: a full scan of long returns each row once");
 	return;
@@ -127,7 +137,7 @@ for my $how ('immediate', 'postmaster', 'backend')
 	$primary->safe_psql('postgres', q{INSERT INTO fleeting (v) SELECT random_vector(8) FROM generate_series(1, 300)});
 	is($primary->safe_psql('postgres', q{SELECT scan_check('fleeting', 'v', '<->', random_vector(8), NULL)}),
 		'300', "$how: its indexes can be used");
-	verify_ok($primary, $_, $how) for ('fleeting_flat', 'fleeting_pq');
+	verify_ok($primary, $_, $how) for ('fleeting_flat', 'fleeting_bits', 'fleeting_pq');
 }
 
 # ---- a standby -----------------------------------------------------------------------
@@ -145,6 +155,8 @@ for my $n (1 .. 6)
 	{
 		my ($table, $op) = @$scan;
 		my $vector = join ',', map { ($n * $_ * 7 % 10) / 10 + 0.01 } 1 .. 8;
+		push @questions, sprintf q{SELECT 'flat <~>', string_agg(id::text, ',') FROM bits_scan(%d::bit(8), 30) id;}, 37 * $n
+		  if $table eq 'flat' && $op eq '<->';
 		push @questions, "SELECT '$table $op', string_agg(id::text, ',') FROM scan_ids('$table', 'v', '$op', '[$vector]', 30) id;";
 	}
 }
@@ -152,6 +164,7 @@ my %readers = (
 	'top' => q{
 		BEGIN ISOLATION LEVEL REPEATABLE READ;
 		SELECT scan_check('flat', 'v', '<->', random_vector(8), NULL);
+		SELECT count(*) FROM bits_scan((random() * 255)::int::bit(8), 200);
 		SELECT scan_check('compact', 'v', '<->', random_vector(8), NULL);
 		SELECT scan_check('compact', 'v', '<#>', random_vector(8), 100);
 		SELECT scan_check('long', 'v', '<->', random_vector(4000), NULL);
