@@ -144,7 +144,8 @@ SeedView HnswSeedsAt(const HnswMetaData& meta, char* contents) {
 }
 
 bool HnswHasSeeds(const HnswContext& ctx) {
-    return ctx.meta.seed_root != 0 && RelationGetNumberOfBlocks(ctx.index) / 2 <= ctx.meta.seed_blocks;
+    // A backend that has not seen the index grow since has not come to its new pages: the seeds are as good as ever.
+    return ctx.meta.seed_root != 0 && BlocksSeen(ctx.index) / 2 <= ctx.meta.seed_blocks;
 }
 
 bool HnswSettleFromSeeds(LayerSearch* search) {

@@ -56,6 +56,21 @@ void InitDistance(VectorScanState* state) {
     state->query = ExecInitExpr(linitial_node(Expr, plan->custom_exprs), &state->css.ss.ps);
 }
 
+// Does anybody look at the distance in what goes up? Not where the scan alone, or a LIMIT over it, is the plan: then
+// columns that are for the order alone are taken off, and no plan above compares them.
+bool IsDistanceSeen(const VectorScanState& state, const EState* estate) {
+    const Plan* plan = &PlanOf(&state)->scan.plan;
+    const Plan* top = estate->es_plannedstmt->planTree;
+    if (plan->qual != NIL || !(top == plan || (IsA(top, Limit) && outerPlan(top) == plan))) return true;
+    if (list_length(top->targetlist) != list_length(plan->targetlist)) return true;
+    Bitmapset* used = nullptr;
+    ListCell *cell, *shown;
+    forboth (cell, plan->targetlist, shown, top->targetlist)
+        if (!lfirst_node(TargetEntry, shown)->resjunk)
+            pull_varattnos(static_cast<Node*>(lfirst(cell)), static_cast<Index>(INDEX_VAR), &used);
+    return bms_is_member(state.distance_at + 1 - FirstLowInvalidHeapAttributeNumber, used);
+}
+
 void InitQuals(VectorScanState* state) {
     PlanState* ps = &state->css.ss.ps;
     List *early = NIL, *late = NIL;
@@ -106,6 +121,7 @@ void BeginVectorScan(CustomScanState* node, EState* estate, int eflags) {
     InitColumns(state);
     InitDistance(state);
     InitQuals(state);
+    state->distance_seen = IsDistanceSeen(*state, estate);
     InitFilter(state, estate, eflags);
     InitRangeLimit(state);
     state->table_slot = table_slot_create(table, &estate->es_tupleTable);

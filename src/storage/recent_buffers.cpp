@@ -50,4 +50,28 @@ void PrefetchRecent(Relation rel, BlockNumber block, size_t offset, size_t bytes
         __builtin_prefetch(page + offset + i, 0, 1);
 }
 
+void NoteRecent(Relation rel, BlockNumber block, Buffer buffer) {
+    if (buffer > 0) *EntryOf(rel, block) = buffer;
+}
+
+void PrefetchRows(Relation table, const ItemPointerData* tids, int n) {
+    const auto page_of = [&](int i) {
+        const RecentEntry buffer = *EntryOf(table, ItemPointerGetBlockNumber(&tids[i]));
+        return buffer > 0 ? static_cast<char*>(BufferGetBlock(buffer)) : nullptr;
+    };
+    for (int i = 0; i < n; ++i) {
+        char* page = page_of(i);
+        if (page == nullptr) continue;
+        __builtin_prefetch(GetBufferDescriptor(static_cast<uint32>(*EntryOf(table, ItemPointerGetBlockNumber(&tids[i])) - 1)), 1);
+        __builtin_prefetch(page);
+        __builtin_prefetch(PageGetItemId(page, ItemPointerGetOffsetNumber(&tids[i])));
+    }
+    // Nothing is pinned: what a line pointer says may be wrong by now, and is good enough for this.
+    for (int i = 0; i < n; ++i) {
+        char* page = page_of(i);
+        if (page == nullptr) continue;
+        __builtin_prefetch(page + ItemIdGetOffset(PageGetItemId(page, ItemPointerGetOffsetNumber(&tids[i]))));
+    }
+}
+
 }  // namespace vecann

@@ -14,4 +14,10 @@ Buffer ReadRecentBlock(Relation rel, BlockNumber block);
 // Asks the processor for a part of a block that is about to be read, if the block was seen in the buffer pool.
 void PrefetchRecent(Relation rel, BlockNumber block, size_t offset, size_t bytes);
 
+// Notes where a block is that was read in another way, for the functions above.
+void NoteRecent(Relation rel, BlockNumber block, Buffer buffer);
+
+// Asks the processor for rows of a table, where their blocks were seen in the buffer pool.
+void PrefetchRows(Relation table, const ItemPointerData* tids, int n);
+
 }  // namespace vecann
