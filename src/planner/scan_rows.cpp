@@ -135,6 +135,7 @@ void StartSearch(VectorScanState* state) {
 bool FetchRow(VectorScanState* state, ItemPointerData tid, bool* all_dead) {
     bool call_again = false;
     ++state->fetches;
+    PinRecentRow(state->fetch, ItemPointerGetBlockNumber(&tid));
     if (!table_index_fetch_tuple(state->fetch, &tid, EStateOf(state)->es_snapshot, state->table_slot, &call_again,
                                  all_dead))
         return false;

@@ -55,23 +55,42 @@ void NoteRecent(Relation rel, BlockNumber block, Buffer buffer) {
 }
 
 void PrefetchRows(Relation table, const ItemPointerData* tids, int n) {
-    const auto page_of = [&](int i) {
-        const RecentEntry buffer = *EntryOf(table, ItemPointerGetBlockNumber(&tids[i]));
-        return buffer > 0 ? static_cast<char*>(BufferGetBlock(buffer)) : nullptr;
+    const auto buffer_of = [&](const ItemPointerData& tid) {
+        const OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(&tid);
+        if (offset == InvalidOffsetNumber || offset > MaxHeapTuplesPerPage) return RecentEntry{0};
+        return *EntryOf(table, ItemPointerGetBlockNumberNoCheck(&tid));
     };
     for (int i = 0; i < n; ++i) {
-        char* page = page_of(i);
-        if (page == nullptr) continue;
-        __builtin_prefetch(GetBufferDescriptor(static_cast<uint32>(*EntryOf(table, ItemPointerGetBlockNumber(&tids[i])) - 1)), 1);
+        const RecentEntry buffer = buffer_of(tids[i]);
+        if (buffer <= 0) continue;
+        __builtin_prefetch(GetBufferDescriptor(static_cast<uint32>(buffer - 1)), 1);
+        const Page page = static_cast<Page>(BufferGetBlock(buffer));
         __builtin_prefetch(page);
-        __builtin_prefetch(PageGetItemId(page, ItemPointerGetOffsetNumber(&tids[i])));
+        __builtin_prefetch(PageGetItemId(page, ItemPointerGetOffsetNumberNoCheck(&tids[i])));
     }
     // Nothing is pinned: what a line pointer says may be wrong by now, and is good enough for this.
     for (int i = 0; i < n; ++i) {
-        char* page = page_of(i);
-        if (page == nullptr) continue;
-        __builtin_prefetch(page + ItemIdGetOffset(PageGetItemId(page, ItemPointerGetOffsetNumber(&tids[i]))));
+        const RecentEntry buffer = buffer_of(tids[i]);
+        if (buffer <= 0) continue;
+        const Page page = static_cast<Page>(BufferGetBlock(buffer));
+        const ItemIdData line = *PageGetItemId(page, ItemPointerGetOffsetNumberNoCheck(&tids[i]));
+        __builtin_prefetch(static_cast<char*>(page) + line.lp_off);
     }
+}
+
+void PinRecentRow(IndexFetchTableData* fetch, BlockNumber block) {
+    const Relation table = fetch->rel;
+    if (table->rd_tableam != GetHeapamTableAmRoutine() || RelationUsesLocalBuffers(table)) return;
+    IndexFetchHeapData* heap = reinterpret_cast<IndexFetchHeapData*>(fetch);
+    if (BufferIsValid(heap->xs_cbuf) && BufferGetBlockNumber(heap->xs_cbuf) == block) return;
+    const RecentEntry buffer = *EntryOf(table, block);
+    if (buffer == 0 || ++reads % kLongWay == 0 || !ReadRecentMainBuffer(table, block, buffer)) return;
+    pgstat_count_buffer_hit(table);
+    pgstat_count_buffer_read(table);
+    if (BufferIsValid(heap->xs_cbuf)) ReleaseBuffer(heap->xs_cbuf);
+    heap->xs_cbuf = buffer;
+    // As the server does for a page that it has not read just before.
+    heap_page_prune_opt(table, buffer);
 }
 
 }  // namespace vecann

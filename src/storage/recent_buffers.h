@@ -17,6 +17,9 @@ void PrefetchRecent(Relation rel, BlockNumber block, size_t offset, size_t bytes
 // Notes where a block is that was read in another way, for the functions above.
 void NoteRecent(Relation rel, BlockNumber block, Buffer buffer);
 
+// Pins a block of the table, if it was seen in the buffer pool, for the fetch of a row there that follows.
+void PinRecentRow(IndexFetchTableData* fetch, BlockNumber block);
+
 // Asks the processor for rows of a table, where their blocks were seen in the buffer pool.
 void PrefetchRows(Relation table, const ItemPointerData* tids, int n);
 
