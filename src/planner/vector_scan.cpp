@@ -57,11 +57,15 @@ void InitDistance(VectorScanState* state) {
 }
 
 // Does anybody look at the distance in what goes up? Not where the scan alone, or a LIMIT over it, is the plan: then
-// columns that are for the order alone are taken off, and no plan above compares them.
+// columns that are for the order alone are taken off, and nothing above compares them.
 bool IsDistanceSeen(const VectorScanState& state, const EState* estate) {
-    const Plan* plan = &PlanOf(&state)->scan.plan;
-    const Plan* top = estate->es_plannedstmt->planTree;
-    if (plan->qual != NIL || !(top == plan || (IsA(top, Limit) && outerPlan(top) == plan))) return true;
+    const CustomScan* scan = PlanOf(&state);
+    const Plan *plan = &scan->scan.plan, *top = estate->es_plannedstmt->planTree;
+    if (plan->qual != NIL || FilterListOf(scan) != NIL) return true;
+    if (top != plan) {
+        if (!IsA(top, Limit) || outerPlan(top) != plan) return true;
+        if (reinterpret_cast<const Limit*>(top)->limitOption != LIMIT_OPTION_COUNT) return true;  // WITH TIES
+    }
     if (list_length(top->targetlist) != list_length(plan->targetlist)) return true;
     Bitmapset* used = nullptr;
     ListCell *cell, *shown;
@@ -127,7 +131,7 @@ void BeginVectorScan(CustomScanState* node, EState* estate, int eflags) {
     state->table_slot = table_slot_create(table, &estate->es_tupleTable);
     state->pending_slot = ExecInitExtraTupleSlot(estate, ScanSlot(state)->tts_tupleDescriptor, &TTSOpsMinimalTuple);
     if ((eflags & EXEC_FLAG_EXPLAIN_ONLY) != 0) return;
-    state->query_memory = AllocSetContextCreate(estate->es_query_cxt, "vector scan query", ALLOCSET_SMALL_SIZES);
+    state->query_memory = AllocSetContextCreate(estate->es_query_cxt, "vector scan query", ALLOCSET_DEFAULT_SIZES);
     state->pending_memory = AllocSetContextCreate(estate->es_query_cxt, "vector scan rows", ALLOCSET_DEFAULT_SIZES);
     state->arena = MakeArena(state->pending_memory);
     state->pending.Init(&state->arena);
