@@ -3,7 +3,7 @@
 
 #include "hnsw/hnsw_admission.h"
 #include "hnsw/hnsw_parts.h"
-#include "storage/recent_buffers.h"
+#include "pg/recent_buffers.h"
 
 namespace vecann {
 

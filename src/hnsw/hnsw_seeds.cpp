@@ -1,7 +1,7 @@
 // Searching the seed tree; see hnsw_seeds.h. Locks: one page at a time, share, for the time of scoring it.
 #include "hnsw/hnsw_seeds.h"
 
-#include "storage/recent_buffers.h"
+#include "pg/recent_buffers.h"
 
 namespace vecann {
 

@@ -92,7 +92,7 @@ int Upcoming(const VectorSearch* base, ItemPointerData* tids, int most) {
 
 SearchCandidate Candidate(const HnswVectorSearch& search) {
     const HnswWalk& walk = search.walk;
-    SearchCandidate candidate = {search.last.tid, get_float8_infinity(), get_float8_infinity(),
+    SearchCandidate candidate = {search.last.tid, get_float8_infinity(),   get_float8_infinity(),
                                  false,           walk.payload != nullptr, false};
     // Rows that stand in the node may turn out dead, to be flagged.
     candidate.same = search.next_row > 1 && !walk.mixed && !search.last.in_line;
@@ -159,8 +159,8 @@ SearchValues Values(Relation index) {
     return values;
 }
 
-constexpr VectorSearchMethods kMethods = {&hnsw_cost_estimate, &Open,  &Start,          &Next,  &Value,
-                                          &Upcoming,           &Kill,  &Close,          &HnswSearchCost, &Values};
+constexpr VectorSearchMethods kMethods = {&hnsw_cost_estimate, &Open, &Start, &Next,           &Value,
+                                          &Upcoming,           &Kill, &Close, &HnswSearchCost, &Values};
 
 }  // namespace
 

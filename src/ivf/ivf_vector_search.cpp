@@ -92,10 +92,10 @@ SearchValues Values(Relation index) {
     return {static_cast<double>(meta.element == static_cast<uint8>(ElementKind::kFloat16) ? 2 : 4) * meta.dim, plain};
 }
 
-constexpr VectorSearchMethods kFlatMethods = {&ivfflat_cost_estimate, &Open, &Start, &Next, &Value, nullptr, &Kill, &Close,
-                                              &IvfSearchCost,         &Values};
-constexpr VectorSearchMethods kCompactMethods = {&ivfpq_cost_estimate, &Open, &Start, &Next, &Value, nullptr, &Kill, &Close,
-                                                 &IvfSearchCost,       &Values};
+constexpr VectorSearchMethods kFlatMethods = {
+    &ivfflat_cost_estimate, &Open, &Start, &Next, &Value, nullptr, &Kill, &Close, &IvfSearchCost, &Values};
+constexpr VectorSearchMethods kCompactMethods = {
+    &ivfpq_cost_estimate, &Open, &Start, &Next, &Value, nullptr, &Kill, &Close, &IvfSearchCost, &Values};
 
 }  // namespace
 

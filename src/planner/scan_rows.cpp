@@ -1,8 +1,8 @@
 // Rows of the custom scan: from the table to the scan's tuple, and those that wait for their turn.
 #include <algorithm>
 
+#include "pg/recent_buffers.h"
 #include "planner/vector_scan_state.h"
-#include "storage/recent_buffers.h"
 
 namespace vecann {
 
@@ -77,8 +77,8 @@ bool FillAndTest(VectorScanState* state, TupleTableSlot* row, const SearchCandid
     bool passes = ExecQual(state->early_quals, context);
     if (passes) {
         bool is_null = false;
-        const Datum distance = GoesUnmeasured(*state, known) ? Float8GetDatum(known->nearest)
-                                                             : DistanceOfRow(state, known, &is_null);
+        const Datum distance =
+            GoesUnmeasured(*state, known) ? Float8GetDatum(known->nearest) : DistanceOfRow(state, known, &is_null);
         SetDistance(state, distance, is_null);
         passes = ExecQual(state->late_quals, context);
     }

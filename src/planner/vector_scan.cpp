@@ -69,9 +69,8 @@ bool IsDistanceSeen(const VectorScanState& state, const EState* estate) {
     if (list_length(top->targetlist) != list_length(plan->targetlist)) return true;
     Bitmapset* used = nullptr;
     ListCell *cell, *shown;
-    forboth (cell, plan->targetlist, shown, top->targetlist)
-        if (!lfirst_node(TargetEntry, shown)->resjunk)
-            pull_varattnos(static_cast<Node*>(lfirst(cell)), static_cast<Index>(INDEX_VAR), &used);
+    forboth(cell, plan->targetlist, shown, top->targetlist) if (!lfirst_node(TargetEntry, shown)->resjunk)
+        pull_varattnos(static_cast<Node*>(lfirst(cell)), static_cast<Index>(INDEX_VAR), &used);
     return bms_is_member(state.distance_at + 1 - FirstLowInvalidHeapAttributeNumber, used);
 }
 

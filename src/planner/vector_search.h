@@ -123,8 +123,8 @@ struct VectorSearchMethods {
     bool (*next)(VectorSearch* search, SearchCandidate* candidate);
     // The value of the candidate handed out last, which has one; valid until the next candidate.
     Datum (*value)(VectorSearch* search);
-    // The rows that will probably be handed out next, in no order, for reading ahead; null: nobody knows. Returns how
-    // many, `most` at most.
+    // The rows that will probably be handed out next, in no order, for reading ahead; null: the access method cannot
+    // tell. Returns how many, `most` at most.
     int (*upcoming)(const VectorSearch* search, ItemPointerData* tids, int most);
     // The row of the candidate handed out last is dead to every snapshot.
     void (*kill)(VectorSearch* search);

@@ -1,5 +1,5 @@
 // The cache of recent buffers; see recent_buffers.h.
-#include "storage/recent_buffers.h"
+#include "pg/recent_buffers.h"
 
 namespace vecann {
 
