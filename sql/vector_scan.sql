@@ -436,3 +436,34 @@ SELECT query, count(*), (array_agg(id))[1:3] FROM nearest_spread GROUP BY query 
 ROLLBACK;
 DROP VIEW nearest_spread;
 DROP TABLE spread;
+
+-- ---- distances that nobody sees ------------------------------------------------------------------
+
+-- At the top of a plan, or under its LIMIT, the distance is for the order alone and is not computed where the index knows
+-- the order. Everywhere else somebody looks at it.
+CREATE TABLE unseen (id int, v vector(2));
+INSERT INTO unseen SELECT i, ARRAY[i, 0]::vector FROM generate_series(0, 60) AS i;
+INSERT INTO unseen VALUES (100, '[-2,0]'), (101, '[4,0]');
+CREATE INDEX ON unseen USING hnsw (v vector_l2_ops);
+BEGIN;
+SET LOCAL enable_seqscan = off;
+SET LOCAL enable_sort = off;
+EXPLAIN (COSTS OFF) SELECT id FROM unseen ORDER BY v <-> '[0,0]' LIMIT 7;
+SELECT id FROM unseen ORDER BY v <-> '[0,0]' LIMIT 7;
+SELECT id FROM unseen ORDER BY v <-> '[0.125,0]' LIMIT 7;
+SELECT id, v <-> '[0.125,0]' AS d FROM unseen ORDER BY v <-> '[0.125,0]' LIMIT 7;
+SELECT id, round((v <-> '[0.125,0]') * 8) AS d FROM unseen ORDER BY v <-> '[0.125,0]' LIMIT 3;
+SELECT count(*), min(id), max(id) FROM (SELECT id FROM unseen ORDER BY v <-> '[0.125,0]') AS s;
+SELECT id FROM unseen ORDER BY v <-> '[0,0]' FETCH FIRST 3 ROWS WITH TIES;
+SELECT id FROM unseen ORDER BY v <-> '[0.125,0]' FETCH FIRST 2 ROWS WITH TIES;
+SELECT id FROM unseen ORDER BY v <-> '[0.125,0]', id DESC LIMIT 7;
+SELECT id FROM unseen WHERE id > 1 ORDER BY v <-> '[0.125,0]' LIMIT 3;
+SELECT id FROM (SELECT id, v <-> '[0.125,0]' AS d FROM unseen ORDER BY d LIMIT 5) AS s WHERE d < 2;
+(SELECT id FROM unseen ORDER BY v <-> '[0.125,0]' LIMIT 2) UNION ALL (SELECT id FROM unseen ORDER BY v <-> '[9,0]' LIMIT 1);
+CREATE TABLE unseen_top AS SELECT id FROM unseen ORDER BY v <-> '[0.125,0]' LIMIT 3;
+SELECT * FROM unseen_top;
+DECLARE c SCROLL CURSOR FOR SELECT id FROM unseen ORDER BY v <-> '[0.125,0]';
+FETCH 3 FROM c;
+FETCH BACKWARD 2 FROM c;
+ROLLBACK;
+DROP TABLE unseen;

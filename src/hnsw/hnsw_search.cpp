@@ -3,7 +3,7 @@
 
 #include "hnsw/hnsw_admission.h"
 #include "hnsw/hnsw_parts.h"
-#include "storage/recent_buffers.h"
+#include "pg/recent_buffers.h"
 
 namespace vecann {
 
@@ -123,7 +123,8 @@ void LayerSearch::Init(HnswContext* context, const IndexedVector* prepared, int 
     Arena* arena = &context->arena;
     beam.Init(arena, ef);
     // The upper layers are small whatever the id space is.
-    visited.Init(arena, level == 0 ? HnswIdSpace(*context) : kInvalidId);
+    const uint64 ids_seen = static_cast<uint64>(BlocksSeen(context->index)) * context->meta.slots;
+    visited.Init(arena, level == 0 ? ids_seen : kInvalidId);
     found.Init(arena, static_cast<size_t>(ef) + ef / 2 + 8);
     const size_t n = context->meta.max_edges;
     estimates = arena->Allocate<float>(n);

@@ -1,7 +1,7 @@
 // Searching the seed tree; see hnsw_seeds.h. Locks: one page at a time, share, for the time of scoring it.
 #include "hnsw/hnsw_seeds.h"
 
-#include "storage/recent_buffers.h"
+#include "pg/recent_buffers.h"
 
 namespace vecann {
 
@@ -144,7 +144,8 @@ SeedView HnswSeedsAt(const HnswMetaData& meta, char* contents) {
 }
 
 bool HnswHasSeeds(const HnswContext& ctx) {
-    return ctx.meta.seed_root != 0 && RelationGetNumberOfBlocks(ctx.index) / 2 <= ctx.meta.seed_blocks;
+    // A backend that has not seen the index grow since has not come to its new pages: the seeds are as good as ever.
+    return ctx.meta.seed_root != 0 && BlocksSeen(ctx.index) / 2 <= ctx.meta.seed_blocks;
 }
 
 bool HnswSettleFromSeeds(LayerSearch* search) {

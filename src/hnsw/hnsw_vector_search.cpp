@@ -1,4 +1,6 @@
 // The custom scan's way into an hnsw index: a walk, handed out row by row. See planner/vector_search.h.
+#include <algorithm>
+
 #include "hnsw/hnsw_am.h"
 #include "hnsw/hnsw_walk.h"
 
@@ -11,7 +13,7 @@ struct HnswVectorSearch : VectorSearch {
     size_t next_row;  // of the node that the walk took last
     RowEntry last;    // handed out last
     float* numbers;   // of the last node whose value is known
-    Datum value;      // the same as a value, or null
+    Datum value;      // the same as a value; 0: not made yet
     Datum restored;   // memory for it
 };
 static_assert(std::is_trivially_destructible_v<HnswVectorSearch>);
@@ -44,11 +46,9 @@ void Start(VectorSearch* base, const SearchQuery& query) {
     KeepState(search);
 }
 
-// Makes the value of the node that the walk took last, when its payload is exact.
+// Makes the value of the node that the walk took last, whose payload is exact.
 void RestoreValue(HnswVectorSearch* search) {
     const HnswContext& ctx = search->walk.ctx;
-    search->value = 0;
-    if (search->walk.payload == nullptr) return;
     if (ctx.form.words) {
         if (search->restored != 0) pfree(DatumGetPointer(search->restored));
         search->value = search->restored =
@@ -60,10 +60,40 @@ void RestoreValue(HnswVectorSearch* search) {
     search->value = search->restored = ctx.form.desc->restore(search->numbers, ctx.form.dim, search->restored);
 }
 
+Datum Value(VectorSearch* base) {
+    HnswVectorSearch* search = static_cast<HnswVectorSearch*>(base);
+    if (search->value == 0) {
+        MemoryContext old = MemoryContextSwitchTo(search->walk.memory);
+        RestoreValue(search);
+        MemoryContextSwitchTo(old);
+    }
+    return search->value;
+}
+
+// Rows of the nodes that the walk will probably take next: of the nearest, one each.
+int Upcoming(const VectorSearch* base, ItemPointerData* tids, int most) {
+    const ArenaVec<ScoredNode>& results = static_cast<const HnswVectorSearch*>(base)->walk.results;
+    constexpr size_t kMostSorted = 128;
+    double limit = get_float8_infinity();
+    if (results.size > static_cast<size_t>(most) && results.size <= kMostSorted) {
+        double lower[kMostSorted];
+        for (size_t i = 0; i < results.size; ++i)
+            lower[i] = results[i].bounds.lower;
+        std::nth_element(lower, lower + most - 1, lower + results.size);
+        limit = lower[most - 1];
+    }
+    int n = 0;
+    for (const ScoredNode& node : results) {
+        if (n == most) break;
+        if (node.slot.tid_count > 0 && node.bounds.lower <= limit) tids[n++] = node.slot.tids[0].tid;
+    }
+    return n;
+}
+
 SearchCandidate Candidate(const HnswVectorSearch& search) {
     const HnswWalk& walk = search.walk;
-    SearchCandidate candidate = {search.last.tid, get_float8_infinity(), get_float8_infinity(),
-                                 false,           search.value != 0,     search.value};
+    SearchCandidate candidate = {search.last.tid, get_float8_infinity(),   get_float8_infinity(),
+                                 false,           walk.payload != nullptr, false};
     // Rows that stand in the node may turn out dead, to be flagged.
     candidate.same = search.next_row > 1 && !walk.mixed && !search.last.in_line;
     // Late rows come in no order: none waits.
@@ -72,6 +102,7 @@ SearchCandidate Candidate(const HnswVectorSearch& search) {
     const bool last_row = search.next_row == walk.rows.size;
     candidate.nearest = walk.bounds.lower;
     candidate.settled = walk.apart && last_row ? walk.bounds.upper : walk.bounds.lower;
+    candidate.in_place = walk.apart && walk.rows.size == 1;
     if (walk.last_wanted && last_row) candidate.settled = get_float8_infinity();
     return candidate;
 }
@@ -82,8 +113,8 @@ bool Next(VectorSearch* base, SearchCandidate* candidate) {
     if (search->next_row == walk->rows.size) {
         MemoryContext old = MemoryContextSwitchTo(walk->memory);
         const bool more = HnswWalkNext(walk);
-        if (more) RestoreValue(search);
         MemoryContextSwitchTo(old);
+        search->value = 0;
         KeepState(search);
         search->next_row = 0;
         if (!more) walk->rows.Clear();
@@ -128,8 +159,8 @@ SearchValues Values(Relation index) {
     return values;
 }
 
-constexpr VectorSearchMethods kMethods = {&hnsw_cost_estimate, &Open,  &Start, &Next, &Kill, &Close,
-                                          &HnswSearchCost,     &Values};
+constexpr VectorSearchMethods kMethods = {&hnsw_cost_estimate, &Open, &Start, &Next,           &Value,
+                                          &Upcoming,           &Kill, &Close, &HnswSearchCost, &Values};
 
 }  // namespace
 

@@ -69,8 +69,12 @@ bool Next(VectorSearch* base, SearchCandidate* candidate) {
     KeepState(search);
     if (!more) return false;
     const double nearest = walk->ordered ? walk->last.bounds.lower : get_float8_infinity();
-    *candidate = {walk->last.hit.tid, nearest, walk->settled, false, search->value != 0, search->value};
+    *candidate = {walk->last.hit.tid, nearest, walk->settled, false, search->value != 0, false};
     return true;
+}
+
+Datum Value(VectorSearch* base) {
+    return static_cast<IvfVectorSearch*>(base)->value;
 }
 
 // Entries have no flag for rows that are dead: vacuum takes them out.
@@ -95,10 +99,10 @@ SearchValues Values(Relation index) {
     return {static_cast<double>(meta.element == static_cast<uint8>(ElementKind::kFloat16) ? 2 : 4) * meta.dim, plain};
 }
 
-constexpr VectorSearchMethods kFlatMethods = {&ivfflat_cost_estimate, &Open,  &Start, &Next, &Kill, &Close,
-                                              &IvfSearchCost,         &Values};
-constexpr VectorSearchMethods kCompactMethods = {&ivfpq_cost_estimate, &Open,  &Start, &Next, &Kill, &Close,
-                                                 &IvfSearchCost,       &Values};
+constexpr VectorSearchMethods kFlatMethods = {
+    &ivfflat_cost_estimate, &Open, &Start, &Next, &Value, nullptr, &Kill, &Close, &IvfSearchCost, &Values};
+constexpr VectorSearchMethods kCompactMethods = {
+    &ivfpq_cost_estimate, &Open, &Start, &Next, &Value, nullptr, &Kill, &Close, &IvfSearchCost, &Values};
 
 }  // namespace
 

@@ -5,8 +5,8 @@
 
 #include "ivf/ivf_am.h"
 #include "pg/race_point.h"
+#include "pg/recent_buffers.h"
 #include "pg/scratch.h"
-#include "storage/recent_buffers.h"
 
 namespace vecann {
 

@@ -56,6 +56,24 @@ void InitDistance(VectorScanState* state) {
     state->query = ExecInitExpr(linitial_node(Expr, plan->custom_exprs), &state->css.ss.ps);
 }
 
+// Does anybody look at the distance in what goes up? Not where the scan alone, or a LIMIT over it, is the plan: then
+// columns that are for the order alone are taken off, and nothing above compares them.
+bool IsDistanceSeen(const VectorScanState& state, const EState* estate) {
+    const CustomScan* scan = PlanOf(&state);
+    const Plan *plan = &scan->scan.plan, *top = estate->es_plannedstmt->planTree;
+    if (plan->qual != NIL || FilterListOf(scan) != NIL) return true;
+    if (top != plan) {
+        if (!IsA(top, Limit) || outerPlan(top) != plan) return true;
+        if (reinterpret_cast<const Limit*>(top)->limitOption != LIMIT_OPTION_COUNT) return true;  // WITH TIES
+    }
+    if (list_length(top->targetlist) != list_length(plan->targetlist)) return true;
+    Bitmapset* used = nullptr;
+    ListCell *cell, *shown;
+    forboth(cell, plan->targetlist, shown, top->targetlist) if (!lfirst_node(TargetEntry, shown)->resjunk)
+        pull_varattnos(static_cast<Node*>(lfirst(cell)), static_cast<Index>(INDEX_VAR), &used);
+    return bms_is_member(state.distance_at + 1 - FirstLowInvalidHeapAttributeNumber, used);
+}
+
 void InitQuals(VectorScanState* state) {
     PlanState* ps = &state->css.ss.ps;
     List *early = NIL, *late = NIL;
@@ -106,12 +124,13 @@ void BeginVectorScan(CustomScanState* node, EState* estate, int eflags) {
     InitColumns(state);
     InitDistance(state);
     InitQuals(state);
+    state->distance_seen = IsDistanceSeen(*state, estate);
     InitFilter(state, estate, eflags);
     InitRangeLimit(state);
     state->table_slot = table_slot_create(table, &estate->es_tupleTable);
     state->pending_slot = ExecInitExtraTupleSlot(estate, ScanSlot(state)->tts_tupleDescriptor, &TTSOpsMinimalTuple);
     if ((eflags & EXEC_FLAG_EXPLAIN_ONLY) != 0) return;
-    state->query_memory = AllocSetContextCreate(estate->es_query_cxt, "vector scan query", ALLOCSET_SMALL_SIZES);
+    state->query_memory = AllocSetContextCreate(estate->es_query_cxt, "vector scan query", ALLOCSET_DEFAULT_SIZES);
     state->pending_memory = AllocSetContextCreate(estate->es_query_cxt, "vector scan rows", ALLOCSET_DEFAULT_SIZES);
     ClearPending(state);
     state->index = index_open(IndexOf(plan), exec_rt_fetch(plan->scan.scanrelid, estate)->rellockmode);

@@ -97,9 +97,11 @@ struct SearchCandidate {
     // The indexed column of the row is what it is in the previous candidate's row, so the distance is the same (but for
     // collisions of a hash), and the row may be read when its turn has come.
     bool same;
-    // What the index says the indexed column of the row is, to the last bit; valid until the next candidate.
+    // The index has the indexed column of the row, to the last bit: `value` returns it.
     bool has_value;
-    Datum value;
+    // The row's place in the order is certain: behind all candidates before it, in front of all that are to come, as
+    // far as the search has come.
+    bool in_place;
 };
 
 // Access methods put their own state behind it.
@@ -132,6 +134,11 @@ struct VectorSearchMethods {
     void (*start)(VectorSearch* search, const SearchQuery& query);
     // The next candidate; false at the end. Brings the counts up to date.
     bool (*next)(VectorSearch* search, SearchCandidate* candidate);
+    // The value of the candidate handed out last, which has one; valid until the next candidate.
+    Datum (*value)(VectorSearch* search);
+    // The rows that will probably be handed out next, in no order, for reading ahead; null: the access method cannot
+    // tell. Returns how many, `most` at most.
+    int (*upcoming)(const VectorSearch* search, ItemPointerData* tids, int most);
     // The row of the candidate handed out last is dead to every snapshot.
     void (*kill)(VectorSearch* search);
     void (*close)(VectorSearch* search);

@@ -1,7 +1,7 @@
 // Page layout: formatting and checking. See README.md.
 #include "storage/page.h"
 
-#include "storage/recent_buffers.h"
+#include "pg/recent_buffers.h"
 
 namespace vecann {
 

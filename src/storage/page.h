@@ -68,6 +68,12 @@ inline void CheckPage(Relation rel, Page page, BlockNumber block, PageKind kind)
 // Raises when the page is initialised but not ours or of another format.
 bool IsPageOfKind(Relation rel, Page page, BlockNumber block, PageKind kind);
 
+// The number of a relation's blocks as this backend has seen it last, without a system call: there may be more by now.
+inline BlockNumber BlocksSeen(Relation rel) {
+    const BlockNumber seen = RelationGetSmgr(rel)->smgr_cached_nblocks[MAIN_FORKNUM];
+    return seen != InvalidBlockNumber ? seen : RelationGetNumberOfBlocks(rel);
+}
+
 // Reads a block into a buffer. Raises ERRCODE_INDEX_CORRUPTED when the relation has no such block: then the caller
 // followed a broken link.
 Buffer ReadLinkedBuffer(Relation rel, BlockNumber block, BufferAccessStrategy strategy);
