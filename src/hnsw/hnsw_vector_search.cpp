@@ -11,7 +11,7 @@ struct HnswVectorSearch : VectorSearch {
     size_t next_row;  // of the node that the walk took last
     RowEntry last;    // handed out last
     float* numbers;   // of the last node whose value is known
-    Datum value;      // the same as a value, or null
+    Datum value;      // the same as a value, or null until it is asked for
     Datum restored;   // memory for it
 };
 static_assert(std::is_trivially_destructible_v<HnswVectorSearch>);
@@ -44,11 +44,9 @@ void Start(VectorSearch* base, const SearchQuery& query) {
     KeepState(search);
 }
 
-// Makes the value of the node that the walk took last, when its payload is exact.
+// Makes the value of the node that the walk took last, whose payload is exact.
 void RestoreValue(HnswVectorSearch* search) {
     const HnswContext& ctx = search->walk.ctx;
-    search->value = 0;
-    if (search->walk.payload == nullptr) return;
     if (ctx.form.words) {
         if (search->restored != 0) pfree(DatumGetPointer(search->restored));
         search->value = search->restored =
@@ -62,8 +60,8 @@ void RestoreValue(HnswVectorSearch* search) {
 
 SearchCandidate Candidate(const HnswVectorSearch& search) {
     const HnswWalk& walk = search.walk;
-    SearchCandidate candidate = {search.last.tid, get_float8_infinity(), get_float8_infinity(),
-                                 false,           search.value != 0,     search.value};
+    SearchCandidate candidate = {search.last.tid, get_float8_infinity(), get_float8_infinity(), false,
+                                 walk.payload != nullptr};
     // Rows that stand in the node may turn out dead, to be flagged.
     candidate.same = search.next_row > 1 && !walk.mixed && !search.last.in_line;
     // Late rows come in no order: none waits.
@@ -82,7 +80,7 @@ bool Next(VectorSearch* base, SearchCandidate* candidate) {
     if (search->next_row == walk->rows.size) {
         MemoryContext old = MemoryContextSwitchTo(walk->memory);
         const bool more = HnswWalkNext(walk);
-        if (more) RestoreValue(search);
+        search->value = 0;
         MemoryContextSwitchTo(old);
         KeepState(search);
         search->next_row = 0;
@@ -95,6 +93,15 @@ bool Next(VectorSearch* base, SearchCandidate* candidate) {
     search->last.in_line = row.in_line;
     *candidate = Candidate(*search);
     return true;
+}
+
+Datum Value(VectorSearch* base) {
+    HnswVectorSearch* search = static_cast<HnswVectorSearch*>(base);
+    if (search->value != 0) return search->value;
+    MemoryContext old = MemoryContextSwitchTo(search->walk.memory);
+    RestoreValue(search);
+    MemoryContextSwitchTo(old);
+    return search->value;
 }
 
 void Kill(VectorSearch* base) {
@@ -128,7 +135,7 @@ SearchValues Values(Relation index) {
     return values;
 }
 
-constexpr VectorSearchMethods kMethods = {&hnsw_cost_estimate, &Open,  &Start, &Next, &Kill, &Close,
+constexpr VectorSearchMethods kMethods = {&hnsw_cost_estimate, &Open,  &Start, &Next, &Value, &Kill, &Close,
                                           &HnswSearchCost,     &Values};
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "ivf/ivf_codes.h"
+#include "quant/value_payload.h"
 
 namespace vecann {
 
@@ -294,6 +295,17 @@ void EncodeSignsOf(IvfBuild* build, const float* points) {
     RunCompute(ComputeTask::kSignEncode, &task, build->quiet_jobs());
 }
 
+// The payloads beside the codes of the batch's rows.
+void EncodeStored(IvfBuild* build) {
+    IvfMetaData* meta = &build->ctx.meta;
+    for (uint64 i = 0; i < build->batch_count; ++i) {
+        if (i % 1024 == 0) CHECK_FOR_INTERRUPTS();
+        char* payload = build->stored + i * StoredBytes(*meta);
+        IvfEncodeStored(build->ctx, build->batch + i * build->dim, payload);
+        if (!IsExactPayload(payload)) meta->stored_exact = 0;
+    }
+}
+
 }  // namespace
 
 uint32 IvfListsWished(const IvfBuild& build) {
@@ -360,6 +372,7 @@ void IvfAssignBatch(IvfBuild* build) {
         EncodePq(build, points);
     else
         EncodeSignsOf(build, points);
+    if (HasStored(meta)) EncodeStored(build);
     for (uint64 i = 0; i < build->batch_count; ++i) {
         SpoolRow row;
         memset(static_cast<void*>(&row), 0, sizeof(row));
@@ -369,6 +382,7 @@ void IvfAssignBatch(IvfBuild* build) {
             row.factors[f] = build->factors[i * meta.factors + static_cast<uint64>(f)];
         build->spool.Put(row);
         build->spool.Write(build->entries + i * entry_size, entry_size);
+        if (HasStored(meta)) build->spool.Write(build->stored + i * StoredBytes(meta), StoredBytes(meta));
         ++build->list_rows[row.list];
     }
     build->rows += build->batch_count;

@@ -40,17 +40,27 @@ void SetDistance(VectorScanState* state, Datum value, bool is_null) {
     ScanSlot(state)->tts_isnull[state->distance_at] = is_null;
 }
 
+// Does the row in the scan's context have the vector itself, neither out of line nor compressed?
+bool HasVectorAtHand(VectorScanState* state) {
+    if (state->vector_column <= 0) return false;
+    bool is_null;
+    const Datum value = slot_getattr(state->row_context->ecxt_scantuple, state->vector_column, &is_null);
+    const char* vector = DatumGetPointer(value);
+    return is_null || (!VARATT_IS_EXTERNAL(vector) && !VARATT_IS_COMPRESSED(vector));
+}
+
 // The distance of the row in the scan's context, whose indexed value may be known: then a vector that the table keeps
 // out of line is not fetched.
 Datum DistanceOfRow(VectorScanState* state, const SearchCandidate* known, bool* is_null) {
     const ExprContext* query = state->row_context;
-    if (known == nullptr || !known->has_value || query->caseValue_isNull)
-        return ExecEvalExprSwitchContext(state->distance, state->row_context, is_null);
+    const bool asks = known != nullptr && known->has_value && !query->caseValue_isNull && !HasVectorAtHand(state);
+    const Datum value = asks ? state->methods->value(state->search) : 0;
+    if (value == 0) return ExecEvalExprSwitchContext(state->distance, state->row_context, is_null);
     MemoryContext old = MemoryContextSwitchTo(query->ecxt_per_tuple_memory);
     LOCAL_FCINFO(call, 2);
     InitFunctionCallInfoData(*call, &state->operation, 2, state->collation, nullptr, nullptr);
     call->args[state->query_arg] = {query->caseValue_datum, false};
-    call->args[1 - state->query_arg] = {known->value, false};
+    call->args[1 - state->query_arg] = {value, false};
     const Datum distance = FunctionCallInvoke(call);
     MemoryContextSwitchTo(old);
     *is_null = call->isnull;

@@ -68,7 +68,8 @@ struct VectorScanState {
     FmgrInfo operation;  // the same as a call, for values that the index knows
     Oid collation;
     int query_arg;
-    int distance_at;  // the distance's place in the scan's tuple, from 0
+    AttrNumber vector_column;  // of the table, that the distance is taken to; 0: an expression
+    int distance_at;           // the distance's place in the scan's tuple, from 0
 
     ExprState* query;
     int16 query_length;  // typlen

@@ -84,9 +84,8 @@ struct SearchCandidate {
     // The indexed column of the row is what it is in the previous candidate's row, so the distance is the same (but for
     // collisions of a hash), and the row may be read when its turn has come.
     bool same;
-    // What the index says the indexed column of the row is, to the last bit; valid until the next candidate.
+    // The index may know the indexed column of the row to the last bit: see VectorSearchMethods::value.
     bool has_value;
-    Datum value;
 };
 
 // Access methods put their own state behind it.
@@ -119,6 +118,9 @@ struct VectorSearchMethods {
     void (*start)(VectorSearch* search, const SearchQuery& query);
     // The next candidate; false at the end. Brings the counts up to date.
     bool (*next)(VectorSearch* search, SearchCandidate* candidate);
+    // The indexed column of the row handed out last, which has a value; 0 when the index does not know it after all. It
+    // stays until the next call.
+    Datum (*value)(VectorSearch* search);
     // The row of the candidate handed out last is dead to every snapshot.
     void (*kill)(VectorSearch* search);
     void (*close)(VectorSearch* search);
