@@ -26,6 +26,8 @@ constexpr double kNearestCounted = 10;
 constexpr double kShareFound = 0.98;
 // Of near rows, so many are nearer than the least distance that their codes are taken to allow for.
 constexpr double kShareBounded = 0.95;
+// The same where candidates are measured by stored payloads, which costs little.
+constexpr double kShareBoundedStored = 0.98;
 constexpr float kLeastErrorScale = 0.1F;
 
 const char* AmName(const IvfOptions& options) {
@@ -201,7 +203,8 @@ float ErrorScale(IvfBuild* build, const int32* labels, const ArenaVec<NearPair>&
         excess[i] = unit > 0 ? static_cast<float>((estimate - pair.distance) / unit) : 0;
         errors += static_cast<double>(error);
     }
-    const size_t most = static_cast<size_t>(kShareBounded * static_cast<double>(pairs.size - 1));
+    const double share = HasStored(build->ctx.meta) ? kShareBoundedStored : kShareBounded;
+    const size_t most = static_cast<size_t>(share * static_cast<double>(pairs.size - 1));
     std::nth_element(excess, excess + most, excess + pairs.size);
     const double scale = product ? 1 : std::sqrt(errors / static_cast<double>(pairs.size));
     const float bound = scale > 0 ? excess[most] / static_cast<float>(scale) : 0;
