@@ -55,7 +55,9 @@ BEGIN
 END $$;
 SELECT pq_try(options, 'vector_' || class || '_ops', op, 0.95)
 FROM (VALUES ('quantizer = pq'), ('quantizer = pq, bits = 8'), ('opq = true, seed = 3'), ('m = 5'), ('m = 7, bits = 8'),
-             ('quantizer = rabitq'), ('quantizer = sq8'), ('quantizer = none'), ('lists = 100'), ('lists = 1')) AS o (options),
+             ('quantizer = rabitq'), ('quantizer = sq8'), ('quantizer = none'), ('lists = 100'), ('lists = 1'),
+             ('rerank = stored'), ('rerank = stored, bits = 8, m = 6'), ('rerank = stored, opq = true'),
+             ('rerank = stored, quantizer = rabitq')) AS o (options),
      (VALUES ('l2', '<->'), ('ip', '<#>'), ('cosine', '<=>')) AS c (class, op);
 
 -- rows that come and go
@@ -141,6 +143,8 @@ CREATE INDEX ON pq USING ivfpq (v vector_l2_ops) WITH (bits = 5);
 CREATE INDEX ON pq USING ivfpq (v vector_l2_ops) WITH (m = 41);
 CREATE INDEX ON pq USING ivfpq (v vector_l2_ops) WITH (quantizer = lossless);
 CREATE INDEX ON pq USING ivfpq (v vector_l2_ops) WITH (lists = 32769);
+CREATE INDEX ON pq USING ivfpq (v vector_l2_ops) WITH (rerank = table);
+CREATE INDEX ON pq USING ivfpq (v vector_l2_ops) WITH (rerank = stored, quantizer = sq8);
 SET ivfpq.probes = -1;
 DROP TABLE pq;
 
@@ -159,7 +163,65 @@ CREATE INDEX pq_a ON pq USING ivfpq (v vector_l2_ops);
 CREATE INDEX pq_b ON pq USING ivfpq (v vector_l2_ops) WITH (quantizer = rabitq);
 CREATE INDEX pq_d ON pq USING ivfpq (v vector_l2_ops) WITH (bits = 8);
 CREATE INDEX pq_e ON pq USING ivfpq (v vector_l2_ops) WITH (quantizer = sq8);
+CREATE INDEX pq_f ON pq USING ivfpq (v vector_l2_ops) WITH (rerank = stored);
+CREATE INDEX pq_g ON pq USING ivfpq (v vector_cosine_ops) WITH (rerank = stored, quantizer = rabitq);
 INSERT INTO pq (v) SELECT v FROM pq;
-SELECT i, nodes, problems FROM unnest(ARRAY['pq_a', 'pq_b', 'pq_d', 'pq_e']) i, vecann_verify(i::regclass);
+SELECT i, nodes, problems FROM unnest(ARRAY['pq_a', 'pq_b', 'pq_d', 'pq_e', 'pq_f', 'pq_g']) i, vecann_verify(i::regclass);
 DROP TABLE pq;
+
+-- payloads of several pages each, exact ones of half precision
+CREATE TABLE pq (id serial, v halfvec(12000));
+INSERT INTO pq (v) SELECT (SELECT array_agg(hashint4(i * 20000 + j) % 100 / 8.0) FROM generate_series(1, 12000) j)::halfvec FROM generate_series(1, 60) i;
+CREATE INDEX pq_a ON pq USING ivfpq (v halfvec_l2_ops) WITH (rerank = stored, lists = 2, m = 100);
+INSERT INTO pq (v) SELECT (SELECT array_agg(hashint4(i * 20000 + j) % 100 / 8.0) FROM generate_series(1, 12000) j)::halfvec FROM generate_series(61, 80) i;
+SELECT nodes, problems FROM vecann_verify('pq_a');
+SET enable_seqscan = off;
+SELECT bool_and(id = near) FROM (SELECT id, v FROM pq WHERE id % 7 = 0) q, LATERAL (SELECT p.id AS near FROM pq p ORDER BY p.v <-> q.v LIMIT 1) p;
+DELETE FROM pq WHERE id % 2 = 0;
+VACUUM (INDEX_CLEANUP ON) pq;
+CREATE TABLE pq_size AS SELECT pg_relation_size('pq_a') AS bytes;
+INSERT INTO pq (v) SELECT v FROM pq LIMIT 30;
+SELECT pg_relation_size('pq_a') = bytes AS used_again FROM pq_size;
+SELECT nodes, problems FROM vecann_verify('pq_a');
+DROP TABLE pq, pq_size;
+
+-- exact payloads of whole numbers, beside vectors that the table keeps out of line: both scans return what a scan of the
+-- table returns, and the distances are the same to the last bit
+CREATE TABLE pq (id integer PRIMARY KEY, v vector(700), c integer) WITH (autovacuum_enabled = off);
+ALTER TABLE pq ALTER v SET STORAGE external;
+INSERT INTO pq SELECT i, (SELECT array_agg(abs(hashint4((i % 9) * 1000 + j) % 120) + abs(hashint4(i * 1000 + j) % 100)) FROM generate_series(1, 700) j)::vector, i % 10
+FROM generate_series(1, 700) i;
+CREATE INDEX pq_a ON pq USING ivfpq (v vector_l2_ops) WITH (rerank = stored);
+CREATE INDEX pq_b ON pq USING ivfpq (v vector_ip_ops) WITH (rerank = stored, quantizer = rabitq);
+INSERT INTO pq SELECT i, (SELECT array_agg(abs(hashint4((i % 9) * 1000 + j) % 120) + abs(hashint4(i * 1000 + j) % 100)) FROM generate_series(1, 700) j)::vector, i % 10
+FROM generate_series(701, 1000) i;
+DELETE FROM pq WHERE id % 5 = 0;
+VACUUM (INDEX_CLEANUP ON) pq;
+INSERT INTO pq SELECT i, (SELECT array_agg(abs(hashint4((i % 9) * 1000 + j) % 120) + abs(hashint4(i * 1000 + j) % 100)) FROM generate_series(1, 700) j)::vector, i % 10
+FROM generate_series(5, 1000, 10) i;
+ANALYZE pq;
+SELECT i, nodes, problems FROM unnest(ARRAY['pq_a', 'pq_b']) i, vecann_verify(i::regclass);
+CREATE FUNCTION pq_same(op text, condition text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+    ask text := format('SELECT array_agg(array[q.id, s.id]::text || s.d ORDER BY q.id, s.d, s.id) FROM (SELECT * FROM pq WHERE id %% 91 = 1) q,
+        LATERAL (SELECT p.id, p.v %1$s q.v AS d FROM pq p WHERE %2$s ORDER BY p.v %1$s q.v LIMIT 10) s', op, condition);
+    truth text[];
+    found text[];
+BEGIN
+    SET LOCAL enable_indexscan = off;
+    EXECUTE ask INTO truth;
+    SET LOCAL enable_indexscan = on;
+    SET LOCAL enable_seqscan = off;
+    SET LOCAL ivfpq.probes = 1000;
+    FOR custom IN 0 .. 1 LOOP
+        PERFORM set_config('vecann.enable_custom_scan', custom::text, true);
+        EXECUTE ask INTO found;
+        RETURN NEXT CASE WHEN (SELECT count(*) FROM unnest(truth) t WHERE t = ANY (found)) >= 0.97 * cardinality(truth)
+            AND cardinality(found) = cardinality(truth) THEN 'the same' ELSE format('%s: %s / %s', op, truth, found) END;
+    END LOOP;
+END $$;
+SELECT pq_same('<->', 'true'), pq_same('<#>', 'true');
+SELECT pq_same('<->', 'c < 5'), pq_same('<#>', 'c = 3');
+DROP TABLE pq;
+DROP FUNCTION pq_same(text, text);
 DROP FUNCTION pq_row(integer), pq_know(), pq_recall(text), pq_try(text, text, text, numeric);

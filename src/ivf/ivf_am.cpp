@@ -26,6 +26,17 @@ struct CompactOptionsData {
     bool opq;
     int sample;
     int seed;
+    int rerank;  // Rerank
+};
+
+// Where the vectors are that decide among candidates.
+enum class Rerank : uint8 { kHeap = 0, kStored = 1 };
+
+// The names that the option `rerank` takes.
+relopt_enum_elt_def rerank_names[] = {
+    {"heap", static_cast<int>(Rerank::kHeap)},
+    {"stored", static_cast<int>(Rerank::kStored)},
+    {nullptr, 0},
 };
 
 relopt_kind flat_kind, compact_kind;
@@ -75,6 +86,9 @@ void IvfInitOptions() {
     add_int_reloption(compact_kind, "sample", "Rows to learn from; 0: by the number of lists", 0, 0, PG_INT32_MAX,
                       AccessExclusiveLock);
     add_int_reloption(compact_kind, "seed", kSeedHelp, 0, 0, PG_INT32_MAX, AccessExclusiveLock);
+    add_enum_reloption(compact_kind, "rerank", "Where the vectors are that decide among candidates", rerank_names,
+                       static_cast<int>(Rerank::kHeap), "Valid values are \"heap\" and \"stored\".",
+                       AccessExclusiveLock);
 }
 
 namespace {
@@ -97,6 +111,11 @@ IvfOptions CompactOptions(const CompactOptionsData* data) {
     options.opq = data->opq;
     options.sample = static_cast<uint64>(data->sample);
     options.seed = static_cast<uint32>(data->seed);
+    options.stored = data->rerank == static_cast<int>(Rerank::kStored);
+    if (options.stored && options.quantizer != Quantizer::kPq && options.quantizer != Quantizer::kRabitq)
+        ereport(ERROR,
+                (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("rerank = stored needs a quantizer that keeps codes"),
+                 errhint("With \"sq8\" and \"none\" the lists hold the vectors already.")));
     if (options.bits != 4 && options.bits != 8)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("bits must be 4 or 8")));
     return options;
@@ -134,6 +153,7 @@ extern "C" bytea* ivfpq_options(Datum reloptions, bool validate) {
         {"opq", RELOPT_TYPE_BOOL, offsetof(CompactOptionsData, opq)},
         {"sample", RELOPT_TYPE_INT, offsetof(CompactOptionsData, sample)},
         {"seed", RELOPT_TYPE_INT, offsetof(CompactOptionsData, seed)},
+        {"rerank", RELOPT_TYPE_ENUM, offsetof(CompactOptionsData, rerank)},
     };
     return static_cast<bytea*>(
         build_reloptions(reloptions, validate, compact_kind, sizeof(CompactOptionsData), elements, lengthof(elements)));

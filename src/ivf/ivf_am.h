@@ -20,6 +20,7 @@ struct IvfOptions {
     uint16 m;  // 0: by the dimensions
     uint8 bits;
     bool opq;
+    bool stored;    // payloads beside the codes
     uint64 sample;  // rows to train on; 0: by the number of lists
     uint32 seed;
 };

@@ -76,13 +76,14 @@ void AssignRow(Relation, ItemPointer tid, Datum* values, bool* isnull, bool, voi
 
 void InitBatches(IvfBuild* build) {
     const IvfMetaData& meta = build->ctx.meta;
-    const uint64 row = 2 * build->row_bytes() + meta.entry_size + 64;
+    const uint64 row = 2 * build->row_bytes() + build->record_bytes() + 64;
     build->batch_room = Min(Max(build->memory_limit / 4 / row, kLeastBatchRows), kMostBatchRows);
     build->batch = PallocArray<float>(build->batch_room * build->dim);
     if (IsRotated(meta)) build->rotated = PallocArray<float>(build->batch_room * build->dim);
     build->batch_tids = PallocArray<ItemPointerData>(build->batch_room);
     build->labels = PallocArray<int32>(build->batch_room);
     build->entries = PallocArray<char>(build->batch_room * meta.entry_size);
+    build->stored = PallocArray<char>(build->batch_room * StoredBytes(meta));
     build->factors = PallocArray<float>(build->batch_room * 3);
     build->errors = PallocArray<float>(build->batch_room);
     build->list_rows = PallocArray<uint64>(meta.lists);

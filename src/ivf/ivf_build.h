@@ -9,7 +9,7 @@
 
 namespace vecann {
 
-// A row on its way to its list; the entry follows it in the temporary file.
+// A row on its way to its list; the entry follows it in the temporary file, and the payload beside a code.
 struct SpoolRow {
     uint32 list;
     ItemPointerData tid;
@@ -44,6 +44,7 @@ struct IvfBuild {
     uint64 batch_room, batch_count;
     int32* labels;
     char* entries;   // codes or payloads of a batch
+    char* stored;    // payloads beside codes
     float* factors;  // of a batch: meta.factors each
     float* errors;   // of a batch of codes: squared
     TempFile spool;
@@ -53,6 +54,8 @@ struct IvfBuild {
     uint64 rows;
     int64 seen;
 
+    // A row in the temporary file.
+    size_t record_bytes() const { return sizeof(SpoolRow) + ctx.meta.entry_size + StoredBytes(ctx.meta); }
     uint64 row_bytes() const { return dim * sizeof(float); }
     ComputeOptions jobs() const {
         ComputeOptions compute;

@@ -26,6 +26,11 @@ extern "C" bool ivf_insert(Relation index, Datum* values, bool* isnull, ItemPoin
             float* centroid = PallocArray<float>(static_cast<size_t>(ctx.meta.dim));
             list = IvfNearestList(ctx, value, centroid);
             IvfEncodeCode(ctx, IvfKnownCodebook(ctx), value, centroid, &row);
+            if (HasStored(ctx.meta)) {
+                char* stored = PallocArray<char>(StoredBytes(ctx.meta));
+                IvfEncodeStored(ctx, value.plain, stored);
+                row.stored = stored;
+            }
         }
         IvfPutRow(ctx, list, row);
     }

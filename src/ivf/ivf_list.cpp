@@ -1,5 +1,6 @@
-// Putting rows into lists; see ivf_list.h. Locks: one page, or a page and the one that it is linked to or bound to, in
-// ascending order; the head of a long entry by a heavyweight lock, never waited for, while its parts are written.
+// Putting rows into lists; see ivf_list.h. Locks: one page, or a page and the one that it is linked to or bound to, or
+// those of its payload, in ascending order; the head of a long entry by a heavyweight lock, never waited for, while its
+// parts are written.
 #include "ivf/ivf_list.h"
 
 #include "pg/race_point.h"
@@ -21,11 +22,10 @@ int FreeSlot(const IvfMetaData& meta, const ListView& view) {
     return -1;
 }
 
-// Writes one row to a slot of a locked page: entry, factors, TID, live bit, in one record.
-void WriteSlot(const IvfContext& ctx, const LockedPage& page, int slot, const RowImage& row) {
-    const IvfMetaData& meta = ctx.meta;
+// Writes one row to a slot of a locked page: entry, factors, TID, live bit.
+void PatchSlot(const IvfMetaData& meta, const LockedPage& page, int slot, const RowImage& row, PagePatch* record) {
     const ListView view = ListOf(meta, page.page());
-    PagePatch patch(ctx.index, WriteMode::kLogged);
+    PagePatch& patch = *record;
     ++patch.Edit(page.buffer(), view.header)->live;
     *patch.Edit(page.buffer(), view.live + slot / 32) |= 1U << (slot % 32);
     patch.Put(page.buffer(), view.tids + slot, &row.tid, sizeof(row.tid));
@@ -39,6 +39,12 @@ void WriteSlot(const IvfContext& ctx, const LockedPage& page, int slot, const Ro
     } else {
         patch.Put(page.buffer(), view.data + static_cast<size_t>(slot) * meta.entry_size, row.entry, HeadBytes(meta));
     }
+}
+
+// The same, in a record of its own.
+void WriteSlot(const IvfContext& ctx, const LockedPage& page, int slot, const RowImage& row) {
+    PagePatch patch(ctx.index, WriteMode::kLogged);
+    PatchSlot(ctx.meta, page, slot, row, &patch);
     patch.Commit();
 }
 
@@ -55,13 +61,15 @@ Put TryPage(const IvfContext& ctx, uint32 list, const RowImage& row, PageLink* l
     return Put::kFull;
 }
 
-// ---- long entries ----------------------------------------------------------------
+// ---- part pages ------------------------------------------------------------------
 
-// Gives a head its part page `number`. The caller holds the head's heavyweight lock; nobody else binds parts to it.
+// Gives a head its part page `number`, unless somebody else has.
 BlockNumber BindPart(const IvfContext& ctx, BlockNumber head, int number) {
     for (;;) {
         const BlockNumber fresh = PageWithFreeSlot(ctx.index, WriteMode::kLogged, IvfPartPages());
         LockedPair pair(ctx.index, head, fresh);
+        const BlockNumber bound = ListOf(ctx.meta, pair.a().page()).parts[number];
+        if (bound != 0) return bound;
         if (PartOf(pair.b().page())->head != 0) continue;
         PagePatch patch(ctx.index, WriteMode::kLogged);
         patch.Edit(pair.b().buffer(), PartOf(pair.b().page()))->head = head;
@@ -70,6 +78,77 @@ BlockNumber BindPart(const IvfContext& ctx, BlockNumber head, int number) {
         return fresh;
     }
 }
+
+// The pages that a row is written to, in the order in which they are locked.
+struct RowPages {
+    BlockNumber blocks[1 + kMostStoredEach];
+    int count;
+
+    void Add(BlockNumber block) {
+        int at = count++;
+        for (; at > 0 && blocks[at - 1] > block; --at)
+            blocks[at] = blocks[at - 1];
+        blocks[at] = block;
+    }
+    int Find(BlockNumber block) const {
+        int at = 0;
+        while (at < count - 1 && blocks[at] != block)
+            ++at;
+        return at;
+    }
+};
+
+// Writes a row and the payload beside its code, in one record. False when the slot has been taken meanwhile, or the
+// page has left the list.
+bool WriteStored(const IvfContext& ctx, uint32 list, const PageLink& link, int slot, const BlockNumber* parts,
+                 const RowImage& row) {
+    const IvfMetaData& meta = ctx.meta;
+    RowPages pages = {{link.block}, 1};
+    for (int i = 0; i < meta.stored_each; ++i)
+        pages.Add(parts[i]);
+    LockedSet set(ctx.index, pages.blocks, pages.count, ctx.strategy);
+    const LockedPage& head = set[pages.Find(link.block)];
+    if (!IvfLeadsTo(ctx, head, list, link) || ListOf(meta, head.page()).IsLive(slot)) return false;
+    PagePatch patch(ctx.index, WriteMode::kLogged);
+    PatchSlot(meta, head, slot, row, &patch);
+    const StoredHeadData stored = {row.tid, 0};
+    for (int i = 0; i < meta.stored_each; ++i) {
+        const LockedPage& part = set[pages.Find(parts[i])];
+        part.Check(PageKind::kIvfPart);
+        const StoredPiece piece = StoredPieceOf(meta, i);
+        char* at = PartBytes(part.page()) + StoredPlaceOf(meta, slot).offset;
+        patch.Put(part.buffer(), at, &stored, sizeof(stored));
+        patch.Put(part.buffer(), at + sizeof(stored), row.stored + piece.begin, piece.bytes);
+    }
+    patch.Commit();
+    return true;
+}
+
+// Puts a row whose payload stands beside its code into a page of its list.
+Put TryStored(const IvfContext& ctx, uint32 list, const RowImage& row, PageLink* link) {
+    for (;;) {
+        CHECK_FOR_INTERRUPTS();
+        BlockNumber parts[kMostStoredEach];
+        int slot;
+        {
+            LockedPage page(ctx.index, link->block, BUFFER_LOCK_SHARE);
+            if (!IvfLeadsTo(ctx, page, list, *link)) return Put::kGone;
+            const ListView view = ListOf(ctx.meta, page.page());
+            slot = FreeSlot(ctx.meta, view);
+            if (slot < 0) {
+                *link = view.next();
+                return Put::kFull;
+            }
+            memcpy(parts, view.parts + StoredPlaceOf(ctx.meta, slot).part, ctx.meta.stored_each * sizeof(BlockNumber));
+        }
+        for (int i = 0; i < ctx.meta.stored_each; ++i)
+            if (parts[i] == 0) parts[i] = BindPart(ctx, link->block, StoredPlaceOf(ctx.meta, slot).part + i);
+        VECANN_RACE_POINT("ivf-insert-before-stored");
+        if (WriteStored(ctx, list, *link, slot, parts, row)) return Put::kDone;
+    }
+}
+
+// ---- long entries ----------------------------------------------------------------
 
 void WriteParts(const IvfContext& ctx, BlockNumber head, const BlockNumber* parts, const char* entry) {
     for (int i = 0; i < ctx.meta.parts; ++i) {
@@ -210,6 +289,28 @@ void IvfReadParts(const IvfContext& ctx, const BlockNumber* parts, char* entry) 
     }
 }
 
+bool IvfReadStored(const IvfContext& ctx, BlockNumber block, int slot, const ItemPointerData& tid, char* payload) {
+    const IvfMetaData& meta = ctx.meta;
+    const StoredPlace place = StoredPlaceOf(meta, slot);
+    BlockNumber parts[kMostStoredEach] = {block};
+    if (meta.stored_on_page == 0) {
+        LockedPage page(ctx.index, block, BUFFER_LOCK_SHARE, ctx.strategy);
+        page.Check(PageKind::kIvfList);
+        memcpy(parts, ListOf(meta, page.page()).parts + place.part, meta.stored_each * sizeof(BlockNumber));
+    }
+    for (int i = 0; i < meta.stored_each; ++i) {
+        LockedPage page(ctx.index, parts[i], BUFFER_LOCK_SHARE, ctx.strategy);
+        page.Check(PageKind::kIvfPart);
+        const char* at = PartBytes(page.page()) + place.offset;
+        StoredHeadData head;
+        memcpy(static_cast<void*>(&head), at, sizeof(head));
+        if (!ItemPointerEquals(&head.tid, const_cast<ItemPointer>(&tid))) return false;
+        const StoredPiece piece = StoredPieceOf(meta, i);
+        memcpy(payload + piece.begin, at + sizeof(head), piece.bytes);
+    }
+    return true;
+}
+
 void IvfFillSlot(const IvfMetaData& meta, const ListView& view, int slot, const RowImage& row) {
     view.tids[slot] = row.tid;
     for (int f = 0; f < meta.factors; ++f)
@@ -229,7 +330,9 @@ void IvfPutRow(const IvfContext& ctx, uint32 list, const RowImage& row) {
         Put put = Put::kFull;
         while (put == Put::kFull && at.block != InvalidBlockNumber) {
             CHECK_FOR_INTERRUPTS();
-            put = ctx.meta.parts > 0 ? TryLong(ctx, list, row, &at) : TryPage(ctx, list, row, &at);
+            put = ctx.meta.parts > 0    ? TryLong(ctx, list, row, &at)
+                  : HasStored(ctx.meta) ? TryStored(ctx, list, row, &at)
+                                        : TryPage(ctx, list, row, &at);
             if (put == Put::kFull && entry.alone != 0) break;
         }
         if (put == Put::kDone) {

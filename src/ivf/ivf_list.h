@@ -23,8 +23,9 @@ void IvfOpen(IvfContext* ctx, Relation index);
 // A row as a list holds it.
 struct RowImage {
     ItemPointerData tid;
-    const char* entry;  // payload or row code
-    float factors[3];   // meta.factors of them
+    const char* entry;   // payload or row code
+    const char* stored;  // the payload beside a code; null: none
+    float factors[3];    // meta.factors of them
 };
 
 ListEntryData IvfReadEntry(const IvfContext& ctx, uint32 list);
@@ -45,6 +46,10 @@ PartRange IvfPartRange(const IvfMetaData& meta, int number);
 // Copies the parts of a long entry behind its head. The caller holds no lock, and looks at the head's epoch again
 // afterwards.
 void IvfReadParts(const IvfContext& ctx, const BlockNumber* parts, char* entry);
+
+// Copies the payload beside the code in a slot to `payload`; false when it is not the row's any more. `block` is its
+// part page where that holds whole payloads, else the list page. The caller holds no lock.
+bool IvfReadStored(const IvfContext& ctx, BlockNumber block, int slot, const ItemPointerData& tid, char* payload);
 
 // Does a link of `list` lead to this page still? The caller holds a content lock on it.
 bool IvfLeadsTo(const IvfContext& ctx, const LockedPage& page, uint32 list, const PageLink& link);

@@ -49,6 +49,7 @@ struct ListWriter {
     uint32 list;
     int slots;         // filled
     uint64 left;       // rows that will come, those in the image included
+    uint64 stored;     // rows whose payloads have been taken
     BlockNumber next;  // block of the page at hand
     BlockNumber first;
 };
@@ -66,6 +67,7 @@ void BeginList(ListWriter* writer, uint32 list) {
     writer->list = list;
     writer->left = writer->build->list_rows[list];
     writer->first = writer->next;
+    writer->stored = 0;
     BeginPage(writer);
 }
 
@@ -90,6 +92,42 @@ void WriteParts(ListWriter* writer, BlockNumber head, const char* entry) {
     }
 }
 
+// The pages of stored payloads come behind all list pages of the list.
+void PointToStored(const ListWriter* writer, const ListView& view) {
+    const IvfMetaData& meta = writer->build->ctx.meta;
+    const uint64 rows = writer->build->list_rows[writer->list];
+    const BlockNumber page = writer->next - writer->first;
+    const BlockNumber pages = static_cast<BlockNumber>((rows + meta.slots - 1) / meta.slots);
+    const BlockNumber begin = writer->first + pages + page * meta.stored_pages;
+    const int used = StoredPlaceOf(meta, writer->slots - 1).part + meta.stored_each;
+    for (int i = 0; i < used; ++i)
+        view.parts[i] = begin + static_cast<BlockNumber>(i);
+}
+
+// Takes the payload of the next row of the list, and writes the page when it is full.
+void WriteStored(ListWriter* writer, const char* record) {
+    const IvfMetaData& meta = writer->build->ctx.meta;
+    const uint64 row = writer->stored++;
+    const int slot = static_cast<int>(row % meta.slots);
+    const Page image = reinterpret_cast<Page>(writer->image.data);
+    SpoolRow spooled;
+    memcpy(static_cast<void*>(&spooled), record, sizeof(spooled));
+    const char* payload = record + sizeof(spooled) + meta.entry_size;
+    const StoredHeadData head = {spooled.tid, 0};
+    const int on_page = Max<int>(meta.stored_on_page, 1);
+    const bool full = slot % on_page == on_page - 1 || slot == meta.slots - 1 ||
+                      writer->stored == writer->build->list_rows[writer->list];
+    for (int i = 0; i < meta.stored_each; ++i) {
+        if (slot % on_page == 0) memset(writer->image.data, 0, BLCKSZ);
+        PartOf(image)->head = writer->first + static_cast<BlockNumber>(row / meta.slots);
+        const StoredPiece piece = StoredPieceOf(meta, i);
+        char* at = PartBytes(image) + StoredPlaceOf(meta, slot).offset;
+        memcpy(at, &head, sizeof(head));
+        memcpy(at + sizeof(head), payload + piece.begin, piece.bytes);
+        if (full) WritePage(writer, PageKind::kIvfPart, writer->image.data + kPageContents, kPageRoom);
+    }
+}
+
 // Writes the page at hand. `entry` is its entry, where it is a long one.
 void EndPage(ListWriter* writer, const char* entry) {
     const IvfMetaData& meta = writer->build->ctx.meta;
@@ -101,6 +139,7 @@ void EndPage(ListWriter* writer, const char* entry) {
     view.header->next = writer->left > 0 ? block + 1 + meta.parts : InvalidBlockNumber;
     for (int i = 0; i < meta.parts; ++i)
         view.parts[i] = block + 1 + static_cast<BlockNumber>(i);
+    if (HasStored(meta)) PointToStored(writer, view);
     for (int i = 0; i < writer->slots; ++i)
         view.live[i / 32] |= 1U << (i % 32);
     WritePage(writer, PageKind::kIvfList, writer->image.data + kPageContents, meta.content_bytes);
@@ -119,6 +158,7 @@ void WriteRow(ListWriter* writer, const char* record) {
     SpoolRow row;
     memcpy(static_cast<void*>(&row), record, sizeof(row));
     RowImage image;
+    image.stored = nullptr;
     image.tid = row.tid;
     image.entry = record + sizeof(row);
     memcpy(image.factors, row.factors, sizeof(row.factors));
@@ -131,7 +171,7 @@ void WriteRow(ListWriter* writer, const char* record) {
 // Calls take(list, record) for each row of the file whose list lies in [first, end).
 template <class Take>
 void ForSpooled(IvfBuild* build, uint32 first, uint32 end, char* record, Take take) {
-    const size_t bytes = sizeof(SpoolRow) + build->ctx.meta.entry_size;
+    const size_t bytes = build->record_bytes();
     build->spool.Rewind();
     for (uint64 i = 0; i < build->rows; ++i) {
         if (i % 1024 == 0) CHECK_FOR_INTERRUPTS();
@@ -144,7 +184,7 @@ void ForSpooled(IvfBuild* build, uint32 first, uint32 end, char* record, Take ta
 
 // Writes lists that fit memory together.
 void LoadRange(IvfBuild* build, ListWriter* writer, uint32 first, uint32 end, uint64 rows) {
-    const size_t bytes = sizeof(SpoolRow) + build->ctx.meta.entry_size;
+    const size_t bytes = build->record_bytes();
     char* record = PallocArray<char>(bytes);
     char* sorted = PallocArray<char>(rows * bytes);
     uint64* at = PallocArray<uint64>(end - first);
@@ -159,8 +199,12 @@ void LoadRange(IvfBuild* build, ListWriter* writer, uint32 first, uint32 end, ui
     for (uint32 list = first; list < end; ++list) {
         CHECK_FOR_INTERRUPTS();
         if (build->list_rows[list] > 0) BeginList(writer, list);
-        for (uint64 i = 0; i < build->list_rows[list]; ++i, next += bytes)
-            WriteRow(writer, next);
+        const uint64 in_list = build->list_rows[list];
+        for (uint64 i = 0; i < in_list; ++i)
+            WriteRow(writer, next + i * bytes);
+        for (uint64 i = 0; i < in_list && HasStored(build->ctx.meta); ++i)
+            WriteStored(writer, next + i * bytes);
+        next += in_list * bytes;
     }
     pfree(at);
     pfree(sorted);
@@ -169,9 +213,11 @@ void LoadRange(IvfBuild* build, ListWriter* writer, uint32 first, uint32 end, ui
 
 // Writes one list, however long it is, in the order of the file.
 void LoadList(IvfBuild* build, ListWriter* writer, uint32 list) {
-    char* record = PallocArray<char>(sizeof(SpoolRow) + build->ctx.meta.entry_size);
+    char* record = PallocArray<char>(build->record_bytes());
     if (build->list_rows[list] > 0) BeginList(writer, list);
     ForSpooled(build, list, list + 1, record, [&](uint32, const char* from) { WriteRow(writer, from); });
+    if (HasStored(build->ctx.meta))
+        ForSpooled(build, list, list + 1, record, [&](uint32, const char* from) { WriteStored(writer, from); });
     pfree(record);
 }
 
@@ -236,6 +282,8 @@ IvfMetaData IvfMakeMeta(const OpClassDesc& desc, int dim, const IvfOptions& opti
         SetCodeShape(options, &meta);
         meta.entry_size = static_cast<uint32>(IvfCodeBytes(meta));
         meta.factors = static_cast<uint16>(IvfCodeFactors(meta));
+        if (options.stored) meta.stored = IvfStoredKind(meta);
+        meta.stored_exact = options.stored ? 1 : 0;  // until a row is met whose payload is not
     }
     IvfLayOut(&meta);
     return meta;
@@ -261,8 +309,7 @@ void IvfWriteSkeleton(Relation index, ForkNumber fork, IvfMetaData* meta, const 
 
 void IvfLoadLists(IvfBuild* build) {
     const IvfMetaData& meta = build->ctx.meta;
-    const uint64 bytes = sizeof(SpoolRow) + meta.entry_size;
-    const uint64 most = Max<uint64>(build->memory_limit / bytes, 1);
+    const uint64 most = Max<uint64>(build->memory_limit / build->record_bytes(), 1);
     pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kIvfPhaseLoad);
     pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, static_cast<int64>(build->rows));
     for (uint32 list = 0; list < meta.lists; ++list)
@@ -285,6 +332,7 @@ void IvfLoadLists(IvfBuild* build) {
     LockedPage page(build->ctx.index, kMetaBlock, BUFFER_LOCK_EXCLUSIVE);
     IvfMetaOf(page.page())->built_rows = static_cast<double>(build->rows);
     IvfMetaOf(page.page())->probes = meta.probes;
+    IvfMetaOf(page.page())->stored_exact = meta.stored_exact;
     MarkBufferDirty(page.buffer());
     pfree(writer);
 }

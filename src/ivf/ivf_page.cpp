@@ -19,7 +19,7 @@ bool PartPageIsFree(Page page, const void*) {
 
 // Sets the places for `slots` rows whose entries take `data` bytes together.
 void SetPlaces(IvfMetaData* meta, size_t slots, size_t data) {
-    const size_t parts = meta->parts > 0 ? kIvfMostParts * sizeof(BlockNumber) : 0;
+    const size_t parts = static_cast<size_t>(PartPointers(*meta)) * sizeof(BlockNumber);
     const size_t live = sizeof(ListPageData) + parts, factors = live + (slots + 31) / 32 * sizeof(uint32);
     const size_t data_at = MAXALIGN(factors + slots * meta->factors * sizeof(float));
     meta->slots = static_cast<uint16>(slots);
@@ -31,7 +31,18 @@ void SetPlaces(IvfMetaData* meta, size_t slots, size_t data) {
     meta->content_bytes = static_cast<uint32>(MAXALIGN(tids_at + slots * sizeof(ItemPointerData)));
 }
 
+// How payloads beside codes stand in part pages.
+void LayOutStored(IvfMetaData* meta) {
+    meta->stored_on_page = meta->stored_each = 0;
+    if (!HasStored(*meta)) return;
+    const size_t bytes = StoredBytes(*meta);
+    meta->stored_on_page = static_cast<uint16>(kPartRoom / (bytes + sizeof(StoredHeadData)));
+    meta->stored_each = static_cast<uint16>((bytes + kStoredRoom - 1) / kStoredRoom);
+}
+
 void SetSlots(IvfMetaData* meta, size_t slots) {
+    const size_t on_page = Max<size_t>(meta->stored_on_page, 1);
+    meta->stored_pages = static_cast<uint16>((slots + on_page - 1) / on_page * meta->stored_each);
     SetPlaces(meta, slots, slots * meta->entry_size);
 }
 
@@ -44,7 +55,8 @@ size_t IvfPayloadSize(const IvfMetaData& meta) {
 
 void IvfLayOut(IvfMetaData* meta) {
     const size_t unit = HasBlocks(*meta) ? kBlockRows : 1;
-    meta->parts = 0;
+    meta->parts = meta->stored_pages = 0;
+    LayOutStored(meta);
     size_t slots = kPageRoom / (meta->entry_size + sizeof(ItemPointerData)) / unit * unit;
     for (; slots > 0; slots -= unit) {
         SetSlots(meta, slots);
@@ -63,13 +75,17 @@ bool AreSoundSizes(const IvfMetaData& meta) {
         meta.quantizer > static_cast<uint8>(Quantizer::kRabitq) || meta.lists > kIvfMaxLists)
         return false;
     if (HasPayload(meta)) {
-        if (meta.factors != 0 || meta.entry_size != IvfPayloadSize(meta)) return false;
-    } else if (HasWords(meta) || meta.m < 1 || (HasBlocks(meta) && meta.m > kIvfMostBlockQuantizers) ||
-               meta.factors != IvfCodeFactors(meta) || meta.entry_size != IvfCodeBytes(meta)) {
+        if (meta.factors != 0 || meta.entry_size != IvfPayloadSize(meta) || HasStored(meta)) return false;
+    } else if (HasWords(meta) || meta.m < 1 || meta.stored > static_cast<uint16>(PayloadKind::kSq8) + 1 ||
+               (HasBlocks(meta) && meta.m > kIvfMostBlockQuantizers) || meta.factors != IvfCodeFactors(meta) ||
+               meta.entry_size != IvfCodeBytes(meta)) {
         return false;
     }
     IvfMetaData expected = meta;
     IvfLayOut(&expected);
+    if (expected.stored_each > kMostStoredEach || expected.stored_pages != meta.stored_pages ||
+        expected.stored_on_page != meta.stored_on_page || expected.stored_each != meta.stored_each)
+        return false;
     return expected.slots == meta.slots && expected.parts == meta.parts && expected.tids_at == meta.tids_at &&
            expected.data_at == meta.data_at && expected.factors_at == meta.factors_at &&
            expected.live_at == meta.live_at && expected.content_bytes == meta.content_bytes;

@@ -48,8 +48,14 @@ struct IvfMetaData {
     double built_rows;      // in the index after the build
     float error_scale;      // of codes of pq: how far estimates err, relative to the codes' errors
     uint32 stamp;           // random, of the build; 0: none
+    uint16 stored;          // PayloadKind of the payloads beside codes, plus 1; 0: none
+    uint16 stored_pages;    // part pages that a list page has for them
+    uint16 stored_on_page;  // payloads of a part page; 0: one takes several
+    uint16 stored_each;     // part pages of one payload
+    uint32 stored_exact;    // 1: those of the build all hold the values' own numbers
+    uint32 reserved;
 };
-static_assert(sizeof(IvfMetaData) == 96);
+static_assert(sizeof(IvfMetaData) == 112);
 
 // A list page's contents begin with it.
 struct ListPageData {
@@ -69,6 +75,16 @@ struct PartPageData {
     uint32 reserved;
 };
 constexpr size_t kPartRoom = kPageRoom - sizeof(PartPageData);
+
+// A stored payload, or a piece of one, begins with it.
+struct StoredHeadData {
+    ItemPointerData tid;  // whose it is
+    uint16 reserved;
+};
+static_assert(sizeof(StoredHeadData) == 8);
+constexpr size_t kStoredRoom = kPartRoom - sizeof(StoredHeadData);
+// A row is written in one record: its list page, and so many part pages.
+constexpr int kMostStoredEach = 3;
 
 struct PageLink {
     BlockNumber block;
@@ -111,7 +127,7 @@ inline char* PartBytes(Page page) {
 // The arrays of one list page, or of a copy of one. Holds no lock itself.
 struct ListView {
     ListPageData* header;
-    BlockNumber* parts;  // of a long entry
+    BlockNumber* parts;  // of a long entry, or of stored payloads
     uint32* live;        // a bit for each slot
     float* factors;      // factor f of slot s at f * slots + s
     char* data;          // entries, or blocks of 32 codes
@@ -164,7 +180,42 @@ inline PayloadKind PayloadOf(const IvfMetaData& meta) {
 // Bytes of a payload.
 size_t IvfPayloadSize(const IvfMetaData& meta);
 
-// Lays the list pages out: needs dim, element, quantizer, m, bits and entry_size.
+// ---- stored payloads -------------------------------------------------------------
+
+inline bool HasStored(const IvfMetaData& meta) {
+    return meta.stored != 0;
+}
+inline PayloadKind StoredKind(const IvfMetaData& meta) {
+    return static_cast<PayloadKind>(meta.stored - 1);
+}
+inline size_t StoredBytes(const IvfMetaData& meta) {
+    return HasStored(meta) ? PayloadSize(StoredKind(meta), meta.dim) : 0;
+}
+// Where the payload of a slot stands: the first of its part pages among those of the list page, and the place there.
+struct StoredPlace {
+    int part;
+    size_t offset;  // of its head, in PartBytes
+};
+inline StoredPlace StoredPlaceOf(const IvfMetaData& meta, int slot) {
+    if (meta.stored_on_page == 0) return {slot * meta.stored_each, 0};
+    const size_t step = sizeof(StoredHeadData) + StoredBytes(meta);
+    return {slot / meta.stored_on_page, static_cast<size_t>(slot % meta.stored_on_page) * step};
+}
+// The bytes of a payload that its piece `number` holds.
+struct StoredPiece {
+    size_t begin, bytes;
+};
+inline StoredPiece StoredPieceOf(const IvfMetaData& meta, int number) {
+    const size_t begin = static_cast<size_t>(number) * kStoredRoom;
+    return {begin, Min(StoredBytes(meta) - begin, kStoredRoom)};
+}
+
+// Pointers to part pages in a list page's header.
+inline int PartPointers(const IvfMetaData& meta) {
+    return meta.parts > 0 ? kIvfMostParts : meta.stored_pages;
+}
+
+// Lays the list pages out: needs dim, element, quantizer, m, bits, entry_size and stored.
 void IvfLayOut(IvfMetaData* meta);
 
 void IvfWriteMeta(Relation index, ForkNumber fork, const IvfMetaData& meta);

@@ -39,7 +39,13 @@ void StartScan(IndexScanDesc desc, IvfScan* scan) {
 void AddRow(IndexScanDesc desc, IvfScan* scan) {
     ScoredRow row = {scan->walk.last.bounds.lower, scan->walk.last.hit.tid};
     // A row that the snapshot does not see is left to the executor, which passes over it.
-    if (scan->walk.ordered && !scan->walk.apart) ReadHeapDistance(&scan->exact, desc, row.tid, &row.value);
+    if (scan->walk.ordered && !scan->walk.apart) {
+        const Datum value = IvfWalkValue(&scan->walk);
+        if (value != 0)
+            row.value = DistanceOfValue(desc, value);
+        else
+            ReadHeapDistance(&scan->exact, desc, row.tid, &row.value);
+    }
     scan->pending.Push(row);
     std::push_heap(scan->pending.begin(), scan->pending.end(), RowFarther);
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "ivf/ivf_codes.h"
+#include "quant/value_payload.h"
 
 namespace vecann {
 
@@ -25,6 +26,8 @@ constexpr double kNearestCounted = 10;
 constexpr double kShareFound = 0.98;
 // Of near rows, so many are nearer than the least distance that their codes are taken to allow for.
 constexpr double kShareBounded = 0.95;
+// The same where candidates are measured by stored payloads, which costs little.
+constexpr double kShareBoundedStored = 0.98;
 constexpr float kLeastErrorScale = 0.1F;
 
 const char* AmName(const IvfOptions& options) {
@@ -203,7 +206,8 @@ float ErrorScale(IvfBuild* build, const int32* labels, const ArenaVec<NearPair>&
         excess[i] = unit > 0 ? static_cast<float>((estimate - pair.distance) / unit) : 0;
         errors += static_cast<double>(error);
     }
-    const size_t most = static_cast<size_t>(kShareBounded * static_cast<double>(pairs.size - 1));
+    const double share = HasStored(build->ctx.meta) ? kShareBoundedStored : kShareBounded;
+    const size_t most = static_cast<size_t>(share * static_cast<double>(pairs.size - 1));
     std::nth_element(excess, excess + most, excess + pairs.size);
     const double scale = product ? 1 : std::sqrt(errors / static_cast<double>(pairs.size));
     const float bound = scale > 0 ? excess[most] / static_cast<float>(scale) : 0;
@@ -297,6 +301,17 @@ void EncodeSignsOf(IvfBuild* build, const float* points) {
     RunCompute(ComputeTask::kSignEncode, &task, build->quiet_jobs());
 }
 
+// The payloads beside the codes of the batch's rows.
+void EncodeStored(IvfBuild* build) {
+    IvfMetaData* meta = &build->ctx.meta;
+    for (uint64 i = 0; i < build->batch_count; ++i) {
+        if (i % 1024 == 0) CHECK_FOR_INTERRUPTS();
+        char* payload = build->stored + i * StoredBytes(*meta);
+        IvfEncodeStored(build->ctx, build->batch + i * build->dim, payload);
+        if (!IsExactPayload(payload)) meta->stored_exact = 0;
+    }
+}
+
 }  // namespace
 
 uint32 IvfListsWished(const IvfBuild& build) {
@@ -363,6 +378,7 @@ void IvfAssignBatch(IvfBuild* build) {
         EncodePq(build, points);
     else
         EncodeSignsOf(build, points);
+    if (HasStored(meta)) EncodeStored(build);
     for (uint64 i = 0; i < build->batch_count; ++i) {
         SpoolRow row;
         memset(static_cast<void*>(&row), 0, sizeof(row));
@@ -372,6 +388,7 @@ void IvfAssignBatch(IvfBuild* build) {
             row.factors[f] = build->factors[i * meta.factors + static_cast<uint64>(f)];
         build->spool.Put(row);
         build->spool.Write(build->entries + i * entry_size, entry_size);
+        if (HasStored(meta)) build->spool.Write(build->stored + i * StoredBytes(meta), StoredBytes(meta));
         ++build->list_rows[row.list];
     }
     build->rows += build->batch_count;

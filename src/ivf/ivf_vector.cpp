@@ -3,6 +3,7 @@
 
 #include "ivf/ivf_known.h"
 #include "pg/known_rotation.h"
+#include "quant/value_payload.h"
 
 namespace vecann {
 
@@ -141,6 +142,19 @@ void IvfEncodePayload(const IvfContext& ctx, const IvfVector& v, char* payload) 
     head->low = std::nextafter(static_cast<float>(v.norm), std::numeric_limits<float>::infinity());
 }
 
+uint16 IvfStoredKind(const IvfMetaData& meta) {
+    const bool halves = meta.element == static_cast<uint8>(ElementKind::kFloat16) &&
+                        meta.metric != static_cast<uint8>(Metric::kCosine) &&
+                        PayloadSize(PayloadKind::kFloat16, meta.dim) <= kMostStoredEach * kStoredRoom;
+    return static_cast<uint16>(static_cast<int>(halves ? PayloadKind::kFloat16 : PayloadKind::kSq8) + 1);
+}
+
+void IvfEncodeStored(const IvfContext& ctx, const float* plain, char* payload) {
+    // Unit vectors are not the values.
+    const PayloadRule rule = {ctx.meta.dim, StoredKind(ctx.meta), !ctx.desc->unit_norm, nullptr};
+    EncodeValue(rule, 0, plain, plain, NormOf(plain, ctx.meta.dim), payload);
+}
+
 PayloadQuery IvfPayloadQuery(const IvfContext& ctx, const IvfVector& query) {
     const size_t dim = static_cast<size_t>(ctx.meta.dim);
     if (HasWords(ctx.meta)) {
@@ -148,9 +162,15 @@ PayloadQuery IvfPayloadQuery(const IvfContext& ctx, const IvfVector& query) {
         IvfEncodePayload(ctx, query, words);
         return {query.vector, dim, false, nullptr, words, ctx.desc->words->distance};
     }
-    const PayloadKernels& kernels = Kernels().payload[static_cast<int>(PayloadOf(ctx.meta))];
-    return {query.vector, dim,    IsProduct(ctx), IsProduct(ctx) ? kernels.inner_product : kernels.l2_squared,
-            nullptr,      nullptr};
+    const bool stored = HasStored(ctx.meta);
+    const PayloadKind kind = stored ? StoredKind(ctx.meta) : PayloadOf(ctx.meta);
+    const PayloadKernels& kernels = Kernels().payload[static_cast<int>(kind)];
+    return {stored ? query.plain : query.vector,
+            dim,
+            IsProduct(ctx),
+            IsProduct(ctx) ? kernels.inner_product : kernels.l2_squared,
+            nullptr,
+            nullptr};
 }
 
 }  // namespace vecann

@@ -39,6 +39,12 @@ void IvfCentroidDistances(const IvfContext& ctx, const IvfVector& query, float* 
 // Writes a vector's payload (meta.entry_size bytes).
 void IvfEncodePayload(const IvfContext& ctx, const IvfVector& v, char* payload);
 
+// The kind of payload that stands beside codes of such elements, plus 1 (IvfMetaData.stored): the least that is exact
+// for half precision, one byte a dimension otherwise, and where a row would take too many pages.
+uint16 IvfStoredKind(const IvfMetaData& meta);
+// Writes the payload beside the code of an extracted value (StoredBytes).
+void IvfEncodeStored(const IvfContext& ctx, const float* plain, char* payload);
+
 // What a search compares payloads by.
 struct PayloadQuery {
     const float* query;
@@ -56,7 +62,7 @@ struct PayloadQuery {
         return likely(distance == distance) ? distance : std::numeric_limits<float>::infinity();
     }
 };
-// Memory of the current context.
+// Of the payloads in the lists, or of those beside codes. Memory of the current context.
 PayloadQuery IvfPayloadQuery(const IvfContext& ctx, const IvfVector& query);
 
 }  // namespace vecann

@@ -8,9 +8,6 @@ namespace {
 
 struct IvfVectorSearch : VectorSearch {
     IvfWalk walk;
-    float* numbers;
-    Datum value;     // of the last candidate, or null
-    Datum restored;  // memory for it
 };
 static_assert(std::is_trivially_destructible_v<IvfVectorSearch>);
 
@@ -29,8 +26,6 @@ void KeepState(IvfVectorSearch* search) {
 void Start(VectorSearch* base, const SearchQuery& query) {
     IvfVectorSearch* search = static_cast<IvfVectorSearch*>(base);
     IvfWalkReset(&search->walk, search->index);
-    search->numbers = nullptr;
-    search->value = search->restored = 0;
     search->max_rows = -1;
     MemoryContext old = MemoryContextSwitchTo(search->walk.memory);
     IvfWalkStart(&search->walk, query);
@@ -40,41 +35,21 @@ void Start(VectorSearch* base, const SearchQuery& query) {
     KeepState(search);
 }
 
-// Makes the value of the row that the walk took last, when the index has it to the last bit.
-void RestoreValue(IvfVectorSearch* search) {
-    const IvfContext& ctx = search->walk.ctx;
-    search->value = 0;
-    // A certain distance, without error, is that of the value's own numbers.
-    if (!search->walk.ordered || ctx.desc->unit_norm || search->walk.last.hit.error != 0) return;
-    const char* payload = IvfWalkPayload(&search->walk);
-    if (payload == nullptr) return;
-    if (ctx.desc->words != nullptr) {
-        if (search->restored != 0) pfree(DatumGetPointer(search->restored));
-        search->value = search->restored =
-            ctx.desc->words->restore(*reinterpret_cast<const WordsHeadData*>(payload), ctx.meta.dim);
-        return;
-    }
-    if (search->numbers == nullptr) search->numbers = PallocArray<float>(static_cast<size_t>(ctx.meta.dim));
-    DecodePayload(PayloadOf(ctx.meta), payload, ctx.meta.dim, search->numbers);
-    search->value = search->restored = ctx.desc->restore(search->numbers, ctx.meta.dim, search->restored);
-}
-
 bool Next(VectorSearch* base, SearchCandidate* candidate) {
     IvfVectorSearch* search = static_cast<IvfVectorSearch*>(base);
     IvfWalk* walk = &search->walk;
     MemoryContext old = MemoryContextSwitchTo(walk->memory);
     const bool more = IvfWalkNext(walk);
-    if (more) RestoreValue(search);
     MemoryContextSwitchTo(old);
     KeepState(search);
     if (!more) return false;
     const double nearest = walk->ordered ? walk->last.bounds.lower : get_float8_infinity();
-    *candidate = {walk->last.hit.tid, nearest, walk->settled, false, search->value != 0, false};
+    *candidate = {walk->last.hit.tid, nearest, walk->settled, false, walk->last.exact, false};
     return true;
 }
 
 Datum Value(VectorSearch* base) {
-    return static_cast<IvfVectorSearch*>(base)->value;
+    return IvfWalkValue(&static_cast<IvfVectorSearch*>(base)->walk);
 }
 
 // Entries have no flag for rows that are dead: vacuum takes them out.
@@ -93,8 +68,9 @@ SearchValues Values(Relation index) {
     IvfMetaData meta;
     // A broken index must not keep other plans from being made.
     if (!IvfPeekMeta(index, &meta)) return {static_cast<double>(kUsualWidth), false};
-    const bool plain =
-        meta.quantizer == static_cast<uint8>(Quantizer::kNone) && meta.metric != static_cast<uint8>(Metric::kCosine);
+    // Payloads beside codes are those of the build.
+    const bool exact = meta.stored_exact != 0 || meta.quantizer == static_cast<uint8>(Quantizer::kNone);
+    const bool plain = exact && meta.metric != static_cast<uint8>(Metric::kCosine);
     if (HasWords(meta)) return {static_cast<double>(meta.dim) / BITS_PER_BYTE, plain};
     return {static_cast<double>(meta.element == static_cast<uint8>(ElementKind::kFloat16) ? 2 : 4) * meta.dim, plain};
 }

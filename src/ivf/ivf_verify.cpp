@@ -76,7 +76,7 @@ void CheckBlock(IvfVerifier* v, BlockNumber block, Page page) {
         return;
     }
     const PageKind kind = static_cast<PageKind>(OpaqueOf(page)->kind), expected = KindByPlace(meta, block);
-    const bool part = expected == PageKind::kIvfList && kind == PageKind::kIvfPart && meta.parts > 0;
+    const bool part = expected == PageKind::kIvfList && kind == PageKind::kIvfPart && PartPointers(meta) > 0;
     if (kind != expected && !part) {
         BlockProblem(v->report, block, "has page kind %u", OpaqueOf(page)->kind);
         return;
@@ -107,11 +107,22 @@ void CheckBlocks(IvfVerifier* v) {
 
 // ---- chains ----------------------------------------------------------------------
 
+// Does a row of the page stand in its part `number`, as a whole or with a piece?
+bool NeedsPart(const IvfMetaData& meta, const ListView& view, int number) {
+    if (!HasStored(meta)) return view.header->live > 0;
+    for (int slot = 0; slot < meta.slots; ++slot) {
+        const int first = StoredPlaceOf(meta, slot).part;
+        if (number >= first && number < first + meta.stored_each && view.IsLive(slot)) return true;
+    }
+    return false;
+}
+
 void TakeParts(IvfVerifier* v, BlockNumber block, const ListView& view) {
     PGAlignedBlock copy;
-    for (int i = 0; i < v->ctx.meta.parts; ++i) {
+    const int parts = HasStored(v->ctx.meta) ? v->ctx.meta.stored_pages : v->ctx.meta.parts;
+    for (int i = 0; i < parts; ++i) {
         const BlockNumber part = view.parts[i];
-        if (part == 0 && view.header->live == 0) continue;
+        if (part == 0 && !NeedsPart(v->ctx.meta, view, i)) continue;
         if (part >= v->blocks || v->kind[part] != static_cast<uint16>(PageKind::kIvfPart)) {
             BlockProblem(v->report, block, "its part %d is block %u, which is no part page", i, part);
             continue;
@@ -248,6 +259,16 @@ void Measure(void* arg, uint64 record, const float* numbers) {
     m->v->distances[record] = m->l2(m->v->value.vector, numbers, m->v->ctx.meta.dim);
 }
 
+// Is the payload beside a row's code what it would be now? `block` is the list page.
+bool SameStored(IvfVerifier* v, BlockNumber block, const ListView& view, int slot) {
+    const IvfMetaData& meta = v->ctx.meta;
+    char* expected = PallocArray<char>(StoredBytes(meta));
+    char* found = PallocArray<char>(StoredBytes(meta));
+    IvfEncodeStored(v->ctx, v->value.plain, expected);
+    const BlockNumber at = meta.stored_on_page > 0 ? view.parts[StoredPlaceOf(meta, slot).part] : block;
+    return IvfReadStored(v->ctx, at, slot, view.tids[slot], found) && memcmp(expected, found, StoredBytes(meta)) == 0;
+}
+
 // Is what the index has of a row what it would write for it now?
 bool SameEntry(IvfVerifier* v, const ListView& view, int slot, uint32 list) {
     const IvfMetaData& meta = v->ctx.meta;
@@ -284,6 +305,9 @@ void CheckFound(IvfVerifier* v, const TidMapEntry& row) {
     if (!SameEntry(v, view, slot, list))
         BlockProblem(v->report, row.value, "slot %d has row (%u,%u), which holds another vector", slot, row.block,
                      row.offset);
+    if (HasStored(meta) && !SameStored(v, row.value, view, slot))
+        BlockProblem(v->report, row.value, "slot %d has row (%u,%u), whose stored payload is another one", slot,
+                     row.block, row.offset);
 }
 
 // One row that the snapshot sees, the partial index wants, and whose expressions are evaluated. `tid` is the root of

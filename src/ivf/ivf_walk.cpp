@@ -7,6 +7,7 @@
 #include "pg/race_point.h"
 #include "pg/recent_buffers.h"
 #include "pg/scratch.h"
+#include "quant/value_payload.h"
 
 namespace vecann {
 
@@ -84,12 +85,17 @@ bool Wanted(IvfWalk* walk, const ItemPointerData& tid) {
     return member;
 }
 
+// The kind of payload that rows are measured by.
+PayloadKind PayloadKindOf(const IvfMetaData& meta) {
+    return HasStored(meta) ? StoredKind(meta) : PayloadOf(meta);
+}
+
 Hit PayloadHit(const IvfWalk& walk, const char* payload) {
     Hit hit;
     memset(static_cast<void*>(&hit), 0, sizeof(hit));
     hit.distance = walk.payloads.Distance(payload);
     const PayloadErrorBound error =
-        PayloadErrorOf(*walk.ctx.desc, PayloadOf(walk.ctx.meta), walk.ctx.meta.dim, payload);
+        PayloadErrorOf(*walk.ctx.desc, PayloadKindOf(walk.ctx.meta), walk.ctx.meta.dim, payload);
     hit.error = error.error;
     hit.norm = error.norm;
     return hit;
@@ -135,7 +141,7 @@ void GatherRows(IvfWalk* walk, const ListView& view, BlockNumber block) {
                 hit = PayloadHit(*walk, view.data + static_cast<size_t>(slot) * meta.entry_size);
             hit.tid = view.tids[slot];
             hit.slot = static_cast<uint16>(slot);
-            hit.block = block;
+            hit.block = meta.stored_on_page > 0 ? view.parts[StoredPlaceOf(meta, slot).part] : block;
             AddHit(walk, hit);
         }
     }
@@ -226,14 +232,25 @@ void GatherList(IvfWalk* walk, const RankedList& list) {
 
 // ---- rounds and batches ----------------------------------------------------------
 
+// Of a payload.
+OrderBounds BoundsOfPayload(const IvfWalk& walk, float distance, float error, float norm) {
+    return BoundsOf(*walk.ctx.desc, walk.ctx.meta.dim, {walk.query.norm, 0}, distance, {error, norm, false});
+}
+
 OrderBounds BoundsOfHit(const IvfWalk& walk, float distance, float error, float norm) {
     if (!walk.ordered) return {walk.unordered_value, walk.unordered_value};
-    if (HasPayload(walk.ctx.meta))
-        return BoundsOf(*walk.ctx.desc, walk.ctx.meta.dim, {walk.query.norm, 0}, distance, {error, norm, false});
+    if (HasPayload(walk.ctx.meta)) return BoundsOfPayload(walk, distance, error, norm);
     float least = distance - error;
     if (walk.ctx.desc->metric == Metric::kL2) least = Max(least, 0.0F);
     const double lower = walk.ctx.desc->order_value(least);
     return {std::isfinite(lower) ? lower : -get_float8_infinity(), get_float8_infinity()};
+}
+
+BoundedHit Bounded(const IvfWalk& walk, const Hit& hit) {
+    // Without an error, payloads are the numbers of the value itself.
+    const bool exact = walk.ordered && HasPayload(walk.ctx.meta) && walk.ctx.meta.parts == 0 && hit.error == 0 &&
+                       !walk.ctx.desc->unit_norm;
+    return {BoundsOfHit(walk, hit.distance, hit.error, hit.norm), hit, exact};
 }
 
 // No row that was not kept may be nearer than this.
@@ -257,7 +274,7 @@ void EndRound(IvfWalk* walk) {
     walk->kept.Clear();
     walk->kept.Reserve(walk->hits.size);
     for (const Hit& hit : walk->hits)
-        walk->kept.Push({BoundsOfHit(*walk, hit.distance, hit.error, hit.norm), hit});
+        walk->kept.Push(Bounded(*walk, hit));
     std::make_heap(walk->kept.begin(), walk->kept.end(), BoundedFarther());
     walk->rest = get_float8_infinity();
     if (!walk->dropped) return;
@@ -336,12 +353,91 @@ void Widen(IvfWalk* walk) {
     for (const Hit& hit : walk->hits) {
         // Rows behind the last one kept come with the next round.
         if (walk->dropped && HitNearer()(walk->after, hit)) continue;
-        walk->kept.Push({BoundsOfHit(*walk, hit.distance, hit.error, hit.norm), hit});
+        walk->kept.Push(Bounded(*walk, hit));
         std::push_heap(walk->kept.begin(), walk->kept.end(), BoundedFarther());
     }
     walk->most = most;
     walk->has_after = has_after;
     if (walk->dropped) walk->rest = RestOf(*walk);
+}
+
+// ---- rows on their way out -------------------------------------------------------
+
+// Room for one payload.
+char* EntryOf(IvfWalk* walk) {
+    if (walk->entry == nullptr) {
+        const IvfMetaData& meta = walk->ctx.meta;
+        walk->entry = static_cast<char*>(MemoryContextAlloc(
+            walk->memory, HasStored(meta) ? StoredBytes(meta) : static_cast<size_t>(meta.entry_size)));
+    }
+    return walk->entry;
+}
+
+// Takes the nearest of the rows kept, unless it is the one before once more: a list that was begun again has been met
+// twice in part.
+bool TakeKept(IvfWalk* walk, BoundedHit* next) {
+    std::pop_heap(walk->kept.begin(), walk->kept.end(), BoundedFarther());
+    *next = walk->kept[--walk->kept.size];
+    if (walk->has_taken && ItemPointerEquals(&next->hit.tid, &walk->taken.tid) &&
+        next->hit.distance == walk->taken.distance)
+        return false;
+    walk->taken = next->hit;
+    walk->has_taken = true;
+    return true;
+}
+
+// Measures a row by the payload that is stored beside its code.
+void Measure(IvfWalk* walk, const BoundedHit& row) {
+    const IvfContext& ctx = walk->ctx;
+    // What will probably be measured next.
+    if (ctx.meta.stored_on_page > 0 && !walk->kept.empty()) {
+        const Hit& next = walk->kept[0].hit;
+        PrefetchRecent(ctx.index, next.block,
+                       kPageContents + sizeof(PartPageData) + StoredPlaceOf(ctx.meta, next.slot).offset,
+                       sizeof(StoredHeadData) + StoredBytes(ctx.meta));
+    }
+    char* payload = EntryOf(walk);
+    walk->ctx.counts.pages += ctx.meta.stored_on_page > 0 ? 1 : 1 + ctx.meta.stored_each;
+    // The row has gone meanwhile, and no snapshot in use sees it.
+    if (!IvfReadStored(ctx, row.hit.block, row.hit.slot, row.hit.tid, payload)) return;
+    ++walk->ctx.counts.exact_distances;
+    BoundedHit measured = {{}, PayloadHit(*walk, payload), IsExactPayload(payload)};
+    measured.bounds = BoundsOfPayload(*walk, measured.hit.distance, measured.hit.error, measured.hit.norm);
+    measured.hit.tid = row.hit.tid;
+    measured.hit.slot = row.hit.slot;
+    measured.hit.block = row.hit.block;
+    walk->measured.Push(measured);
+    std::push_heap(walk->measured.begin(), walk->measured.end(), BoundedFarther());
+}
+
+// No row that is kept, or comes with the next round, is nearer; as far as codes tell.
+double FloorOfKept(const IvfWalk& walk) {
+    if (!walk.kept.empty()) return walk.kept[0].bounds.lower;
+    return walk.dropped ? -get_float8_infinity() : get_float8_infinity();
+}
+
+bool MeasuredMayGoOut(const IvfWalk& walk) {
+    return !walk.measured.empty() && walk.measured[0].bounds.lower <= FloorOfKept(walk);
+}
+
+// Makes a row the one handed out last.
+void HandOut(IvfWalk* walk, const BoundedHit& next) {
+    const bool behind = !walk->has_last || next.bounds.lower >= walk->last.bounds.upper;
+    walk->last = next;
+    ++walk->handed;
+    walk->has_last = true;
+    const bool payloads = HasPayload(walk->ctx.meta);
+    double following = walk->kept.empty() ? walk->rest : Min(walk->kept[0].bounds.lower, walk->rest);
+    if (walk->measures) following = FloorOfKept(*walk);
+    if (!walk->measured.empty()) following = Min(following, walk->measured[0].bounds.lower);
+    walk->apart = walk->ordered && behind && next.bounds.upper <= following;
+    // What a round left out may be nearer than its limit by the largest error. (The bounds of codes are no certain
+    // ones; those left out are not looked at.)
+    const double nearest = payloads ? Min(next.bounds.lower, walk->rest) : next.bounds.lower;
+    walk->settled = walk->apart ? next.bounds.upper : nearest;
+    // The rows of a batch all go out before the next lists are searched.
+    const bool last = walk->kept.empty() && !walk->dropped && walk->measured.empty();
+    if (!walk->ordered || last) walk->settled = get_float8_infinity();
 }
 
 // ---- start -----------------------------------------------------------------------
@@ -399,6 +495,7 @@ void IvfWalkStart(IvfWalk* walk, const SearchQuery& query) {
     walk->batch.Init(&walk->arena);
     walk->hits.Init(&walk->arena);
     walk->kept.Init(&walk->arena);
+    walk->measured.Init(&walk->arena);
     IvfInitVector(*ctx, &walk->query);
     if (ctx->meta.parts > 0) walk->entry = PallocArray<char>(ctx->meta.entry_size);
     if (!query.is_null) {
@@ -406,7 +503,8 @@ void IvfWalkStart(IvfWalk* walk, const SearchQuery& query) {
         // A zero vector has no cosine distance to anything: the operator says NaN.
         walk->unordered_value = get_float8_nan();
     }
-    if (walk->ordered && HasPayload(ctx->meta)) walk->payloads = IvfPayloadQuery(*ctx, walk->query);
+    walk->measures = walk->ordered && HasStored(ctx->meta);
+    if (walk->ordered && (HasPayload(ctx->meta) || walk->measures)) walk->payloads = IvfPayloadQuery(*ctx, walk->query);
     if (walk->ordered && !HasPayload(ctx->meta)) IvfInitCodeQuery(*ctx, walk->query, &walk->arena, &walk->codes);
     if (walk->filter != nullptr) {
         const double rows = Max(ctx->meta.built_rows / ctx->meta.lists, 1.0);
@@ -422,6 +520,13 @@ void IvfWalkStart(IvfWalk* walk, const SearchQuery& query) {
 
 bool IvfWalkNext(IvfWalk* walk) {
     while (!walk->done) {
+        BoundedHit next;
+        if (MeasuredMayGoOut(*walk)) {
+            std::pop_heap(walk->measured.begin(), walk->measured.end(), BoundedFarther());
+            next = walk->measured[--walk->measured.size];
+            HandOut(walk, next);
+            return true;
+        }
         if (walk->kept.empty()) {
             CHECK_FOR_INTERRUPTS();
             if (walk->dropped)
@@ -434,47 +539,44 @@ bool IvfWalkNext(IvfWalk* walk) {
             walk->widen_at *= 2;
             Widen(walk);
         }
-        std::pop_heap(walk->kept.begin(), walk->kept.end(), BoundedFarther());
-        const BoundedHit next = walk->kept[--walk->kept.size];
-        // A list that was begun again has been met twice in part.
-        ItemPointerData tid = next.hit.tid;
-        if (walk->has_last && ItemPointerEquals(&tid, &walk->last.hit.tid) &&
-            next.hit.distance == walk->last.hit.distance)
+        if (!TakeKept(walk, &next)) continue;
+        if (walk->measures) {
+            Measure(walk, next);
             continue;
-        const bool behind = !walk->has_last || next.bounds.lower >= walk->last.bounds.upper;
-        walk->last = next;
-        ++walk->handed;
-        walk->has_last = true;
-        const double following = walk->kept.empty() ? walk->rest : Min(walk->kept[0].bounds.lower, walk->rest);
-        walk->apart = walk->ordered && behind && next.bounds.upper <= following;
-        // What a round left out may be nearer than its limit by the largest error. (The bounds of codes are no certain
-        // ones; those left out are not looked at.)
-        const double nearest = HasPayload(walk->ctx.meta) ? Min(next.bounds.lower, walk->rest) : next.bounds.lower;
-        walk->settled = walk->apart ? next.bounds.upper : nearest;
-        // The rows of a batch all go out before the next lists are searched.
-        if (!walk->ordered || (walk->kept.empty() && !walk->dropped)) walk->settled = get_float8_infinity();
+        }
+        HandOut(walk, next);
         return true;
     }
     return false;
 }
 
-const char* IvfWalkPayload(IvfWalk* walk) {
+Datum IvfWalkValue(IvfWalk* walk) {
     const IvfMetaData& meta = walk->ctx.meta;
-    if (meta.parts > 0 || !walk->ordered || !HasPayload(meta)) return nullptr;
+    if (!walk->last.exact) return 0;
     const Hit& hit = walk->last.hit;
-    if (walk->entry == nullptr) {
-        MemoryContext old = MemoryContextSwitchTo(walk->memory);
-        walk->entry = PallocArray<char>(meta.entry_size);
-        MemoryContextSwitchTo(old);
-    }
-    LockedPage page(walk->ctx.index, hit.block, BUFFER_LOCK_SHARE, walk->ctx.strategy);
-    page.Check(PageKind::kIvfList);
-    const ListView view = ListOf(meta, page.page());
+    char* payload = EntryOf(walk);
     ItemPointerData tid = hit.tid;
-    if (view.header->owner == 0 || !view.IsLive(hit.slot) || !ItemPointerEquals(&view.tids[hit.slot], &tid))
-        return nullptr;
-    memcpy(walk->entry, view.data + static_cast<size_t>(hit.slot) * meta.entry_size, meta.entry_size);
-    return walk->entry;
+    if (walk->measures) {
+        if (!IvfReadStored(walk->ctx, hit.block, hit.slot, tid, payload)) return 0;
+    } else {
+        LockedPage page(walk->ctx.index, hit.block, BUFFER_LOCK_SHARE, walk->ctx.strategy);
+        page.Check(PageKind::kIvfList);
+        const ListView view = ListOf(meta, page.page());
+        if (view.header->owner == 0 || !view.IsLive(hit.slot) || !ItemPointerEquals(&view.tids[hit.slot], &tid))
+            return 0;
+        memcpy(payload, view.data + static_cast<size_t>(hit.slot) * meta.entry_size, meta.entry_size);
+    }
+    MemoryContext old = MemoryContextSwitchTo(walk->memory);
+    if (HasWords(meta)) {
+        if (walk->restored != 0) pfree(DatumGetPointer(walk->restored));
+        walk->restored = walk->ctx.desc->words->restore(*reinterpret_cast<const WordsHeadData*>(payload), meta.dim);
+    } else {
+        if (walk->numbers == nullptr) walk->numbers = PallocArray<float>(static_cast<size_t>(meta.dim));
+        DecodePayload(PayloadKindOf(meta), payload, meta.dim, walk->numbers);
+        walk->restored = walk->ctx.desc->restore(walk->numbers, meta.dim, walk->restored);
+    }
+    MemoryContextSwitchTo(old);
+    return walk->restored;
 }
 
 void IvfWalkEnd(IvfWalk* walk) {

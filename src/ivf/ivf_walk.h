@@ -18,7 +18,7 @@ struct Hit {
     float norm;      // of the vector at most, for inner products of payloads
     ItemPointerData tid;
     uint16 slot;
-    BlockNumber block;
+    BlockNumber block;  // its page; of a code with a stored payload the part page, where that holds whole payloads
 };
 static_assert(sizeof(Hit) == 24);
 
@@ -26,6 +26,7 @@ static_assert(sizeof(Hit) == 24);
 struct BoundedHit {
     OrderBounds bounds;
     Hit hit;
+    bool exact;  // the index holds the numbers of the value itself
 };
 
 // How a search of one of the two access methods goes on.
@@ -52,7 +53,10 @@ struct IvfWalk {
     IvfVector query;
     PayloadQuery payloads;
     CodeQuery codes;
-    char* entry;  // a long entry
+    bool measures;   // codes are followed by stored payloads
+    char* entry;     // a long entry, or a payload
+    float* numbers;  // of an exact one
+    Datum restored;  // the same as a value
 
     ArenaVec<RankedList> lists;  // not searched yet: a heap, nearest on top
     uint32 probed;
@@ -70,6 +74,9 @@ struct IvfWalk {
     double rest;                // no row of the batch that was not kept is nearer
     ArenaVec<Hit> hits;         // being gathered
     ArenaVec<BoundedHit> kept;  // a heap, nearest on top
+    Hit taken;                  // from there last
+    bool has_taken;
+    ArenaVec<BoundedHit> measured;  // by stored payloads: a heap, nearest on top
 
     uint64 handed;    // rows handed out
     uint64 widen_at;  // so many, and more lists join the batch
@@ -89,8 +96,9 @@ void IvfWalkReset(IvfWalk* walk, Relation index);
 void IvfWalkStart(IvfWalk* walk, const SearchQuery& query);
 // Takes the next row, into `last`; false at the end. The caller is in the walk's memory context.
 bool IvfWalkNext(IvfWalk* walk);
-// The payload of the row handed out last, when it is still where it was; in the walk's memory. Null otherwise.
-const char* IvfWalkPayload(IvfWalk* walk);
+// The indexed value of the row handed out last, when that is exact and still where it was; 0 otherwise. It stays until
+// the next call.
+Datum IvfWalkValue(IvfWalk* walk);
 // Gives all memory back; the walk is zeroed memory again.
 void IvfWalkEnd(IvfWalk* walk);
 

@@ -37,6 +37,11 @@ void ReadHeapDistance(HeapDistance* heap, IndexScanDesc scan, ItemPointerData ti
     ResetPerTupleExprContext(heap->estate);
 }
 
+double DistanceOfValue(IndexScanDesc scan, Datum value) {
+    ScanKey key = &scan->orderByData[0];
+    return DatumGetFloat8(FunctionCall2Coll(&key->sk_func, key->sk_collation, value, key->sk_argument));
+}
+
 void ReleaseHeapDistance(HeapDistance* heap) {
     if (heap->fetch == nullptr) return;
     ExecClearTuple(heap->slot);

@@ -22,6 +22,9 @@ struct HeapDistance {
 // see the row. May run code of users (expression indexes); the caller holds no lock.
 void ReadHeapDistance(HeapDistance* heap, IndexScanDesc scan, ItemPointerData tid, double* value);
 
+// What the scan's first ORDER BY operator returns for a value that the index knows to the last bit.
+double DistanceOfValue(IndexScanDesc scan, Datum value);
+
 // Gives the pin on the table's page back.
 void ReleaseHeapDistance(HeapDistance* heap);
 

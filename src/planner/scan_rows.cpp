@@ -41,24 +41,35 @@ void SetDistance(VectorScanState* state, Datum value, bool is_null) {
     ScanSlot(state)->tts_isnull[state->distance_at] = is_null;
 }
 
-// Does the index know the distance of the candidate?
+// May the index know the distance of the candidate?
 bool KnowsDistance(const VectorScanState* state, const SearchCandidate& candidate) {
     return candidate.has_value && !state->row_context->caseValue_isNull;
 }
 
+// Does the row in the scan's context have the vector itself, neither out of line nor compressed?
+bool HasVectorAtHand(VectorScanState* state) {
+    if (state->vector_column <= 0) return false;
+    bool is_null;
+    const Datum value = slot_getattr(state->row_context->ecxt_scantuple, state->vector_column, &is_null);
+    const char* vector = DatumGetPointer(value);
+    return is_null || (!VARATT_IS_EXTERNAL(vector) && !VARATT_IS_COMPRESSED(vector));
+}
+
 // The distance of the candidate by the value that the index has: a vector that the table keeps out of line is not
-// fetched.
-Datum DistanceOfCandidate(VectorScanState* state, bool* is_null) {
+// fetched. False when the index does not know it after all.
+bool DistanceByIndex(VectorScanState* state, Datum* distance, bool* is_null) {
+    const Datum value = state->methods->value(state->search);
+    if (value == 0) return false;
     const ExprContext* query = state->row_context;
     MemoryContext old = MemoryContextSwitchTo(query->ecxt_per_tuple_memory);
     LOCAL_FCINFO(call, 2);
     InitFunctionCallInfoData(*call, &state->operation, 2, state->collation, nullptr, nullptr);
     call->args[state->query_arg] = {query->caseValue_datum, false};
-    call->args[1 - state->query_arg] = {state->methods->value(state->search), false};
-    const Datum distance = FunctionCallInvoke(call);
+    call->args[1 - state->query_arg] = {value, false};
+    *distance = FunctionCallInvoke(call);
     MemoryContextSwitchTo(old);
     *is_null = call->isnull;
-    return distance;
+    return true;
 }
 
 // The distance of the row in the scan's context.
@@ -67,8 +78,9 @@ Datum DistanceOfRow(VectorScanState* state, const KnownRow& known, bool* is_null
         *is_null = known.row->distance_null;
         return Float8GetDatum(known.row->distance);
     }
-    if (known.candidate != nullptr && KnowsDistance(state, *known.candidate))
-        return DistanceOfCandidate(state, is_null);
+    const bool asks = known.candidate != nullptr && KnowsDistance(state, *known.candidate) && !HasVectorAtHand(state);
+    Datum distance;
+    if (asks && DistanceByIndex(state, &distance, is_null)) return distance;
     return ExecEvalExprSwitchContext(state->distance, state->row_context, is_null);
 }
 
@@ -197,11 +209,13 @@ void AddMet(VectorScanState* state) {
     if (candidate.same && state->run_known) {
         row.distance = state->run.distance;
         row.distance_null = state->run.distance_null;
-    } else if (KnowsDistance(state, candidate)) {
+    } else if (filter->plan.found_distance < filter->plan.distance_cost && KnowsDistance(state, candidate)) {
+        // The table keeps the vectors out of line, and the value is gone when the row is read.
         ResetExprContext(state->row_context);
-        const Datum distance = DistanceOfCandidate(state, &row.distance_null);
-        row.distance = row.distance_null ? 0 : DatumGetFloat8(distance);
-        row.known = true;
+        Datum distance;
+        row.known = DistanceByIndex(state, &distance, &row.distance_null);
+        if (row.known && !row.distance_null) row.distance = DatumGetFloat8(distance);
+        if (row.distance_null) row.distance = 0;
     }
     state->run_known = row.known || (candidate.same && state->run_known);
     if (row.known) state->run = row;

@@ -42,6 +42,8 @@ void InitDistance(VectorScanState* state) {
     distance->args = list_copy(distance->args);
     ListCell* argument = list_nth_cell(distance->args, QueryArgOf(plan));
     Node* query = static_cast<Node*>(lfirst(argument));
+    const Node* vector = static_cast<const Node*>(list_nth(distance->args, 1 - QueryArgOf(plan)));
+    state->vector_column = IsA(vector, Var) ? reinterpret_cast<const Var*>(vector)->varattno : 0;
     get_typlenbyval(exprType(query), &state->query_length, &state->query_by_value);
     CaseTestExpr* value = makeNode(CaseTestExpr);
     value->typeId = exprType(query);

@@ -78,8 +78,9 @@ struct VectorScanState {
     FmgrInfo operation;  // the same as a call, for values that the index knows
     Oid collation;
     int query_arg;
-    int distance_at;     // the distance's place in the scan's tuple, from 0
-    bool distance_seen;  // by conditions, by plans above, or by who asked; not where it is for the order alone
+    AttrNumber vector_column;  // of the table, that the distance is taken to; 0: an expression
+    int distance_at;           // the distance's place in the scan's tuple, from 0
+    bool distance_seen;        // by conditions, by plans above, or by who asked; not where it is for the order alone
 
     ExprState* query;
     int16 query_length;  // typlen

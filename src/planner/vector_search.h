@@ -97,7 +97,7 @@ struct SearchCandidate {
     // The indexed column of the row is what it is in the previous candidate's row, so the distance is the same (but for
     // collisions of a hash), and the row may be read when its turn has come.
     bool same;
-    // The index has the indexed column of the row, to the last bit: `value` returns it.
+    // The index may know the indexed column of the row to the last bit: see VectorSearchMethods::value.
     bool has_value;
     // The row's place in the order is certain: behind all candidates before it, in front of all that are to come, as
     // far as the search has come.
@@ -134,7 +134,8 @@ struct VectorSearchMethods {
     void (*start)(VectorSearch* search, const SearchQuery& query);
     // The next candidate; false at the end. Brings the counts up to date.
     bool (*next)(VectorSearch* search, SearchCandidate* candidate);
-    // The value of the candidate handed out last, which has one; valid until the next candidate.
+    // The indexed column of the row handed out last, which has a value; 0 when the index does not know it after all. It
+    // stays until the next call.
     Datum (*value)(VectorSearch* search);
     // The rows that will probably be handed out next, in no order, for reading ahead; null: the access method cannot
     // tell. Returns how many, `most` at most.

@@ -35,6 +35,10 @@ $primary->safe_psql('postgres', qq{
 	CREATE INDEX compact_l2 ON compact USING ivfpq (v vector_l2_ops) WITH (lists = 15);
 	CREATE INDEX compact_ip ON compact USING ivfpq (v vector_ip_ops) WITH (lists = 15, quantizer = rabitq);
 	CREATE INDEX compact_cosine ON compact USING ivfpq (v vector_cosine_ops) WITH (lists = 15, bits = 8);
+	CREATE TABLE stored (id bigserial PRIMARY KEY, v vector(8));
+	INSERT INTO stored (v) SELECT random_vector(8) FROM generate_series(1, 1500);
+	CREATE INDEX stored_l2 ON stored USING ivfpq (v vector_l2_ops) WITH (lists = 15, rerank = stored);
+	CREATE INDEX stored_ip ON stored USING ivfpq (v vector_ip_ops) WITH (lists = 15, rerank = stored, quantizer = rabitq);
 	CREATE TABLE long (id bigserial PRIMARY KEY, v vector(4000));
 	ALTER TABLE long ALTER v SET STORAGE external;
 	INSERT INTO long (v) SELECT random_vector(4000) FROM generate_series(1, 60);
@@ -48,22 +52,26 @@ $primary->safe_psql('postgres', qq{
 		\$\$SELECT id FROM flat ORDER BY $bits <~> q LIMIT wanted\$\$;
 });
 
-my @scans = ([ 'flat', '<->' ], [ 'flat', '<=>' ], [ 'compact', '<->' ], [ 'compact', '<#>' ], [ 'compact', '<=>' ]);
+my @scans = ([ 'flat', '<->' ], [ 'flat', '<=>' ], [ 'compact', '<->' ], [ 'compact', '<#>' ], [ 'compact', '<=>' ],
+	[ 'stored', '<->' ], [ 'stored', '<#>' ]);
 
 my %load = (
 	'insert@6' => q{
 		INSERT INTO flat (v) SELECT random_vector(8) FROM generate_series(1, 3);
 		INSERT INTO compact (v) SELECT random_vector(8) FROM generate_series(1, 3);
+		INSERT INTO stored (v) SELECT random_vector(8) FROM generate_series(1, 3);
 	},
 	'update@3' => q{
 		\set n random(1, 90)
 		UPDATE flat SET v = random_vector(8) WHERE id % 97 = :n;
 		UPDATE compact SET v = random_vector(8) WHERE id % 97 = :n;
+		UPDATE stored SET v = random_vector(8) WHERE id % 97 = :n;
 	},
 	'delete@2' => q{
 		\set n random(0, 30)
 		DELETE FROM flat WHERE id % 31 = :n;
 		DELETE FROM compact WHERE id % 31 = :n;
+		DELETE FROM stored WHERE id % 31 = :n;
 	},
 	'long@2' => q{
 		\set n random(0, 30)
@@ -79,9 +87,10 @@ my %load = (
 	'scan@2' => q{
 		SELECT count(*) FROM scan_ids('flat', 'v', '<->', random_vector(8), 200);
 		SELECT count(*) FROM scan_ids('compact', 'v', '<->', random_vector(8), 200);
+		SELECT count(*) FROM scan_ids('stored', 'v', '<->', random_vector(8), 200);
 	});
 my $vacuum =
-  q{VACUUM (INDEX_CLEANUP ON) flat; VACUUM (INDEX_CLEANUP ON) compact; VACUUM (INDEX_CLEANUP ON) long; CHECKPOINT;};
+  q{VACUUM (INDEX_CLEANUP ON) flat; VACUUM (INDEX_CLEANUP ON) compact; VACUUM (INDEX_CLEANUP ON) stored; VACUUM (INDEX_CLEANUP ON) long; CHECKPOINT;};
 
 sub full_scans
 {
@@ -167,6 +176,7 @@ my %readers = (
 		SELECT count(*) FROM bits_scan((random() * 255)::int::bit(8), 200);
 		SELECT scan_check('compact', 'v', '<->', random_vector(8), NULL);
 		SELECT scan_check('compact', 'v', '<#>', random_vector(8), 100);
+		SELECT scan_check('stored', 'v', '<->', random_vector(8), NULL);
 		SELECT scan_check('long', 'v', '<->', random_vector(4000), NULL);
 		COMMIT;
 	});
