@@ -195,7 +195,10 @@ bool GatherPage(IvfWalk* walk, uint32 list, PageLink* link) {
     Hit hit;
     memset(static_cast<void*>(&hit), 0, sizeof(hit));
     if (walk->ordered) {
-        if (!ReadLong(walk, here, list, row)) return true;
+        if (!ReadLong(walk, here, list, row)) {
+            IvfCheckStructure(walk->ctx);
+            return true;
+        }
         walk->ctx.counts.pages += meta.parts;
         ++walk->ctx.counts.exact_distances;
         hit = PayloadHit(*walk, walk->entry);
@@ -221,6 +224,7 @@ void GatherList(IvfWalk* walk, const RankedList& list) {
             whole = GatherPage(walk, list.list, &link);
         }
         if (whole) return;
+        IvfCheckStructure(walk->ctx);
     }
 }
 
@@ -471,7 +475,8 @@ const char* IvfWalkPayload(IvfWalk* walk) {
     page.Check(PageKind::kIvfList);
     const ListView view = ListOf(meta, page.page());
     ItemPointerData tid = hit.tid;
-    if (view.header->owner == 0 || !view.IsLive(hit.slot) || !ItemPointerEquals(&view.tids[hit.slot], &tid))
+    if (view.header->owner == 0 || view.header->structure != meta.structure || !view.IsLive(hit.slot) ||
+        !ItemPointerEquals(&view.tids[hit.slot], &tid))
         return nullptr;
     memcpy(walk->entry, view.data + static_cast<size_t>(hit.slot) * meta.entry_size, meta.entry_size);
     return walk->entry;
