@@ -137,6 +137,42 @@ SELECT nodes, problems FROM vecann_verify('pq_a');
 REINDEX INDEX pq_a;
 SELECT nodes, problems FROM vecann_verify('pq_a');
 
+-- vacuum makes the lists of an index that was made on an empty table
+CREATE TABLE late (id serial, v vector(24), h halfvec(24)) WITH (autovacuum_enabled = off);
+SET client_min_messages = warning;
+CREATE INDEX late_pq ON late USING ivfpq (v vector_l2_ops) WITH (sample = 300);
+CREATE INDEX late_ip ON late USING ivfpq (v vector_ip_ops) WITH (sample = 300, opq = true);
+CREATE INDEX late_half ON late USING ivfpq (h halfvec_cosine_ops) WITH (sample = 300, quantizer = rabitq);
+CREATE INDEX late_none ON late USING ivfpq (h halfvec_cosine_ops) WITH (sample = 300, quantizer = none, lists = 20);
+INSERT INTO late (v, h) SELECT pq_row(i), pq_row(i)::halfvec FROM generate_series(1, 290) i;
+VACUUM late;
+SELECT rows, lists, learnt, learnt_rows, reindex_due, advice FROM vecann_list_stats('late_pq');
+INSERT INTO late (v, h) SELECT pq_row(i), pq_row(i)::halfvec FROM generate_series(291, 600) i;
+SELECT rows, lists, learnt, reindex_due, advice FROM vecann_list_stats('late_pq');
+DELETE FROM late WHERE id % 10 = 0;
+VACUUM late;
+SELECT c::regclass, rows, lists, learnt, learnt_rows, reindex_due, advice, nodes, problems
+FROM unnest(ARRAY['late_pq', 'late_ip', 'late_half', 'late_none']::regclass[]) c, LATERAL vecann_list_stats(c), LATERAL vecann_verify(c);
+ALTER TABLE late RENAME TO pq_late;
+ALTER TABLE pq RENAME TO pq_empty;
+ALTER TABLE pq_late RENAME TO pq;
+CREATE TABLE pq_truth (op text, query integer, id integer);
+SELECT pq_know();
+SELECT pq_recall('<->') >= 0.95 AS l2, pq_recall('<#>') >= 0.95 AS ip, pq_recall('<=>') >= 0.95 AS cosine;
+-- ten times the rows: recall stays, and the statistics say that a REINDEX is due
+INSERT INTO pq (v, h) SELECT pq_row(i), pq_row(i)::halfvec FROM generate_series(601, 6000) i;
+SELECT pq_know();
+SELECT pq_recall('<->') >= 0.93 AS l2, pq_recall('<#>') >= 0.93 AS ip;
+SELECT c::regclass, rows, lists, learnt_rows, reindex_due, advice, problems
+FROM unnest(ARRAY['late_pq', 'late_ip']::regclass[]) c, LATERAL vecann_list_stats(c), LATERAL vecann_verify(c);
+VACUUM pq;
+SELECT problems FROM vecann_verify('late_pq');
+DROP TABLE pq, pq_truth;
+ALTER TABLE pq_empty RENAME TO pq;
+RESET client_min_messages;
+SELECT vecann_list_stats('pq');
+SELECT vecann_list_stats('pg_class_oid_index');
+
 -- options that are refused
 CREATE INDEX ON pq USING ivfpq (v);
 CREATE INDEX ON pq USING ivfpq (v vector_l2_ops) WITH (bits = 5);

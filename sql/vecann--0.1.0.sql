@@ -758,6 +758,14 @@ COMMENT ON FUNCTION vecann_verify(regclass) IS
 REVOKE ALL ON FUNCTION vecann_verify(regclass) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION vecann_verify(regclass) TO pg_stat_scan_tables;
 
+CREATE FUNCTION vecann_list_stats(
+    index regclass, OUT rows bigint, OUT lists bigint, OUT empty_lists bigint, OUT largest_list bigint, OUT gini float8,
+    OUT learnt boolean, OUT learnt_rows bigint, OUT list_pages bigint, OUT retired_pages bigint, OUT reindex_due boolean,
+    OUT advice text
+) RETURNS record AS 'MODULE_PATHNAME', 'vecann_list_stats' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION vecann_list_stats(regclass) IS
+    'the lists of an ivfflat or ivfpq index, and whether it is due for a REINDEX';
+
 CREATE FUNCTION vecann_last_scan(
     OUT nodes_expanded bigint, OUT pages_touched bigint, OUT codes_scored bigint, OUT exact_distances bigint
 ) RETURNS record AS 'MODULE_PATHNAME', 'vecann_last_scan' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;

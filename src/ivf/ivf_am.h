@@ -25,6 +25,8 @@ struct IvfOptions {
     uint32 seed;
 };
 IvfOptions IvfOptionsOf(Relation index);
+// So many rows, and vacuum makes lists in an index that has had nothing to learn from.
+uint64 IvfRowsToLearn(const IvfOptions& options);
 
 // Defines the options; called once from _PG_init.
 void IvfInitOptions();
@@ -33,6 +35,9 @@ void IvfRegisterSearch();
 
 // The session's settings for searches of an index; 0 probes are what the index says.
 IvfSearchSettings IvfSettingsOf(const IvfMetaData& meta);
+
+// Puts a row with this vector into the list of its nearest centroid. The caller holds no content lock.
+void IvfInsertVector(const IvfContext& ctx, const IvfVector& value, const ItemPointerData& tid);
 
 // What the planner takes a search to cost.
 SearchCost IvfSearchCost(const IndexOptInfo* index);

@@ -6,9 +6,6 @@ namespace vecann {
 
 namespace {
 
-constexpr uint64 kLeastBuildBytes = 8 * 1024 * 1024;
-constexpr uint64 kMostBatchRows = 65536, kLeastBatchRows = 64;
-
 // ---- reading the table -----------------------------------------------------------
 
 // Extracts the value of a row; false when it is not indexed.
@@ -24,14 +21,7 @@ bool TakeRow(IvfBuild* build, const Datum* values, const bool* isnull) {
 
 void SampleRow(Relation, ItemPointer, Datum* values, bool* isnull, bool, void* arg) {
     IvfBuild* build = static_cast<IvfBuild*>(arg);
-    if (!TakeRow(build, values, isnull)) return;
-    uint64 at = build->sample_count;
-    ++build->sample_seen;
-    if (at == build->sample_room)
-        at = build->rng.Next() % build->sample_seen;
-    else
-        ++build->sample_count;
-    if (at < build->sample_room) memcpy(build->sample + at * build->dim, build->value.plain, build->row_bytes());
+    if (TakeRow(build, values, isnull)) IvfSample(build, build->value.plain);
 }
 
 // Takes a sample from `taken` blocks spread evenly over the table, one at random of each stretch.
@@ -74,29 +64,9 @@ void AssignRow(Relation, ItemPointer tid, Datum* values, bool* isnull, bool, voi
     if (build->batch_count == build->batch_room) IvfAssignBatch(build);
 }
 
-void InitBatches(IvfBuild* build) {
-    const IvfMetaData& meta = build->ctx.meta;
-    const uint64 row = 2 * build->row_bytes() + build->record_bytes() + 64;
-    build->batch_room = Min(Max(build->memory_limit / 4 / row, kLeastBatchRows), kMostBatchRows);
-    build->batch = PallocArray<float>(build->batch_room * build->dim);
-    if (IsRotated(meta)) build->rotated = PallocArray<float>(build->batch_room * build->dim);
-    build->batch_tids = PallocArray<ItemPointerData>(build->batch_room);
-    build->labels = PallocArray<int32>(build->batch_room);
-    build->entries = PallocArray<char>(build->batch_room * meta.entry_size);
-    build->stored = PallocArray<char>(build->batch_room * StoredBytes(meta));
-    build->factors = PallocArray<float>(build->batch_room * 3);
-    build->errors = PallocArray<float>(build->batch_room);
-    build->list_rows = PallocArray<uint64>(meta.lists);
-    build->list_error = PallocArray<double>(meta.lists);
-    build->directory = PallocArray<ListEntryData>(meta.lists);
-    memset(build->list_rows, 0, meta.lists * sizeof(uint64));
-    memset(build->list_error, 0, meta.lists * sizeof(double));
-    build->spool.Create();
-}
-
 // Sends every row to the temporary file with its list. Returns the rows of the table.
 double AssignRows(IvfBuild* build) {
-    InitBatches(build);
+    IvfInitBatches(build);
     pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kIvfPhaseAssign);
     pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, static_cast<int64>(build->estimated));
     pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, 0);
@@ -105,6 +75,14 @@ double AssignRows(IvfBuild* build) {
         table_index_build_scan(build->heap, build->ctx.index, build->info, false, true, AssignRow, build, nullptr);
     IvfAssignBatch(build);
     return tuples;
+}
+
+// What is known of the rows when all are there.
+void StoreRows(const IvfBuild& build) {
+    LockedPage page(build.ctx.index, kMetaBlock, BUFFER_LOCK_EXCLUSIVE);
+    IvfMetaOf(page.page())->built_rows = static_cast<double>(build.rows);
+    IvfMetaOf(page.page())->stored_exact = build.ctx.meta.stored_exact;
+    MarkBufferDirty(page.buffer());
 }
 
 void InitBuild(IvfBuild* build, Relation heap, Relation index, IndexInfo* info) {
@@ -116,9 +94,10 @@ void InitBuild(IvfBuild* build, Relation heap, Relation index, IndexInfo* info) 
     build->ctx.desc = OpClassOf(index);
     build->dim = static_cast<size_t>(IndexDimensions(index));
     build->ctx.meta = IvfMakeMeta(*build->ctx.desc, static_cast<int>(build->dim), build->options, true);
-    build->memory_limit = Max(static_cast<uint64>(maintenance_work_mem) * 1024, kLeastBuildBytes);
+    build->memory_limit = Max(static_cast<uint64>(maintenance_work_mem) * 1024, kIvfLeastBuildBytes);
     build->threads = ComputeThreads(heap);
     build->rng = Rng(build->options.seed);
+    build->pages = {index, MAIN_FORKNUM, InvalidBlockNumber, false};
     build->row_memory = AllocSetContextCreate(CurrentMemoryContext, "ivf build row", ALLOCSET_DEFAULT_SIZES);
     IvfInitVector(build->ctx, &build->value);
     BlockNumber heap_pages;
@@ -136,9 +115,12 @@ extern "C" IndexBuildResult* ivf_build(Relation heap, Relation index, IndexInfo*
     TakeSample(build);
     IvfTrain(build);
     if (build->sample != nullptr) pfree(build->sample);
-    IvfWriteSkeleton(index, MAIN_FORKNUM, &build->ctx.meta, build->centroids, build->codebook, build->matrix);
+    IvfPlaceSkeleton(&build->ctx.meta, kMetaBlock + 1, build->numbers());
+    IvfWriteMeta(index, MAIN_FORKNUM, build->ctx.meta);
+    IvfWriteSkeleton(&build->pages, build->ctx.meta, build->numbers());
     const double tuples = AssignRows(build);
     IvfLoadLists(build);
+    StoreRows(*build);
     build->spool.Close();
 
     pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kIvfPhaseLog);
@@ -160,7 +142,12 @@ extern "C" void ivf_build_empty(Relation index) {
     IvfMetaData meta = IvfMakeMeta(*OpClassOf(index), dim, options, false);
     float* origin = static_cast<float*>(palloc0(static_cast<size_t>(dim) * sizeof(float)));
     meta.lists = 1;
-    IvfWriteSkeleton(index, INIT_FORKNUM, &meta, origin, nullptr, nullptr);
+    // The fork must survive a crash, as no other of an unlogged relation does.
+    NewPages pages = {index, INIT_FORKNUM, InvalidBlockNumber, true};
+    const IvfNumbers numbers = {origin, nullptr, nullptr};
+    IvfPlaceSkeleton(&meta, kMetaBlock + 1, numbers);
+    IvfWriteMeta(index, INIT_FORKNUM, meta);
+    IvfWriteSkeleton(&pages, meta, numbers);
     pfree(origin);
 }
 

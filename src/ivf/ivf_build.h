@@ -4,10 +4,14 @@
 
 #include "core/rng.h"
 #include "ivf/ivf_am.h"
+#include "ivf/ivf_known.h"
 #include "pg/compute_run.h"
 #include "pg/temp_file.h"
 
 namespace vecann {
+
+// What a build takes at least, whatever maintenance_work_mem says.
+constexpr uint64 kIvfLeastBuildBytes = 8 * 1024 * 1024;
 
 // A row on its way to its list; the entry follows it in the temporary file, and the payload beside a code.
 struct SpoolRow {
@@ -19,9 +23,11 @@ struct SpoolRow {
 static_assert(sizeof(SpoolRow) == 24);
 
 struct IvfBuild {
-    IvfContext ctx;  // the meta page's contents as they grow
+    IvfContext ctx;   // the meta page's contents as they grow
+    bool relearning;  // in vacuum: there is no table, and no progress of CREATE INDEX to report
     Relation heap;
     IndexInfo* info;
+    NewPages pages;
     IvfOptions options;
     uint64 memory_limit;
     int threads;
@@ -60,7 +66,7 @@ struct IvfBuild {
     ComputeOptions jobs() const {
         ComputeOptions compute;
         compute.threads = threads;
-        compute.progress = ReportIndexProgress;
+        compute.progress = relearning ? nullptr : ReportIndexProgress;
         return compute;
     }
     // For batches of rows, which are counted as they are read.
@@ -69,24 +75,33 @@ struct IvfBuild {
         compute.progress = nullptr;
         return compute;
     }
+    IvfNumbers numbers() const { return {centroids, codebook, matrix}; }
+    void Report(int param, int64 now) const {
+        if (!relearning) pgstat_progress_update_param(param, now);
+    }
 };
 
 // The meta page of an index without lists: dimensions, quantizer, layout.
 IvfMetaData IvfMakeMeta(const OpClassDesc& desc, int dim, const IvfOptions& options, bool trained);
 
-// Writes meta page, directory and tapes, and completes build->ctx.meta.
-void IvfWriteSkeleton(Relation index, ForkNumber fork, IvfMetaData* meta, const float* centroids, const float* codebook,
-                      const float* matrix);
+// Gives directory and tapes their places from block `first` on, and the structure its stamp. Returns the block behind.
+BlockNumber IvfPlaceSkeleton(IvfMetaData* meta, BlockNumber first, const IvfNumbers& numbers);
+// Writes directory and tapes.
+void IvfWriteSkeleton(NewPages* pages, const IvfMetaData& meta, const IvfNumbers& numbers);
 
 // How many rows to train on, and the number of lists wished for.
 uint64 IvfSampleRows(const IvfBuild& build);
 uint32 IvfListsWished(const IvfBuild& build);
 // Learns centroids, and what codes need, from the sample.
 void IvfTrain(IvfBuild* build);
+// Makes room for batches of rows, and the temporary file.
+void IvfInitBatches(IvfBuild* build);
+// Adds a row to the sample, or has it take the place of another.
+void IvfSample(IvfBuild* build, const float* vector);
 // Finds the lists of the batch, encodes it and sends it to the temporary file.
 void IvfAssignBatch(IvfBuild* build);
 
-// Writes the pages of all lists.
+// Writes the pages of all lists, and the directory.
 void IvfLoadLists(IvfBuild* build);
 
 }  // namespace vecann

@@ -1,7 +1,31 @@
 // Inserting one row. See README.md, "Insert".
 #include "ivf/ivf_am.h"
+#include "pg/race_point.h"
 
 namespace vecann {
+
+void IvfInsertVector(const IvfContext& ctx, const IvfVector& value, const ItemPointerData& tid) {
+    RowImage row;
+    memset(static_cast<void*>(&row), 0, sizeof(row));
+    row.tid = tid;
+    uint32 list;
+    if (HasPayload(ctx.meta)) {
+        list = IvfNearestList(ctx, value, nullptr);
+        char* payload = PallocArray<char>(ctx.meta.entry_size);
+        IvfEncodePayload(ctx, value, payload);
+        row.entry = payload;
+    } else {
+        float* centroid = PallocArray<float>(static_cast<size_t>(ctx.meta.dim));
+        list = IvfNearestList(ctx, value, centroid);
+        IvfEncodeCode(ctx, IvfKnownCodebook(ctx), value, centroid, &row);
+        if (HasStored(ctx.meta)) {
+            char* stored = PallocArray<char>(StoredBytes(ctx.meta));
+            IvfEncodeStored(ctx, value.plain, stored);
+            row.stored = stored;
+        }
+    }
+    IvfPutRow(ctx, list, row);
+}
 
 extern "C" bool ivf_insert(Relation index, Datum* values, bool* isnull, ItemPointer heap_tid, Relation,
                            IndexUniqueCheck, bool, IndexInfo*) {
@@ -10,30 +34,18 @@ extern "C" bool ivf_insert(Relation index, Datum* values, bool* isnull, ItemPoin
     MemoryContext old = MemoryContextSwitchTo(memory);
     IvfContext ctx;
     IvfOpen(&ctx, index);
+    // Vacuum may put another structure in the place of this one, but not while a row is on its way into it.
+    const bool shared = ctx.meta.trained == 0;
+    if (shared) {
+        VECANN_RACE_POINT("ivf-insert-before-lock");
+        LockPage(index, kMetaBlock, ShareLock);
+        IvfOpen(&ctx, index);
+        VECANN_RACE_POINT("ivf-insert-with-lock");
+    }
     IvfVector value;
     IvfInitVector(ctx, &value);
-    if (IvfExtract(ctx, values[0], &value)) {
-        RowImage row;
-        memset(static_cast<void*>(&row), 0, sizeof(row));
-        row.tid = *heap_tid;
-        uint32 list;
-        if (HasPayload(ctx.meta)) {
-            list = IvfNearestList(ctx, value, nullptr);
-            char* payload = PallocArray<char>(ctx.meta.entry_size);
-            IvfEncodePayload(ctx, value, payload);
-            row.entry = payload;
-        } else {
-            float* centroid = PallocArray<float>(static_cast<size_t>(ctx.meta.dim));
-            list = IvfNearestList(ctx, value, centroid);
-            IvfEncodeCode(ctx, IvfKnownCodebook(ctx), value, centroid, &row);
-            if (HasStored(ctx.meta)) {
-                char* stored = PallocArray<char>(StoredBytes(ctx.meta));
-                IvfEncodeStored(ctx, value.plain, stored);
-                row.stored = stored;
-            }
-        }
-        IvfPutRow(ctx, list, row);
-    }
+    if (IvfExtract(ctx, values[0], &value)) IvfInsertVector(ctx, value, *heap_tid);
+    if (shared) UnlockPage(index, kMetaBlock, ShareLock);
     MemoryContextSwitchTo(old);
     MemoryContextDelete(memory);
     return false;

@@ -208,26 +208,6 @@ Put TryLong(const IvfContext& ctx, uint32 list, const RowImage& row, PageLink* l
 
 // ---- pages of a list -------------------------------------------------------------
 
-// Puts a free page at the head of a list, unless somebody has done so since `seen`.
-void AddPage(const IvfContext& ctx, uint32 list, const ListEntryData& seen) {
-    const FreeListKind pages = IvfListPages(ctx.meta);
-    const BlockNumber fresh = PageWithFreeSlot(ctx.index, WriteMode::kLogged, pages);
-    LockedPair pair(ctx.index, DirectoryBlock(ctx.meta, list), fresh);
-    ListEntryData* entry = EntryOf(pair.a().page(), list);
-    const ListView view = ListOf(ctx.meta, pair.b().page());
-    if (view.header->owner != 0 || !SameLink(entry->head, seen.head) || !SameLink(entry->hint, seen.hint)) return;
-    PagePatch patch(ctx.index, WriteMode::kLogged);
-    ListPageData* header = patch.Edit(pair.b().buffer(), view.header);
-    header->owner = list + 1;
-    header->next = entry->head.block;
-    header->next_generation = entry->head.generation;
-    header->live = 0;
-    ListEntryData* edit = patch.Edit(pair.a().buffer(), entry);
-    edit->head = edit->hint = {fresh, header->generation};
-    edit->alone = 1;
-    patch.Commit();
-}
-
 void MoveHint(const IvfContext& ctx, uint32 list, const PageLink& from, const PageLink& to) {
     LockedPage page(ctx.index, DirectoryBlock(ctx.meta, list), BUFFER_LOCK_EXCLUSIVE);
     ListEntryData* entry = EntryOf(page.page(), list);
@@ -265,7 +245,18 @@ void IvfOpen(IvfContext* ctx, Relation index) {
 bool IvfLeadsTo(const IvfContext& ctx, const LockedPage& page, uint32 list, const PageLink& link) {
     page.Check(PageKind::kIvfList);
     const ListPageData* header = ListOf(ctx.meta, page.page()).header;
-    return header->owner == list + 1 && header->generation == link.generation;
+    return header->owner == list + 1 && header->generation == link.generation &&
+           header->structure == static_cast<uint16>(ctx.meta.structure);
+}
+
+void IvfCheckStructure(const IvfContext& ctx) {
+    LockedPage page(ctx.index, kMetaBlock, BUFFER_LOCK_SHARE);
+    page.Check(PageKind::kMeta);
+    if (IvfMetaOf(page.page())->stamp == ctx.meta.stamp) return;
+    ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+                    errmsg("index \"%s\" was built anew by VACUUM, and the pages of the old one are in use again",
+                           RelationGetRelationName(ctx.index)),
+                    errhint("Run the query again.")));
 }
 
 ListEntryData IvfReadEntry(const IvfContext& ctx, uint32 list) {
@@ -322,6 +313,26 @@ void IvfFillSlot(const IvfMetaData& meta, const ListView& view, int slot, const 
         memcpy(view.data + static_cast<size_t>(slot) * meta.entry_size, row.entry, HeadBytes(meta));
 }
 
+void IvfAddPage(const IvfContext& ctx, uint32 list, const ListEntryData& seen) {
+    const FreeListKind pages = IvfListPages(ctx.meta);
+    const BlockNumber fresh = PageWithFreeSlot(ctx.index, WriteMode::kLogged, pages);
+    LockedPair pair(ctx.index, DirectoryBlock(ctx.meta, list), fresh);
+    ListEntryData* entry = EntryOf(pair.a().page(), list);
+    const ListView view = ListOf(ctx.meta, pair.b().page());
+    if (view.header->owner != 0 || !SameLink(entry->head, seen.head) || !SameLink(entry->hint, seen.hint)) return;
+    PagePatch patch(ctx.index, WriteMode::kLogged);
+    ListPageData* header = patch.Edit(pair.b().buffer(), view.header);
+    header->owner = list + 1;
+    header->next = entry->head.block;
+    header->next_generation = entry->head.generation;
+    header->live = 0;
+    header->structure = static_cast<uint16>(ctx.meta.structure);
+    ListEntryData* edit = patch.Edit(pair.a().buffer(), entry);
+    edit->head = edit->hint = {fresh, header->generation};
+    edit->alone = 1;
+    patch.Commit();
+}
+
 void IvfPutRow(const IvfContext& ctx, uint32 list, const RowImage& row) {
     for (;;) {
         CHECK_FOR_INTERRUPTS();
@@ -339,7 +350,7 @@ void IvfPutRow(const IvfContext& ctx, uint32 list, const RowImage& row) {
             if (!SameLink(at, entry.hint)) MoveHint(ctx, list, entry.hint, at);
             return;
         }
-        if (put == Put::kFull) AddPage(ctx, list, entry);
+        if (put == Put::kFull) IvfAddPage(ctx, list, entry);
         if (put == Put::kGone && SameLink(at, entry.hint)) ResetHint(ctx, list, entry.hint);
     }
 }

@@ -30,6 +30,8 @@ struct RowImage {
 
 ListEntryData IvfReadEntry(const IvfContext& ctx, uint32 list);
 
+// Puts a free page at the head of a list, unless somebody has changed the entry since `seen`.
+void IvfAddPage(const IvfContext& ctx, uint32 list, const ListEntryData& seen);
 // Puts a row into a list. The caller holds no lock. Cancellable.
 void IvfPutRow(const IvfContext& ctx, uint32 list, const RowImage& row);
 
@@ -51,6 +53,9 @@ void IvfReadParts(const IvfContext& ctx, const BlockNumber* parts, char* entry);
 // part page where that holds whole payloads, else the list page. The caller holds no lock.
 bool IvfReadStored(const IvfContext& ctx, BlockNumber block, int slot, const ItemPointerData& tid, char* payload);
 
+// Raises ERRCODE_T_R_SERIALIZATION_FAILURE when the index has another structure than the one that was opened. For those
+// who find pages gone: on a standby, where nothing keeps vacuum from using pages again that old searches may read.
+void IvfCheckStructure(const IvfContext& ctx);
 // Does a link of `list` lead to this page still? The caller holds a content lock on it.
 bool IvfLeadsTo(const IvfContext& ctx, const LockedPage& page, uint32 list, const PageLink& link);
 

@@ -1,5 +1,5 @@
-// Writing a new index: meta page, directory, tapes, and the lists one after another from the temporary file. Pages are
-// not logged here.
+// Writing a new structure: directory, tapes, and the lists one after another from the temporary file. Pages of a build
+// are not logged here; those that vacuum adds to an index in use are, one by one.
 #include "ivf/ivf_build.h"
 #include "ivf/ivf_codes.h"
 #include "ivf/ivf_known.h"
@@ -14,18 +14,15 @@ ListEntryData EmptyEntry() {
     return {{InvalidBlockNumber, 0}, {InvalidBlockNumber, 0}, 0, 1};
 }
 
-void WriteDirectory(Relation index, ForkNumber fork, uint32 lists) {
+void WriteDirectory(NewPages* pages, uint32 lists) {
+    ListEntryData entries[kEntriesPerPage];
+    for (ListEntryData& entry : entries)
+        entry = EmptyEntry();
     for (uint32 first = 0; first < lists; first += kEntriesPerPage) {
         CHECK_FOR_INTERRUPTS();
-        LockedPage page(index, ExtendRelationLocked(index, fork));
+        LockedPage page(pages->index, pages->Take());
         const uint32 count = Min(kEntriesPerPage, lists - first);
-        START_CRIT_SECTION();
-        InitPage(page.page(), PageKind::kIvfDirectory, count * sizeof(ListEntryData));
-        for (uint32 i = 0; i < count; ++i)
-            *EntryOf(page.page(), first + i) = EmptyEntry();
-        MarkBufferDirty(page.buffer());
-        if (fork == INIT_FORKNUM) log_newpage_buffer(page.buffer(), true);
-        END_CRIT_SECTION();
+        pages->Write(page.buffer(), PageKind::kIvfDirectory, entries, count * sizeof(ListEntryData));
     }
 }
 
@@ -35,24 +32,63 @@ void StoreDirectory(const IvfBuild& build) {
         CHECK_FOR_INTERRUPTS();
         LockedPage page(build.ctx.index, DirectoryBlock(meta, first), BUFFER_LOCK_EXCLUSIVE);
         const uint32 count = Min(kEntriesPerPage, meta.lists - first);
-        memcpy(static_cast<void*>(EntryOf(page.page(), first)), build.directory + first, count * sizeof(ListEntryData));
-        MarkBufferDirty(page.buffer());
+        build.pages.Write(page.buffer(), PageKind::kIvfDirectory, build.directory + first,
+                          count * sizeof(ListEntryData));
     }
 }
 
 // ---- pages of a list -------------------------------------------------------------
 
-// Fills the pages of one list after another; their blocks are the next of the fork.
+// Fills the pages of one list after another. Each has its block before it is written, so that it can name the next.
 struct ListWriter {
-    const IvfBuild* build;
+    IvfBuild* build;
     PGAlignedBlock image;  // contents of the page at hand
     uint32 list;
-    int slots;         // filled
-    uint64 left;       // rows that will come, those in the image included
-    uint64 stored;     // rows whose payloads have been taken
-    BlockNumber next;  // block of the page at hand
+    int slots;            // filled
+    uint64 left;          // rows that will come, those in the image included
+    uint64 stored;        // rows whose payloads have been taken
+    BlockNumber block;    // of the page at hand
+    BlockNumber* blocks;  // with stored payloads: of the list's pages, then the part pages of each
+    BlockNumber pages;    // of the list; with stored payloads
+    BlockNumber page;     // of those: the page at hand
     BlockNumber first;
 };
+
+BlockNumber TakeBlock(ListWriter* writer) {
+    LockedPage page(writer->build->ctx.index, writer->build->pages.Take());
+    return page.block();
+}
+
+// The part pages that the list page uses which has so many rows.
+int StoredPagesOf(const IvfMetaData& meta, uint64 rows) {
+    return StoredPlaceOf(meta, static_cast<int>(rows) - 1).part + meta.stored_each;
+}
+
+// The pages of stored payloads come behind all list pages of the list.
+void TakeListBlocks(ListWriter* writer) {
+    const IvfMetaData& meta = writer->build->ctx.meta;
+    const uint64 full = (writer->left - 1) / meta.slots;
+    const uint64 count = full + 1 + full * meta.stored_pages +
+                         static_cast<uint64>(StoredPagesOf(meta, writer->left - full * meta.slots));
+    if (writer->blocks != nullptr) pfree(writer->blocks);
+    writer->blocks = PallocArray<BlockNumber>(count);
+    for (uint64 i = 0; i < count; ++i) {
+        CHECK_FOR_INTERRUPTS();
+        writer->blocks[i] = TakeBlock(writer);
+    }
+    writer->pages = static_cast<BlockNumber>(full) + 1;
+    writer->page = InvalidBlockNumber;
+}
+
+// The block of the list's next page.
+BlockNumber TakeListBlock(ListWriter* writer) {
+    return HasStored(writer->build->ctx.meta) ? writer->blocks[++writer->page] : TakeBlock(writer);
+}
+
+// The first block of the part pages of the list's page `page`.
+const BlockNumber* StoredBlocks(const ListWriter* writer, uint64 page) {
+    return writer->blocks + writer->pages + page * writer->build->ctx.meta.stored_pages;
+}
 
 ListView ImageOf(ListWriter* writer) {
     return ListOf(writer->build->ctx.meta, reinterpret_cast<Page>(writer->image.data));
@@ -66,49 +102,41 @@ void BeginPage(ListWriter* writer) {
 void BeginList(ListWriter* writer, uint32 list) {
     writer->list = list;
     writer->left = writer->build->list_rows[list];
-    writer->first = writer->next;
     writer->stored = 0;
+    if (HasStored(writer->build->ctx.meta)) TakeListBlocks(writer);
+    writer->first = writer->block = TakeListBlock(writer);
     BeginPage(writer);
 }
 
-void WritePage(ListWriter* writer, PageKind kind, const char* contents, size_t bytes) {
-    LockedPage page(writer->build->ctx.index, ExtendRelationLocked(writer->build->ctx.index, MAIN_FORKNUM));
-    if (page.block() != writer->next) elog(ERROR, "a block of a new index is not where it was to be");
-    InitPage(page.page(), kind, bytes);
-    memcpy(ContentsOf(page.page()), contents, bytes);
-    MarkBufferDirty(page.buffer());
-    ++writer->next;
+void WritePage(ListWriter* writer, BlockNumber block, PageKind kind, const char* contents, size_t bytes) {
+    LockedPage page(writer->build->ctx.index, block, BUFFER_LOCK_EXCLUSIVE);
+    writer->build->pages.Write(page.buffer(), kind, contents, bytes);
 }
 
-void WriteParts(ListWriter* writer, BlockNumber head, const char* entry) {
+void WriteParts(ListWriter* writer, const BlockNumber* parts, const char* entry) {
     const IvfMetaData& meta = writer->build->ctx.meta;
     PGAlignedBlock part;
     for (int i = 0; i < meta.parts; ++i) {
         const PartRange range = IvfPartRange(meta, i);
         memset(part.data, 0, BLCKSZ);
-        PartOf(reinterpret_cast<Page>(part.data))->head = head;
+        PartOf(reinterpret_cast<Page>(part.data))->head = writer->block;
         memcpy(PartBytes(reinterpret_cast<Page>(part.data)), entry + range.begin, range.end - range.begin);
-        WritePage(writer, PageKind::kIvfPart, part.data + kPageContents, kPageRoom);
+        WritePage(writer, parts[i], PageKind::kIvfPart, part.data + kPageContents, kPageRoom);
     }
 }
 
-// The pages of stored payloads come behind all list pages of the list.
 void PointToStored(const ListWriter* writer, const ListView& view) {
-    const IvfMetaData& meta = writer->build->ctx.meta;
-    const uint64 rows = writer->build->list_rows[writer->list];
-    const BlockNumber page = writer->next - writer->first;
-    const BlockNumber pages = static_cast<BlockNumber>((rows + meta.slots - 1) / meta.slots);
-    const BlockNumber begin = writer->first + pages + page * meta.stored_pages;
-    const int used = StoredPlaceOf(meta, writer->slots - 1).part + meta.stored_each;
+    const int used = StoredPagesOf(writer->build->ctx.meta, static_cast<uint64>(writer->slots));
     for (int i = 0; i < used; ++i)
-        view.parts[i] = begin + static_cast<BlockNumber>(i);
+        view.parts[i] = StoredBlocks(writer, writer->page)[i];
 }
 
 // Takes the payload of the next row of the list, and writes the page when it is full.
 void WriteStored(ListWriter* writer, const char* record) {
     const IvfMetaData& meta = writer->build->ctx.meta;
-    const uint64 row = writer->stored++;
+    const uint64 row = writer->stored++, page = row / meta.slots;
     const int slot = static_cast<int>(row % meta.slots);
+    const StoredPlace place = StoredPlaceOf(meta, slot);
     const Page image = reinterpret_cast<Page>(writer->image.data);
     SpoolRow spooled;
     memcpy(static_cast<void*>(&spooled), record, sizeof(spooled));
@@ -119,12 +147,14 @@ void WriteStored(ListWriter* writer, const char* record) {
                       writer->stored == writer->build->list_rows[writer->list];
     for (int i = 0; i < meta.stored_each; ++i) {
         if (slot % on_page == 0) memset(writer->image.data, 0, BLCKSZ);
-        PartOf(image)->head = writer->first + static_cast<BlockNumber>(row / meta.slots);
+        PartOf(image)->head = writer->blocks[page];
         const StoredPiece piece = StoredPieceOf(meta, i);
-        char* at = PartBytes(image) + StoredPlaceOf(meta, slot).offset;
+        char* at = PartBytes(image) + place.offset;
         memcpy(at, &head, sizeof(head));
         memcpy(at + sizeof(head), payload + piece.begin, piece.bytes);
-        if (full) WritePage(writer, PageKind::kIvfPart, writer->image.data + kPageContents, kPageRoom);
+        if (full)
+            WritePage(writer, StoredBlocks(writer, page)[place.part + i], PageKind::kIvfPart,
+                      writer->image.data + kPageContents, kPageRoom);
     }
 }
 
@@ -132,24 +162,26 @@ void WriteStored(ListWriter* writer, const char* record) {
 void EndPage(ListWriter* writer, const char* entry) {
     const IvfMetaData& meta = writer->build->ctx.meta;
     const ListView view = ImageOf(writer);
-    const BlockNumber block = writer->next;
+    const BlockNumber block = writer->block;
     view.header->owner = writer->list + 1;
+    view.header->structure = static_cast<uint16>(meta.structure);
     view.header->live = static_cast<uint16>(writer->slots);
     writer->left -= static_cast<uint64>(writer->slots);
-    view.header->next = writer->left > 0 ? block + 1 + meta.parts : InvalidBlockNumber;
     for (int i = 0; i < meta.parts; ++i)
-        view.parts[i] = block + 1 + static_cast<BlockNumber>(i);
+        view.parts[i] = TakeBlock(writer);
     if (HasStored(meta)) PointToStored(writer, view);
+    view.header->next = writer->left > 0 ? TakeListBlock(writer) : InvalidBlockNumber;
     for (int i = 0; i < writer->slots; ++i)
         view.live[i / 32] |= 1U << (i % 32);
-    WritePage(writer, PageKind::kIvfList, writer->image.data + kPageContents, meta.content_bytes);
-    if (meta.parts > 0) WriteParts(writer, block, entry);
+    WritePage(writer, block, PageKind::kIvfList, writer->image.data + kPageContents, meta.content_bytes);
+    if (meta.parts > 0) WriteParts(writer, view.parts, entry);
     if (writer->left == 0) {
         const uint64 rows = writer->build->list_rows[writer->list];
         const float error =
             static_cast<float>(std::sqrt(writer->build->list_error[writer->list] / static_cast<double>(rows)));
         writer->build->directory[writer->list] = {{writer->first, 0}, {block, 0}, error, 1};
     }
+    writer->block = view.header->next;
     BeginPage(writer);
 }
 
@@ -289,34 +321,38 @@ IvfMetaData IvfMakeMeta(const OpClassDesc& desc, int dim, const IvfOptions& opti
     return meta;
 }
 
-void IvfWriteSkeleton(Relation index, ForkNumber fork, IvfMetaData* meta, const float* centroids, const float* codebook,
-                      const float* matrix) {
-    meta->directory = kMetaBlock + 1;
+BlockNumber IvfPlaceSkeleton(IvfMetaData* meta, BlockNumber first, const IvfNumbers& numbers) {
+    meta->directory = first;
     meta->centroids = meta->directory + (meta->lists + kEntriesPerPage - 1) / kEntriesPerPage;
     BlockNumber next = meta->centroids + CentroidTape(*meta).Blocks(meta->lists);
-    if (codebook != nullptr) {
+    if (numbers.codebook != nullptr) {
         meta->codebook = next;
         next += CodebookTape(*meta).Blocks(meta->m);
     }
-    if (matrix != nullptr) meta->matrix = next;
+    if (numbers.matrix != nullptr) {
+        meta->matrix = next;
+        next += Tape{next, meta->dim}.Blocks(meta->dim);
+    }
     meta->stamp = IvfNewStamp();
-    IvfWriteMeta(index, fork, *meta);
-    WriteDirectory(index, fork, meta->lists);
-    WriteTape(index, fork, CentroidTape(*meta), centroids, meta->lists);
-    if (codebook != nullptr) WriteTape(index, fork, CodebookTape(*meta), codebook, meta->m);
-    if (matrix != nullptr) WriteTape(index, fork, {meta->matrix, meta->dim}, matrix, meta->dim);
+    return next;
+}
+
+void IvfWriteSkeleton(NewPages* pages, const IvfMetaData& meta, const IvfNumbers& numbers) {
+    WriteDirectory(pages, meta.lists);
+    WriteTape(pages, CentroidTape(meta), numbers.centroids, meta.lists);
+    if (numbers.codebook != nullptr) WriteTape(pages, CodebookTape(meta), numbers.codebook, meta.m);
+    if (numbers.matrix != nullptr) WriteTape(pages, {meta.matrix, meta.dim}, numbers.matrix, meta.dim);
 }
 
 void IvfLoadLists(IvfBuild* build) {
     const IvfMetaData& meta = build->ctx.meta;
     const uint64 most = Max<uint64>(build->memory_limit / build->record_bytes(), 1);
-    pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kIvfPhaseLoad);
-    pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, static_cast<int64>(build->rows));
+    build->Report(PROGRESS_CREATEIDX_SUBPHASE, kIvfPhaseLoad);
+    build->Report(PROGRESS_CREATEIDX_TUPLES_TOTAL, static_cast<int64>(build->rows));
     for (uint32 list = 0; list < meta.lists; ++list)
         build->directory[list] = EmptyEntry();
     ListWriter* writer = PallocZeroed<ListWriter>();
     writer->build = build;
-    writer->next = RelationGetNumberOfBlocks(build->ctx.index);
     uint64 done = 0;
     for (uint32 first = 0, end; first < meta.lists; first = end) {
         uint64 rows = build->list_rows[first];
@@ -326,14 +362,9 @@ void IvfLoadLists(IvfBuild* build) {
             LoadList(build, writer, first);
         else
             LoadRange(build, writer, first, end, rows);
-        pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, static_cast<int64>(done += rows));
+        build->Report(PROGRESS_CREATEIDX_TUPLES_DONE, static_cast<int64>(done += rows));
     }
     StoreDirectory(*build);
-    LockedPage page(build->ctx.index, kMetaBlock, BUFFER_LOCK_EXCLUSIVE);
-    IvfMetaOf(page.page())->built_rows = static_cast<double>(build->rows);
-    IvfMetaOf(page.page())->probes = meta.probes;
-    IvfMetaOf(page.page())->stored_exact = meta.stored_exact;
-    MarkBufferDirty(page.buffer());
     pfree(writer);
 }
 

@@ -120,7 +120,7 @@ IvfMetaData IvfReadMeta(Relation index) {
 }
 
 FreeListKind IvfListPages(const IvfMetaData& meta) {
-    return {kListPages, PageKind::kIvfList, meta.content_bytes, ListPageIsFree, nullptr};
+    return {IvfListPagesOf(meta.structure), PageKind::kIvfList, meta.content_bytes, ListPageIsFree, nullptr};
 }
 
 FreeListKind IvfPartPages() {
@@ -129,7 +129,31 @@ FreeListKind IvfPartPages() {
 
 // ---- tapes -----------------------------------------------------------------------
 
-void WriteTape(Relation index, ForkNumber fork, const Tape& tape, const float* numbers, uint64 records) {
+BlockNumber IvfBehindTapes(const IvfMetaData& meta) {
+    BlockNumber end = meta.centroids + CentroidTape(meta).Blocks(meta.lists);
+    if (meta.codebook != 0) end = Max(end, meta.codebook + CodebookTape(meta).Blocks(meta.m));
+    if (meta.matrix != 0) end = Max(end, meta.matrix + Tape{meta.matrix, meta.dim}.Blocks(meta.dim));
+    return end;
+}
+
+Buffer NewPages::Take() {
+    if (next == InvalidBlockNumber) return ExtendRelationLocked(index, fork);
+    Buffer buffer = ReadBufferExtended(index, fork, next++, RBM_NORMAL, nullptr);
+    LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+    return buffer;
+}
+
+void NewPages::Write(Buffer buffer, PageKind kind, const void* contents, size_t bytes) const {
+    const Page page = BufferGetPage(buffer);
+    START_CRIT_SECTION();
+    InitPage(page, kind, bytes);
+    memcpy(ContentsOf(page), contents, bytes);
+    MarkBufferDirty(buffer);
+    if (logged) log_newpage_buffer(buffer, true);
+    END_CRIT_SECTION();
+}
+
+void WriteTape(NewPages* pages, const Tape& tape, const float* numbers, uint64 records) {
     const size_t per_page = static_cast<size_t>(tape.per_page()), floats = static_cast<size_t>(tape.floats);
     const uint64 total = records * floats;
     for (uint64 at = 0; at < total;) {
@@ -137,13 +161,8 @@ void WriteTape(Relation index, ForkNumber fork, const Tape& tape, const float* n
         // To the end of the page's records, or of the record.
         uint64 count = per_page > 0 ? per_page * floats : Min<uint64>(kTapeFloats, floats - at % floats);
         count = Min(count, total - at);
-        LockedPage page(index, ExtendRelationLocked(index, fork));
-        START_CRIT_SECTION();
-        InitPage(page.page(), PageKind::kIvfTape, count * sizeof(float));
-        memcpy(ContentsOf(page.page()), numbers + at, count * sizeof(float));
-        MarkBufferDirty(page.buffer());
-        if (fork == INIT_FORKNUM) log_newpage_buffer(page.buffer(), true);
-        END_CRIT_SECTION();
+        LockedPage page(pages->index, pages->Take());
+        pages->Write(page.buffer(), PageKind::kIvfTape, numbers + at, count * sizeof(float));
         at += count;
     }
 }

@@ -1,7 +1,8 @@
 // On-disk layout of ivf, and arithmetic over it. See README.md, "Layout".
 //
-// Invariants: all places on a list page follow from the meta page, which no one changes after the build but for the
-// heads of the free lists; a zeroed list or part page is a free one.
+// Invariants: all places on a list page follow from the meta page, which changes after the build only when vacuum puts
+// another structure in the place of the first (and but for the heads of the free lists); a zeroed list or part page is
+// a free one.
 #pragma once
 
 #include "opclass/opclass_desc.h"
@@ -53,9 +54,12 @@ struct IvfMetaData {
     uint16 stored_on_page;  // payloads of a part page; 0: one takes several
     uint16 stored_each;     // part pages of one payload
     uint32 stored_exact;    // 1: those of the build all hold the values' own numbers
+    uint32 strays;          // 1: there may be pages of another structure
+    uint64 retired;         // the next transaction when this structure took the place of another; 0: it is the first
+    uint32 structure;       // counts the structures; what list pages of this one say
     uint32 reserved;
 };
-static_assert(sizeof(IvfMetaData) == 112);
+static_assert(sizeof(IvfMetaData) == 128);
 
 // A list page's contents begin with it.
 struct ListPageData {
@@ -65,7 +69,7 @@ struct ListPageData {
     uint32 next_generation;
     uint32 epoch;  // counts removals of rows
     uint16 live;   // rows
-    uint16 reserved;
+    uint16 structure;
 };
 static_assert(sizeof(ListPageData) == 24);
 
@@ -103,8 +107,10 @@ struct ListEntryData {
 static_assert(sizeof(ListEntryData) == 24);
 constexpr uint32 kEntriesPerPage = static_cast<uint32>(kPageRoom / sizeof(ListEntryData));
 
-constexpr int kListPages = 0;  // free lists
+// Free lists. Those of list pages belong to structures: a page that has been laid out for one is of no use to another.
+constexpr int kListPages = 0;
 constexpr int kPartPages = 1;
+constexpr int kListPagesOfOdd = 2;
 
 // ---- arithmetic ------------------------------------------------------------------
 
@@ -174,7 +180,10 @@ inline bool HasWords(const IvfMetaData& meta) {
 inline PayloadKind PayloadOf(const IvfMetaData& meta) {
     if (HasWords(meta)) return PayloadKind::kWords;
     if (meta.quantizer == static_cast<uint8>(Quantizer::kSq8)) return PayloadKind::kSq8;
-    return meta.element == static_cast<uint8>(ElementKind::kFloat16) ? PayloadKind::kFloat16 : PayloadKind::kFloat32;
+    // Without lists the index keeps what they can be learnt from, to the last bit.
+    const bool rounded = meta.metric == static_cast<uint8>(Metric::kCosine) && meta.trained == 0;
+    return meta.element == static_cast<uint8>(ElementKind::kFloat16) && !rounded ? PayloadKind::kFloat16
+                                                                                 : PayloadKind::kFloat32;
 }
 
 // Bytes of a payload.
@@ -225,6 +234,9 @@ IvfMetaData IvfReadMeta(Relation index);
 bool IvfPeekMeta(Relation index, IvfMetaData* meta);
 bool AreSoundSizes(const IvfMetaData& meta);
 
+inline int IvfListPagesOf(uint32 structure) {
+    return structure % 2 == 0 ? kListPages : kListPagesOfOdd;
+}
 FreeListKind IvfListPages(const IvfMetaData& meta);
 FreeListKind IvfPartPages();
 
@@ -248,10 +260,30 @@ struct Tape {
 inline Tape CentroidTape(const IvfMetaData& meta) {
     return {meta.centroids, meta.dim};
 }
+// The block behind directory and tapes of the first structure, when that had one list and nothing learnt; they are kept
+// for ever, so that who still reads it finds them.
+inline BlockNumber BehindFirstTapes(const IvfMetaData& meta) {
+    return kMetaBlock + 2 + CentroidTape(meta).Blocks(1);
+}
 
-// Appends a tape to an index that is being built, logged itself when the fork is INIT_FORKNUM; `records` of them, one
-// after another.
-void WriteTape(Relation index, ForkNumber fork, const Tape& tape, const float* numbers, uint64 records);
+// The block behind directory and tapes.
+BlockNumber IvfBehindTapes(const IvfMetaData& meta);
+
+// Where pages of a new structure go: behind the last one, or into blocks that were reserved.
+struct NewPages {
+    Relation index;
+    ForkNumber fork;
+    BlockNumber next;  // of those reserved; InvalidBlockNumber: none are
+    bool logged;       // page by page
+
+    // A page to be written from scratch, pinned and exclusively locked.
+    Buffer Take();
+    // Writes one from contents.
+    void Write(Buffer buffer, PageKind kind, const void* contents, size_t bytes) const;
+};
+
+// Writes a tape of so many records, one after another.
+void WriteTape(NewPages* pages, const Tape& tape, const float* numbers, uint64 records);
 void ReadTapeRecord(Relation index, const Tape& tape, uint64 record, float* out);
 // Calls visit(arg, record, numbers) for all records in order; not under a lock where a record takes several pages.
 void ForTapeRecords(Relation index, const Tape& tape, uint64 records,

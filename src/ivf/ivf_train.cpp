@@ -15,6 +15,10 @@ constexpr uint64 kLeastSample = 10000;
 // With fewer rows to learn from than these for each list, there are fewer lists.
 constexpr uint64 kLeastRowsOfList = 10;
 constexpr int kRounds = 12;  // of k-means, at most
+// So few rows say nothing about those that will come.
+constexpr uint64 kLeastToLearn = 100;
+
+constexpr uint64 kMostBatchRows = 65536, kLeastBatchRows = 64;
 
 constexpr int kPqRounds = 12, kOpqRounds = 8;
 constexpr int64 kPqSample = 65536, kOpqSample = 16384;
@@ -36,11 +40,18 @@ const char* AmName(const IvfOptions& options) {
 
 void NoticeLittleData(const IvfBuild& build, uint32 wished) {
     const bool no_memory = build.sample_count == build.sample_room && build.sample_room < IvfSampleRows(build);
-    ereport(NOTICE,
-            (errmsg("%s index created with little data", AmName(build.options)),
-             errdetail("It has %u instead of %u lists.", build.ctx.meta.lists, wished),
-             no_memory ? errhint("More rows to learn from do not fit maintenance_work_mem. Raise it, and REINDEX.")
-                       : errhint("REINDEX it when the table has more rows.")));
+    if (build.ctx.meta.trained != 0 || no_memory) {
+        ereport(NOTICE,
+                (errmsg("%s index created with little data", AmName(build.options)),
+                 errdetail("It has %u instead of %u lists.", build.ctx.meta.lists, wished),
+                 no_memory ? errhint("More rows to learn from do not fit maintenance_work_mem. Raise it, and REINDEX.")
+                           : errhint("REINDEX it when the table has more rows.")));
+        return;
+    }
+    ereport(NOTICE, (errmsg("%s index created with little data", AmName(build.options)),
+                     errdetail("It has one list of vectors, which every search reads."),
+                     errhint("VACUUM makes lists when it has %llu rows; so does REINDEX.",
+                             static_cast<unsigned long long>(IvfRowsToLearn(build.options)))));
 }
 
 void FindCentroids(IvfBuild* build) {
@@ -321,13 +332,28 @@ uint32 IvfListsWished(const IvfBuild& build) {
     return static_cast<uint32>(Max<uint64>(Min<uint64>(static_cast<uint64>(root), Min<uint64>(fit, kIvfMaxLists)), 1));
 }
 
+uint64 IvfRowsToLearn(const IvfOptions& options) {
+    if (options.sample > 0) return Max(options.sample, kLeastToLearn);
+    return Max(kLeastRowsOfList * options.lists, kLeastSample);
+}
+
+void IvfSample(IvfBuild* build, const float* vector) {
+    uint64 at = build->sample_count;
+    ++build->sample_seen;
+    if (at == build->sample_room)
+        at = build->rng.Next() % build->sample_seen;
+    else
+        ++build->sample_count;
+    if (at < build->sample_room) memcpy(build->sample + at * build->dim, vector, build->row_bytes());
+}
+
 uint64 IvfSampleRows(const IvfBuild& build) {
     if (build.options.sample > 0) return build.options.sample;
     return Max(kSampleOfList * IvfListsWished(build), kLeastSample);
 }
 
 void IvfTrain(IvfBuild* build) {
-    pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kIvfPhaseTrain);
+    build->Report(PROGRESS_CREATEIDX_SUBPHASE, kIvfPhaseTrain);
     IvfMetaData* meta = &build->ctx.meta;
     const uint32 wished = IvfListsWished(*build);
     meta->lists = static_cast<uint32>(Max<uint64>(Min<uint64>(wished, build->sample_count / kLeastRowsOfList), 1));
@@ -340,15 +366,23 @@ void IvfTrain(IvfBuild* build) {
                                   static_cast<unsigned long long>(bytes / (1024 * 1024))),
                         errhint("Set maintenance_work_mem to at least %llu MB, or ask for fewer lists.",
                                 static_cast<unsigned long long>(2 * bytes / (1024 * 1024) + 1))));
-    if (meta->lists < wished) NoticeLittleData(*build, wished);
-    build->centroids = PallocArray<float>(meta->lists * build->dim);
-    memset(build->centroids, 0, bytes);
-    if (build->sample_count == 0) {
+    // One list of vectors is what it is with rows and without.
+    const bool nothing_to_learn = wished == 1 && meta->quantizer == static_cast<uint8>(Quantizer::kNone);
+    const bool enough = nothing_to_learn || build->sample_count >= kLeastToLearn ||
+                        (build->sample_count > 0 && HasPayload(*meta) && meta->lists == wished);
+    if (!enough) {
         // Nothing to learn from: vectors as they are, in one list.
         *meta = IvfMakeMeta(*build->ctx.desc, static_cast<int>(build->dim), build->options, false);
         meta->lists = meta->probes = 1;
         // Nothing is rotated any more.
         build->value.vector = build->value.plain;
+    }
+    if ((meta->lists < wished || !enough) && !build->relearning) NoticeLittleData(*build, wished);
+    build->centroids = PallocArray<float>(meta->lists * build->dim);
+    memset(build->centroids, 0, meta->lists * build->row_bytes());
+    if (!enough) return;
+    if (build->sample_count == 0) {
+        meta->probes = 1;
         return;
     }
     FindCentroids(build);
@@ -360,6 +394,26 @@ void IvfTrain(IvfBuild* build) {
     if (meta->compact != 0) meta->probes = ProbesNeeded(build, labels, &pairs);
     if (!HasPayload(*meta)) TrainCodes(build, labels, pairs);
     pfree(labels);
+}
+
+void IvfInitBatches(IvfBuild* build) {
+    const IvfMetaData& meta = build->ctx.meta;
+    const uint64 row = 2 * build->row_bytes() + build->record_bytes() + 64;
+    build->batch_room = Min(Max(build->memory_limit / 4 / row, kLeastBatchRows), kMostBatchRows);
+    build->batch = PallocArray<float>(build->batch_room * build->dim);
+    if (IsRotated(meta)) build->rotated = PallocArray<float>(build->batch_room * build->dim);
+    build->batch_tids = PallocArray<ItemPointerData>(build->batch_room);
+    build->labels = PallocArray<int32>(build->batch_room);
+    build->entries = PallocArray<char>(build->batch_room * meta.entry_size);
+    build->stored = PallocArray<char>(build->batch_room * StoredBytes(meta));
+    build->factors = PallocArray<float>(build->batch_room * 3);
+    build->errors = PallocArray<float>(build->batch_room);
+    build->list_rows = PallocArray<uint64>(meta.lists);
+    build->list_error = PallocArray<double>(meta.lists);
+    build->directory = PallocArray<ListEntryData>(meta.lists);
+    memset(build->list_rows, 0, meta.lists * sizeof(uint64));
+    memset(build->list_error, 0, meta.lists * sizeof(double));
+    build->spool.Create();
 }
 
 void IvfAssignBatch(IvfBuild* build) {

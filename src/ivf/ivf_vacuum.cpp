@@ -2,6 +2,7 @@
 // README.md, "Vacuum".
 #include "core/bit_set.h"
 #include "ivf/ivf_am.h"
+#include "ivf/ivf_relearn.h"
 #include "pg/race_point.h"
 #include "storage/page_patch.h"
 
@@ -59,6 +60,10 @@ Stray VisitBlock(VacuumState* state, BlockNumber block, uint32* live) {
     if (page.Is(PageKind::kIvfPart)) return PartOf(page.page())->head == 0 && !listed ? Stray::kPartPage : Stray::kNone;
     if (!page.Is(PageKind::kIvfList)) return Stray::kNone;
     const uint32 owner = ListOf(ctx.meta, page.page()).header->owner;
+    // Pages of another structure are for IvfRecycle.
+    if (ListOf(ctx.meta, page.page()).header->structure != static_cast<uint16>(ctx.meta.structure) &&
+        reinterpret_cast<PageHeader>(page.page())->pd_lower != kPageContents)
+        return Stray::kNone;
     if (owner == 0) return listed ? Stray::kNone : Stray::kListPage;
     if (owner > ctx.meta.lists)
         ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
@@ -76,7 +81,7 @@ void VisitBlocks(VacuumState* state) {
     const IvfContext& ctx = state->ctx;
     uint32* live = PallocArray<uint32>(static_cast<size_t>(LiveWords(ctx.meta)));
     const BlockNumber blocks = RelationGetNumberOfBlocks(ctx.index);
-    for (BlockNumber block = DirectoryBlock(ctx.meta, 0); block < blocks; ++block) {
+    for (BlockNumber block = kMetaBlock + 1; block < blocks; ++block) {
         vacuum_delay_point();
         switch (VisitBlock(state, block, live)) {
             case Stray::kEmpty:
@@ -206,6 +211,7 @@ extern "C" IndexBulkDeleteResult* ivf_vacuum_cleanup(IndexVacuumInfo* info, Inde
         stats->num_index_tuples = info->num_heap_tuples;
         stats->estimated_count = true;
     }
+    IvfRelearn(info->index, info->strategy);
     stats->num_pages = RelationGetNumberOfBlocks(info->index);
     return stats;
 }

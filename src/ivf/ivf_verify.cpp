@@ -41,11 +41,15 @@ Page CopyPage(const IvfVerifier& v, BlockNumber block, PGAlignedBlock* copy) {
 
 // The kind that a block must have by its place; kIvfList stands for list and part pages.
 PageKind KindByPlace(const IvfMetaData& meta, BlockNumber block) {
-    if (block < meta.centroids) return PageKind::kIvfDirectory;
-    BlockNumber end = meta.centroids + CentroidTape(meta).Blocks(meta.lists);
-    if (meta.codebook != 0) end = Max(end, meta.codebook + CodebookTape(meta).Blocks(meta.m));
-    if (meta.matrix != 0) end = Max(end, meta.matrix + Tape{meta.matrix, meta.dim}.Blocks(meta.dim));
-    return block < end ? PageKind::kIvfTape : PageKind::kIvfList;
+    if (meta.structure > 0 && block < BehindFirstTapes(meta))
+        return block == kMetaBlock + 1 ? PageKind::kIvfDirectory : PageKind::kIvfTape;
+    if (block < meta.directory || block >= IvfBehindTapes(meta)) return PageKind::kIvfList;
+    return block < meta.centroids ? PageKind::kIvfDirectory : PageKind::kIvfTape;
+}
+
+// A list page of a structure that vacuum has replaced, or has not finished, and has yet to take back.
+bool IsOfAnother(const IvfVerifier& v, const ListView& view) {
+    return v.ctx.meta.strays != 0 && view.header->structure != static_cast<uint16>(v.ctx.meta.structure);
 }
 
 void CheckListPage(IvfVerifier* v, BlockNumber block, Page page) {
@@ -78,12 +82,17 @@ void CheckBlock(IvfVerifier* v, BlockNumber block, Page page) {
     const PageKind kind = static_cast<PageKind>(OpaqueOf(page)->kind), expected = KindByPlace(meta, block);
     const bool part = expected == PageKind::kIvfList && kind == PageKind::kIvfPart && PartPointers(meta) > 0;
     if (kind != expected && !part) {
+        if (meta.strays != 0 && expected == PageKind::kIvfList &&
+            (kind == PageKind::kIvfTape || kind == PageKind::kIvfDirectory || kind == PageKind::kIvfPart))
+            return;
         BlockProblem(v->report, block, "has page kind %u", OpaqueOf(page)->kind);
         return;
     }
     v->kind[block] = OpaqueOf(page)->kind;
     const size_t contents = header->pd_lower - kPageContents;
-    const bool fresh = contents == 0 && (OpaqueOf(page)->flags & kPageListed) == 0;
+    if (kind == PageKind::kIvfList && IsOfAnother(*v, ListOf(meta, page))) return;
+    const bool fresh =
+        (contents == 0 || contents == sizeof(ListPageData)) && (OpaqueOf(page)->flags & kPageListed) == 0;
     if (expected == PageKind::kIvfList && !fresh && contents != (part ? kPageRoom : meta.content_bytes))
         BlockProblem(v->report, block, "has its lower pointer at %u", header->pd_lower);
     if (kind == PageKind::kIvfList && !fresh) CheckListPage(v, block, page);
@@ -184,6 +193,11 @@ void WalkChain(IvfVerifier* v, uint32 list) {
             BlockProblem(v->report, link.block, "is in list %u and says %u", list, view.header->owner - 1);
             return;
         }
+        if (view.header->structure != static_cast<uint16>(v->ctx.meta.structure)) {
+            BlockProblem(v->report, link.block, "is of structure %u in a list of %u", view.header->structure,
+                         v->ctx.meta.structure);
+            return;
+        }
         TakeParts(v, link.block, view);
         TakeRows(v, link.block, view);
         from = link.block;
@@ -199,6 +213,7 @@ void CheckOwners(IvfVerifier* v) {
         if (v->kind[block] == static_cast<uint16>(PageKind::kIvfList) && !v->on_chain.Has(block)) {
             const Page page = CopyPage(*v, block, &copy);
             const ListView view = ListOf(v->ctx.meta, page);
+            if (IsOfAnother(*v, view)) continue;
             if (view.header->owner != 0)
                 BlockProblem(v->report, block, "says that it is in list %u, and is not", view.header->owner - 1);
             else
@@ -209,7 +224,8 @@ void CheckOwners(IvfVerifier* v) {
         CHECK_FOR_INTERRUPTS();
         if (v->kind[block] != static_cast<uint16>(PageKind::kIvfPart) || v->bound.Has(block)) continue;
         const BlockNumber head = PartOf(CopyPage(*v, block, &copy))->head;
-        if (head != 0) BlockProblem(v->report, block, "says that it belongs to block %u, and does not", head);
+        if (head != 0 && v->ctx.meta.strays == 0)
+            BlockProblem(v->report, block, "says that it belongs to block %u, and does not", head);
     }
 }
 
@@ -353,7 +369,8 @@ void InitVerifier(IvfVerifier* v) {
 bool CheckMeta(IvfVerifier* v) {
     const IvfMetaData& meta = v->ctx.meta;
     const BlockNumber directory = (meta.lists + kEntriesPerPage - 1) / kEntriesPerPage;
-    if (meta.directory != kMetaBlock + 1 || meta.centroids != meta.directory + directory)
+    if ((meta.structure == 0 && meta.directory != kMetaBlock + 1) || meta.directory == kMetaBlock ||
+        meta.centroids != meta.directory + directory)
         VerifyProblem(v->report, "block 0: the directory or the centroids are not where they belong");
     if (meta.dim != IndexDimensions(v->ctx.index))
         VerifyProblem(v->report, "block 0: has %u dimensions, the column has %d", meta.dim,
@@ -361,8 +378,7 @@ bool CheckMeta(IvfVerifier* v) {
     if (meta.element != static_cast<uint8>(v->ctx.desc->element) ||
         meta.metric != static_cast<uint8>(v->ctx.desc->metric))
         VerifyProblem(v->report, "block 0: is of another operator class");
-    if (meta.centroids + CentroidTape(meta).Blocks(meta.lists) > v->blocks)
-        VerifyProblem(v->report, "block 0: the centroids go on behind the end");
+    if (IvfBehindTapes(meta) > v->blocks) VerifyProblem(v->report, "block 0: the centroids go on behind the end");
     return v->report->problem_count == 0;
 }
 
@@ -388,7 +404,9 @@ void IvfVerify(Relation heap, Relation index, Snapshot snapshot, VerifyReport* r
     for (uint32 list = 0; list < meta.lists; ++list)
         WalkChain(&v, list);
     CheckOwners(&v);
-    WalkFreeList(&v, PageKind::kIvfList, meta.header.free_head[kListPages]);
+    WalkFreeList(&v, PageKind::kIvfList, meta.header.free_head[IvfListPagesOf(meta.structure)]);
+    if (meta.strays == 0 && meta.header.free_head[IvfListPagesOf(meta.structure + 1)] != InvalidBlockNumber)
+        VerifyProblem(report, "block 0: has a free list of another structure");
     WalkFreeList(&v, PageKind::kIvfPart, meta.header.free_head[kPartPages]);
     report->nodes = report->heap_tids;
     ForVisibleRows(heap, index, snapshot, CheckRow, &v);

@@ -201,7 +201,10 @@ bool GatherPage(IvfWalk* walk, uint32 list, PageLink* link) {
     Hit hit;
     memset(static_cast<void*>(&hit), 0, sizeof(hit));
     if (walk->ordered) {
-        if (!ReadLong(walk, here, list, row)) return true;
+        if (!ReadLong(walk, here, list, row)) {
+            IvfCheckStructure(walk->ctx);
+            return true;
+        }
         walk->ctx.counts.pages += meta.parts;
         ++walk->ctx.counts.exact_distances;
         hit = PayloadHit(*walk, walk->entry);
@@ -227,6 +230,7 @@ void GatherList(IvfWalk* walk, const RankedList& list) {
             whole = GatherPage(walk, list.list, &link);
         }
         if (whole) return;
+        IvfCheckStructure(walk->ctx);
     }
 }
 
@@ -562,7 +566,8 @@ Datum IvfWalkValue(IvfWalk* walk) {
         LockedPage page(walk->ctx.index, hit.block, BUFFER_LOCK_SHARE, walk->ctx.strategy);
         page.Check(PageKind::kIvfList);
         const ListView view = ListOf(meta, page.page());
-        if (view.header->owner == 0 || !view.IsLive(hit.slot) || !ItemPointerEquals(&view.tids[hit.slot], &tid))
+        if (view.header->owner == 0 || view.header->structure != meta.structure || !view.IsLive(hit.slot) ||
+            !ItemPointerEquals(&view.tids[hit.slot], &tid))
             return 0;
         memcpy(payload, view.data + static_cast<size_t>(hit.slot) * meta.entry_size, meta.entry_size);
     }

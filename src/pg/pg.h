@@ -37,6 +37,7 @@ extern "C" {
 #include "access/relscan.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "access/xloginsert.h"
@@ -82,6 +83,7 @@ extern "C" {
 #include "pgstat.h"
 #include "port/atomics.h"
 #include "portability/instr_time.h"
+#include "postmaster/autovacuum.h"
 #include "storage/buf_internals.h"
 #include "storage/buffile.h"
 #include "storage/bufmgr.h"
@@ -201,6 +203,19 @@ inline void WriteTempFile(BufFile* file, const void* bytes, size_t size) {
 #else
     BufFileWrite(file, const_cast<void*>(bytes), size);
 #endif
+}
+
+inline bool IsAutovacuum() {
+#if PG_VERSION_NUM >= 170000
+    return AmAutoVacuumWorkerProcess();
+#else
+    return IsAutoVacuumWorkerProcess();
+#endif
+}
+
+// Kilobytes that vacuum may take.
+inline int VacuumMemory() {
+    return IsAutovacuum() && autovacuum_work_mem != -1 ? autovacuum_work_mem : maintenance_work_mem;
 }
 
 // Adds one page to a fork and returns it pinned and exclusively locked, all zeros.

@@ -1,0 +1,182 @@
+# Vacuum that makes lists in an index that has had nothing to learn from, held at its points: rows come meanwhile and are
+# not lost; a cancel, a kill or a crash leaves the old structure as it is; searches that began before go on in it, and
+# what vacuum has replaced is used again only when they have gone; an insert that is on its way is waited for. After
+# each: the verifier.
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use VecannTest;
+
+my $node = new_server('race_ivf_relearn', conf => "restart_after_crash = on\nwal_consistency_checking = all\n");
+if (!has_race_points($node))
+{
+	$node->stop;
+	plan skip_all => 'needs a build with RACE_POINTS=1';
+}
+my ($rows, $enough) = (500, 250);
+my @indexes = qw(late_pq late_rabitq late_none long_none);
+
+# Tables that are filled behind their indexes; `long` has vectors in parts.
+sub make_tables
+{
+	$node->safe_psql('postgres', qq{
+		SET client_min_messages = warning;
+		SELECT setseed(0.5);
+		DROP TABLE IF EXISTS late, long;
+		CREATE TABLE late (id bigserial PRIMARY KEY, v vector(8));
+		CREATE TABLE long (id bigserial PRIMARY KEY, v vector(4000));
+		ALTER TABLE long ALTER v SET STORAGE external;
+		CREATE INDEX late_pq ON late USING ivfpq (v vector_l2_ops) WITH (sample = $enough);
+		CREATE INDEX late_rabitq ON late USING ivfpq (v vector_cosine_ops) WITH (sample = $enough, quantizer = rabitq);
+		CREATE INDEX late_none ON late USING ivfpq (v vector_l2_ops) WITH (sample = $enough, quantizer = none, lists = 12);
+		CREATE INDEX long_none ON long USING ivfpq (v vector_l2_ops) WITH (sample = 100, quantizer = none, lists = 4);
+		INSERT INTO late (v) SELECT random_vector(8) FROM generate_series(1, $rows);
+		INSERT INTO long (v) SELECT random_vector(4000) FROM generate_series(1, 150);
+	});
+	return;
+}
+
+sub check
+{
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my ($label) = @_;
+	verify_all($node, $label);
+	for my $scan ([ 'late', '<->', 8 ], [ 'late', '<=>', 8 ], [ 'long', '<->', 4000 ])
+	{
+		my ($table, $op, $dim) = @$scan;
+		my ($rc, $out, $err) = $node->psql('postgres', "SELECT scan_check('$table', 'v', '$op', random_vector($dim), NULL) >= 0");
+		is("$out$err", 't', "$label: a full scan of $table by $op returns each row once");
+	}
+	return;
+}
+
+sub stat_of { my ($what, $index) = @_; return $node->safe_psql('postgres', "SELECT $what FROM vecann_list_stats('$index')"); }
+
+my $more = q{INSERT INTO late (v) SELECT random_vector(8) FROM generate_series(1, 70);
+	DELETE FROM late WHERE id % 5 = 0; INSERT INTO long (v) SELECT random_vector(4000) FROM generate_series(1, 3)};
+my $vacuum = 'SET client_min_messages = warning; VACUUM (INDEX_CLEANUP ON) late; VACUUM (INDEX_CLEANUP ON) long';
+my $many = 'VACUUM (INDEX_CLEANUP ON) late';
+
+sub start_vacuum
+{
+	my ($table, $point) = @_;
+	my $session = background_session($node, "vecann.race_points = '$point'", 'client_min_messages = warning');
+	my $pid = $session->query_safe('SELECT pg_backend_pid()');
+	$session->query_until(qr/started/, "\\echo started\nVACUUM (INDEX_CLEANUP ON) $table;\n");
+	return ($session, $pid);
+}
+
+# ---- it is interrupted ---------------------------------------------------------------
+
+for my $table ('late', 'long')
+{
+	for my $point ('ivf-relearn-before-rest', 'ivf-relearn-before-switch')
+	{
+		for my $end ('cancel', 'immediate', 'backend')
+		{
+			next if $end eq ($table eq 'late' && $point =~ /switch/ ? 'none' : 'backend');
+			my $label = "$table: $end at $point";
+			make_tables();
+			my $holder = hold_point($node, $point);
+			my ($session, $pid) = start_vacuum($table, $point);
+			wait_for_point($node, $point);
+			$node->safe_psql('postgres', "SET statement_timeout = '20s'; $more");
+			if ($end eq 'cancel')
+			{
+				is($node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)"), 't', "$label: sent");
+				wait_until($node, "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid AND state = 'active'");
+				release_point($holder, $point);
+			}
+			else
+			{
+				crash($node, $end, $pid);
+			}
+			end_sessions($holder, $session);
+			check($label);
+			$node->safe_psql('postgres', $vacuum);
+			check("$label, vacuumed");
+			is(stat_of('learnt', $_), 't', "$label: the next vacuum makes the lists of $_") for @indexes;
+			$node->safe_psql('postgres', $more);
+			$node->safe_psql('postgres', $vacuum);
+			check("$label, vacuumed again");
+			is(stat_of('retired_pages', $_), '0', "$label: what was left behind is taken back, $_") for @indexes;
+			my $size = $node->safe_psql('postgres', "SELECT pg_relation_size('late_pq')");
+			$node->safe_psql('postgres', 'INSERT INTO late (v) SELECT random_vector(8) FROM generate_series(1, 300)');
+			is($node->safe_psql('postgres', "SELECT pg_relation_size('late_pq')"), $size, "$label: and used again");
+			check("$label, used again");
+		}
+	}
+}
+
+# ---- rows that come meanwhile --------------------------------------------------------
+
+make_tables();
+my ($rest, $switch, $lock, $with) =
+  ('ivf-relearn-before-rest', 'ivf-relearn-before-switch', 'ivf-insert-before-lock', 'ivf-insert-with-lock');
+$node->safe_psql('postgres', 'DROP INDEX late_rabitq, late_none');
+my $hold_rest = hold_point($node, $rest);
+my ($session, $pid) = start_vacuum('late', "$rest,$switch");
+wait_for_point($node, $rest);
+$node->safe_psql('postgres', "$more; $more");
+my $hold_switch = hold_point($node, $switch);
+release_point($hold_rest, $rest);
+wait_for_point($node, $switch);
+$node->safe_psql('postgres', $more);
+
+# One insert has the lock, another has read the old meta page and not taken it yet.
+my $hold_with = hold_point($node, $with);
+my $hold_lock = hold_point($node, $lock);
+my $inserter = background_session($node, "vecann.race_points = '$with'");
+$inserter->query_until(qr/started/, "\\echo started\nINSERT INTO late (v) SELECT random_vector(8);\n");
+wait_for_point($node, $with);
+my $late_one = background_session($node, "vecann.race_points = '$lock'");
+$late_one->query_until(qr/started/, "\\echo started\nINSERT INTO late (v) SELECT random_vector(8);\n");
+wait_for_point($node, $lock);
+release_point($hold_switch, $switch);
+wait_until($node, "SELECT count(*) > 0 FROM pg_locks WHERE pid = $pid AND locktype = 'page' AND NOT granted");
+pass('vacuum waits for the insert');
+release_point($hold_with, $with);
+wait_until($node, "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid AND state = 'active'");
+is(stat_of('learnt', 'late_pq'), 't', 'then it makes the lists');
+release_point($hold_lock, $lock);
+wait_until($node, "SELECT count(*) = 0 FROM pg_stat_activity WHERE state = 'active' AND query ~ '^INSERT'");
+end_sessions($hold_rest, $hold_switch, $hold_with, $hold_lock, $session, $inserter, $late_one);
+is($node->safe_psql('postgres', 'SELECT count(*) FROM late'), stat_of('rows', 'late_pq'), 'no row is lost')
+  if $node->safe_psql('postgres', $many) eq '';
+check('rows that came meanwhile');
+
+# ---- searches that began before -------------------------------------------------------
+
+for my $table ('late', 'long')
+{
+	my ($dim, $index) = $table eq 'late' ? (8, 'late_pq') : (4000, 'long_none');
+	make_tables();
+	$node->safe_psql('postgres', 'DROP INDEX late_rabitq, late_none');
+	my $point = $table eq 'late' ? 'ivf-scan-before-page' : 'ivf-scan-after-parts';
+	my $holder = hold_point($node, $point);
+	my $count = $node->safe_psql('postgres', "SELECT count(*) FROM $table");
+	my $reader = background_session($node, "vecann.race_points = '$point'", 'enable_seqscan = off', 'enable_sort = off');
+	$reader->query_until(qr/started/,
+		"\\echo started\nSELECT 'found ' || count(*) || ' ' || count(DISTINCT id) FROM (SELECT id FROM $table ORDER BY v <-> (SELECT random_vector($dim))) s;\n");
+	wait_for_point($node, $point);
+	$node->safe_psql('postgres', "SET client_min_messages = warning; VACUUM (INDEX_CLEANUP ON) $table");
+	is(stat_of('learnt', $index), 't', "$table: lists are made while a search is going on");
+	$node->safe_psql('postgres', "$more; DELETE FROM $table WHERE id % 2 = 0");
+	$node->safe_psql('postgres', "VACUUM (INDEX_CLEANUP ON) $table; $more; VACUUM (INDEX_CLEANUP ON) $table");
+	isnt(stat_of('retired_pages', $index), '0', "$table: what it reads is kept");
+	release_point($holder, $point);
+	my $out = $reader->query_safe("SELECT 'done'");
+	like($out, qr/found $count $count/, "$table: it returns every row of its snapshot once");
+	end_sessions($holder, $reader);
+	check("$table, a search across");
+	$node->safe_psql('postgres', "$more; VACUUM (INDEX_CLEANUP ON) $table");
+	is(stat_of('retired_pages', $index), '0', "$table: then it is taken back");
+	check("$table, taken back");
+}
+$node->stop;
+done_testing();
