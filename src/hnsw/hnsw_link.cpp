@@ -115,9 +115,13 @@ void CandidateSet::AddKnown(uint32 id, uint32 generation, const void* known) {
 
 size_t CandidateSet::TakeHeld(const EdgeCopy& old) {
     size_t held = 0;
-    for (size_t i = 0; i < items.size; ++i) {
-        const int at = HnswEdgeTo(old.edges, old.count, items[i].id);
-        if (at >= 0 && old.edges[at].held != 0) std::swap(items[i], items[held++]);
+    for (int e = 0; e < old.count; ++e) {
+        if (old.edges[e].held == 0) continue;
+        for (size_t i = held; i < items.size; ++i)
+            if (items[i].id == old.edges[e].id) {
+                std::swap(items[i], items[held++]);
+                break;
+            }
     }
     return held;
 }
