@@ -67,7 +67,14 @@ void WriteOne(BackEdges* edges, BackEdge* item, const LockedPage& page, PagePatc
     }
     const int n = slot.header->edge_count;
     const size_t size = static_cast<size_t>(n);
-    if (HnswEdgeTo(slot.edges, n, edges->to.id) >= 0) return;
+    const int known = HnswEdgeTo(slot.edges, n, edges->to.id);
+    if (known >= 0) {
+        if (item->single.edges[0].held == 0) return;
+        item->single.edges[0] = slot.edges[known];
+        item->single.edges[0].held = 1;
+        patch->Put(page.buffer(), slot.edges + known, item->single.edges, sizeof(EdgeData));
+        return;
+    }
     if (n < meta.max_edges) {
         item->count_after = static_cast<uint16>(n + 1);
         patch->Put(page.buffer(), &slot.header->edge_count, &item->count_after, sizeof(item->count_after));
@@ -125,10 +132,17 @@ bool ChooseAgain(const BackEdges& edges, BackEdge* item) {
         if (known.payload != edges.to.vector) HnswForgetVector(ctx->form, &ctx->arena, known.payload);
     for (int i = 0; i < chosen->count; ++i)
         chosen->vectors[i] = nullptr;
-    if (HnswEdgeTo(chosen->edges, chosen->count, edges.to.id) >= 0) return true;
+    const int held = item->single.edges[0].held;
+    const int at = HnswEdgeTo(chosen->edges, chosen->count, edges.to.id);
+    if (at >= 0) {
+        chosen->edges[at].held = static_cast<uint8>(held);
+        return true;
+    }
     if (!item->must_accept) return false;
-    if (chosen->count == max) --chosen->count;
-    HnswEncodeEdge(ctx, item->from.vector, edges.to, chosen->count++, chosen);
+    // Those that are held come first.
+    if (chosen->count == max && chosen->edges[--chosen->count].held != 0) return false;
+    HnswEncodeEdge(ctx, item->from.vector, edges.to, chosen->count, chosen);
+    chosen->edges[chosen->count++].held = static_cast<uint8>(held);
     return true;
 }
 
@@ -140,10 +154,10 @@ bool TakePlace(const BackEdges& edges, BackEdge* item) {
     const EdgeCopy& old = item->old;
     const EdgeData& fresh = item->single.edges[0];
     char* payload = HnswPayloadRoom(ctx);
-    int gone = -1, hidden = -1, farthest = 0;
+    int gone = -1, hidden = -1, farthest = -1;
     for (int i = 0; i < old.count && gone < 0; ++i) {
         const EdgeData& edge = old.edges[i];
-        if (edge.add > old.edges[farthest].add) farthest = i;
+        if (edge.held == 0 && (farthest < 0 || edge.add > old.edges[farthest].add)) farthest = i;
         ProbedSlot slot;
         if (!HnswProbe(ctx, edge.id, KindOfLevel(edges.level), edge.generation, &slot, payload)) {
             gone = i;
@@ -151,9 +165,12 @@ bool TakePlace(const BackEdges& edges, BackEdge* item) {
         }
         const float apart = ctx->form.between(edges.to.vector, payload, 0);
         if (edge.add <= fresh.add && apart < fresh.add && !item->must_accept) return false;
-        if (edge.add > fresh.add && apart < edge.add && (hidden < 0 || edge.add > old.edges[hidden].add)) hidden = i;
+        if (edge.held == 0 && edge.add > fresh.add && apart < edge.add &&
+            (hidden < 0 || edge.add > old.edges[hidden].add))
+            hidden = i;
     }
     const int place = gone >= 0 ? gone : hidden >= 0 ? hidden : farthest;
+    if (place < 0) return false;
     if (place == farthest && gone < 0 && hidden < 0 && !item->must_accept && fresh.add >= old.edges[farthest].add)
         return false;
     EdgeList* chosen = &item->chosen;
@@ -182,7 +199,7 @@ void WriteGroup(BackEdges* edges) {
 }
 
 // Begins the back edge from `from`, unless that is gone.
-void Begin(BackEdges* edges, const LinkEnd& from, bool must_accept) {
+void Begin(BackEdges* edges, const LinkEnd& from, bool must_accept, bool held) {
     BackEdge* item = &edges->items[edges->count];
     item->from = from;
     if (from.vector == nullptr) item->from.vector = VectorOf(edges->ctx, edges->level, from);
@@ -190,30 +207,47 @@ void Begin(BackEdges* edges, const LinkEnd& from, bool must_accept) {
     item->state = BackEdgeState::kNew;
     item->must_accept = must_accept;
     HnswEncodeEdge(edges->ctx, item->from.vector, edges->to, 0, &item->single);
+    item->single.edges[0].held = held ? 1 : 0;
     ++edges->count;
 }
 
-}  // namespace
-
-void HnswAddBackEdges(HnswContext* ctx, int level, const LinkEnd& slot, const EdgeList& list) {
-    BackEdges edges = {ctx, level, slot, nullptr, 0};
-    const int room = Min(list.count, kGroup);
+BackEdges MakeBackEdges(HnswContext* ctx, int level, const LinkEnd& to, int room) {
+    BackEdges edges = {ctx, level, to, nullptr, 0};
     edges.items = ctx->arena.Allocate<BackEdge>(static_cast<size_t>(room));
     for (int i = 0; i < room; ++i) {
         edges.items[i].single = HnswMakeEdgeList(ctx);
         edges.items[i].old.Init(&ctx->arena, ctx->meta);
         edges.items[i].chosen = HnswMakeEdgeList(ctx);
     }
-    int* order = ctx->arena.Allocate<int>(static_cast<size_t>(list.count));
+    return edges;
+}
+
+}  // namespace
+
+void HnswHold(HnswContext* ctx, int level, const LinkEnd& from, const LinkEnd& slot) {
+    BackEdges edges = MakeBackEdges(ctx, level, slot, 1);
+    if (edges.to.vector == nullptr) edges.to.vector = VectorOf(ctx, level, slot);
+    if (edges.to.vector == nullptr) return;
+    Begin(&edges, from, true, true);
+    WriteGroup(&edges);
+}
+
+void HnswAddBackEdges(HnswContext* ctx, int level, const LinkEnd& slot, const EdgeList& list, bool hold) {
+    const bool holds = HnswHolds(ctx->meta);
+    LinkEnd holder = {kInvalidId, 0, nullptr};
+    if (holds && hold && !HnswFindHolder(ctx, level, slot, list, &holder)) holder.id = kInvalidId;
+    LinkEnd* ends = ctx->arena.Allocate<LinkEnd>(static_cast<size_t>(list.count) + 1);
+    int n = 0;
     for (int i = 0; i < list.count; ++i)
-        order[i] = i;
-    std::sort(order, order + list.count, [&](int a, int b) { return list.edges[a].id < list.edges[b].id; });
-    for (int from = 0; from < list.count; from += kGroup) {
+        if (list.edges[i].id != holder.id) ends[n++] = {list.edges[i].id, list.generations[i], list.vectors[i]};
+    if (holder.id != kInvalidId) ends[n++] = holder;
+    const uint32 must_accept = holds || list.count == 0 ? holder.id : list.edges[0].id;
+    std::sort(ends, ends + n, [](const LinkEnd& a, const LinkEnd& b) { return a.id < b.id; });
+    BackEdges edges = MakeBackEdges(ctx, level, slot, Min(n, kGroup));
+    for (int from = 0; from < n; from += kGroup) {
         edges.count = 0;
-        for (int i = from; i < Min(from + kGroup, list.count); ++i) {
-            const int at = order[i];
-            Begin(&edges, {list.edges[at].id, list.generations[at], list.vectors[at]}, at == 0);
-        }
+        for (int i = from; i < Min(from + kGroup, n); ++i)
+            Begin(&edges, ends[i], ends[i].id == must_accept, ends[i].id == holder.id);
         WriteGroup(&edges);
     }
 }

@@ -133,7 +133,7 @@ void BulkFillSlot(const HnswContext& ctx, const BulkSlots& slots, const BulkLaye
         *edge = layer.edges[from + static_cast<uint64>(e)];
         edge->id = IdInLayer(slots, layer, layer.neighbours[row * meta.max_edges + static_cast<uint64>(e)]);
         edge->generation = 0;
-        edge->reserved = 0;
+        edge->held = 0;
     }
     memcpy(slot.codes, layer.codes + from * meta.code_size, static_cast<size_t>(header->edge_count) * meta.code_size);
 }

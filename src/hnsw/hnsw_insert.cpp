@@ -203,7 +203,7 @@ void PlaceUpper(Insertion* in, int level) {
 // Makes the new vector's top slot the entry point if it should be: when its layer is above the entry point's, or when
 // the last search found nothing live to link with (`linked` is false). In that case the entry point must still be the
 // one that search started from: otherwise a graph may have grown there meanwhile, and the new vector would cut it off.
-// False then; the caller searches again.
+// False then; the caller searches again. Under inner product the new entry point holds the old one.
 bool UpdateEntry(const Insertion& in, bool linked) {
     const HnswContext& ctx = *in.ctx;
     if (linked && in.level <= ctx.meta.entry_level) return true;
@@ -211,12 +211,18 @@ bool UpdateEntry(const Insertion& in, bool linked) {
     const HnswMetaData& meta = *HnswMetaOf(page.page());
     if (!linked && (meta.entry != ctx.meta.entry || meta.entry_generation != ctx.meta.entry_generation)) return false;
     if (linked && meta.entry != kInvalidId && in.level <= meta.entry_level) return true;
+    const LinkEnd old = {meta.entry, meta.entry_generation, nullptr};
+    const int old_level = meta.entry_level;
     PageTxn txn(ctx.index, ctx.mode);
     HnswMetaData* edit = HnswMetaOf(txn.Register(page.buffer()));
     edit->entry = in.slots[in.level].id;
     edit->entry_generation = in.slots[in.level].generation;
     edit->entry_level = static_cast<uint16>(in.level);
     txn.Commit();
+    page.Release();
+    // Whatever was reached from the old one still is.
+    if (old.id != kInvalidId && old_level <= in.level && HnswHolds(ctx.meta))
+        HnswHold(in.ctx, old_level, in.slots[old_level], old);
     return true;
 }
 
@@ -249,7 +255,7 @@ void HnswInsertRow(HnswContext* ctx, IndexedVector* value, ItemPointer tid) {
         PlaceUpper(&in, level);
     VECANN_RACE_POINT("hnsw-insert-before-back-edges");
     for (int level = 0; level <= in.level && level < in.linked_levels; ++level)
-        HnswAddBackEdges(ctx, level, in.slots[level], in.edges[level]);
+        HnswAddBackEdges(ctx, level, in.slots[level], in.edges[level], true);
     VECANN_RACE_POINT("hnsw-insert-before-entry");
     bool linked = found == Found::kNeighbours;
     while (!UpdateEntry(in, linked)) {

@@ -113,9 +113,24 @@ void CandidateSet::AddKnown(uint32 id, uint32 generation, const void* known) {
     items.Push({ctx->form.between(vector, known, static_cast<size_t>(ctx->form.dim)), id, generation, known});
 }
 
+size_t CandidateSet::TakeHeld(const EdgeCopy& old) {
+    size_t held = 0;
+    for (int e = 0; e < old.count; ++e) {
+        if (old.edges[e].held == 0) continue;
+        for (size_t i = held; i < items.size; ++i)
+            if (items[i].id == old.edges[e].id) {
+                std::swap(items[i], items[held++]);
+                break;
+            }
+    }
+    return held;
+}
+
 void CandidateSet::Choose(int max, int refill, const EdgeCopy* old, EdgeList* out) {
-    const size_t n = SelectNeighbours(items.data, items.size, static_cast<size_t>(max), static_cast<size_t>(refill),
-                                      ctx->form.between, static_cast<size_t>(ctx->form.dim));
+    const size_t held = old != nullptr ? Min(TakeHeld(*old), static_cast<size_t>(max)) : 0;
+    const size_t n = held + SelectNeighbours(items.data + held, items.size - held, static_cast<size_t>(max) - held,
+                                             static_cast<size_t>(refill) - Min(held, static_cast<size_t>(refill)),
+                                             ctx->form.between, static_cast<size_t>(ctx->form.dim));
     const size_t code_size = ctx->meta.code_size;
     out->count = static_cast<int>(n);
     for (int i = 0; i < out->count; ++i) {
@@ -199,7 +214,7 @@ bool HnswRelinkSlot(HnswContext* ctx, int level, const LinkEnd& slot) {
             now.state != SlotState::kLive)
             return false;
     }
-    HnswAddBackEdges(ctx, level, slot, chosen);
+    HnswAddBackEdges(ctx, level, slot, chosen, true);
     return true;
 }
 

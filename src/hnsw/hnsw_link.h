@@ -38,8 +38,12 @@ struct CandidateSet {
     // A candidate whose vector the caller keeps alive.
     void AddKnown(uint32 id, uint32 generation, const void* known);
     // Chooses at most `max`, refilled to `refill`, and encodes them; codes of edges that are in `old` (may be null)
-    // are taken over.
+    // are taken over. Those that are held there are chosen for certain, and come first.
     void Choose(int max, int refill, const EdgeCopy* old, EdgeList* out);
+
+  private:
+    // Moves the candidates that are held in `old` to the front; returns how many.
+    size_t TakeHeld(const EdgeCopy& old);
 };
 
 static_assert(std::is_trivially_destructible_v<CandidateSet> && std::is_trivially_destructible_v<EdgeList>);
@@ -91,8 +95,20 @@ bool HnswReplaceEdges(HnswContext* ctx, int level, const LinkEnd& slot, const Ed
 
 // Adds the back edges of a slot that has just been given `edges` (hnsw_back_edges.cpp). A target that is full chooses
 // again among its neighbours and the slot; the nearest target must accept: there the slot takes the place of the
-// farthest if it was not chosen. Targets that are no longer live are left alone. Cancellable.
-void HnswAddBackEdges(HnswContext* ctx, int level, const LinkEnd& slot, const EdgeList& edges);
+// farthest if it was not chosen. Targets that are no longer live are left alone. Under inner product, and with `hold`,
+// it is not the nearest target that must accept, but a holder (hnsw_hold.cpp). Cancellable.
+void HnswAddBackEdges(HnswContext* ctx, int level, const LinkEnd& slot, const EdgeList& edges, bool hold);
+
+// Are the index's slots held by edges that no other takes the place of?
+inline bool HnswHolds(const HnswMetaData& meta) {
+    return static_cast<Metric>(meta.metric) == Metric::kInnerProduct;
+}
+
+// Whose edge to `slot` shall be held: begins at those that it has been linked with. False when there is nobody.
+bool HnswFindHolder(HnswContext* ctx, int level, const LinkEnd& slot, const EdgeList& edges, LinkEnd* holder);
+
+// Gives `from` an edge to `slot` that is held.
+void HnswHold(HnswContext* ctx, int level, const LinkEnd& from, const LinkEnd& slot);
 
 // Searches new neighbours for an existing slot in its layer from the entry point, chooses among them and its present
 // ones, and links both ways. For slots that have lost their links. True when it has neighbours afterwards; false, and

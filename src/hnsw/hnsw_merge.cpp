@@ -311,7 +311,7 @@ void Merger::FillNode(uint64 node, const NodeRecord& record, const char* payload
         slot.edges[e] = *edges_[e].edge;
         slot.edges[e].id = layout_.IdOfNode(edges_[e].edge->id);
         slot.edges[e].generation = 0;
-        slot.edges[e].reserved = 0;
+        slot.edges[e].held = 0;
         memcpy(slot.codes + e * meta_.code_size, edges_[e].code, meta_.code_size);
         build_->merged.Put(edges_[e].edge->id);
     }

@@ -282,7 +282,7 @@ void RepairSlot(VacuumState* state, const BrokenSlot& broken) {
         if (HnswReplaceEdges(ctx, broken.level, slot, old, chosen)) break;
     }
     // Ask only the new ones for an edge back: the others had their chance when the slot was inserted.
-    HnswAddBackEdges(ctx, broken.level, slot, FreshEdges(ctx, chosen, old));
+    HnswAddBackEdges(ctx, broken.level, slot, FreshEdges(ctx, chosen, old), false);
     // Too little left around it: search for its own vector. Not before the edges into the set are gone.
     if (chosen.count < Min(m / 2, 4)) HnswRelinkSlot(ctx, broken.level, slot);
 }
@@ -303,8 +303,8 @@ void RepairPass(VacuumState* state) {
     ResetSlotMemory(state);
 }
 
-// Notes whom the deleted slots of a list point to.
-void CollectSuspects(VacuumState* state, PageKind kind, const ArenaVec<uint32>& ids, BitSet* suspects) {
+// Notes whom the deleted slots of a list point to, and apart from those whom they held.
+void CollectSuspects(VacuumState* state, PageKind kind, const ArenaVec<uint32>& ids, BitSet* suspects, BitSet* let_go) {
     HnswContext* ctx = &state->ctx;
     EdgeCopy copy;
     copy.Init(&state->long_arena, ctx->meta);
@@ -314,7 +314,8 @@ void CollectSuspects(VacuumState* state, PageKind kind, const ArenaVec<uint32>& 
         if (!HnswProbe(ctx, id, kind, kAnyGeneration, &slot)) continue;
         if (!HnswReadEdges(ctx, id, kind, slot.generation, &copy)) continue;
         for (int e = 0; e < copy.count; ++e)
-            if (!state->dead.Has(copy.edges[e].id)) suspects->Add(copy.edges[e].id);
+            if (!state->dead.Has(copy.edges[e].id))
+                (copy.edges[e].held != 0 ? let_go : suspects)->Add(copy.edges[e].id);
     }
 }
 
@@ -335,13 +336,16 @@ void RelinkOrphan(VacuumState* state, uint32 id) {
 }
 
 // Links every live slot whose in-neighbours were all in the set: it may have had no edge there itself, or an
-// interrupted vacuum gave it new edges and no edges back. They are among those that the deleted slots point to.
+// interrupted vacuum gave it new edges and no edges back. They are among those that the deleted slots point to. And
+// every one whose holder was in the set.
 void RelinkOrphans(VacuumState* state) {
     const HnswContext& ctx = state->ctx;
     BitSet suspects;
     suspects.Init(&state->long_arena, HnswIdSpace(ctx));
-    CollectSuspects(state, PageKind::kNode, state->dead_nodes, &suspects);
-    CollectSuspects(state, PageKind::kUpper, state->dead_uppers, &suspects);
+    BitSet let_go;
+    let_go.Init(&state->long_arena, HnswIdSpace(ctx));
+    CollectSuspects(state, PageKind::kNode, state->dead_nodes, &suspects, &let_go);
+    CollectSuspects(state, PageKind::kUpper, state->dead_uppers, &suspects, &let_go);
     const BlockNumber blocks = RelationGetNumberOfBlocks(ctx.index);
     for (BlockNumber block = kMetaBlock + 1; block < blocks; ++block) {
         vacuum_delay_point();
@@ -351,7 +355,7 @@ void RelinkOrphans(VacuumState* state) {
         });
     }
     for (uint64 id = 0; id < suspects.bits(); ++id) {
-        if (!suspects.Has(id)) continue;
+        if (!suspects.Has(id) && !let_go.Has(id)) continue;
         vacuum_delay_point();
         RelinkOrphan(state, static_cast<uint32>(id));
     }

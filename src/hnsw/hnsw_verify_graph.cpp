@@ -27,6 +27,7 @@ void CheckEdgeTarget(HnswVerifier* v, const Subject& s, const EdgeData& edge) {
         return;
     }
     if (edge.id == s.id) SlotProblem(v, s.id, "has an edge to itself");
+    if (edge.held > 1) SlotProblem(v, s.id, "has an edge to block %u slot %d with the mark %u", block, at, edge.held);
     // A deleted slot is not repaired: while an interrupted vacuum waits for the next, its neighbours may be recycled.
     if (!s.live) return;
     const SlotBrief& target = v->slot[edge.id];

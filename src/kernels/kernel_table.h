@@ -56,7 +56,7 @@ constexpr int kQueryPlanes = 6;  // bits of a quantised query
 struct CodedEdge {
     uint32_t id;
     uint8_t generation;
-    uint8_t reserved;
+    uint8_t held;  // 1: no other edge takes its place (hnsw README, "Holders")
     uint16_t level_sum;
     float add;
     float scale;
