@@ -60,6 +60,7 @@ struct IvfWalk {
 
     // Of the batch, the nearest `most` rows behind `after` are kept in a round.
     size_t first_round;  // `most` of the first one
+    size_t room;         // `most` at most
     size_t most;
     bool has_after;
     Hit after;                  // the last one kept by the rounds before
@@ -71,6 +72,8 @@ struct IvfWalk {
     ArenaVec<Hit> hits;         // being gathered
     ArenaVec<BoundedHit> kept;  // a heap, nearest on top
 
+    bool has_farthest;
+    Hit farthest;     // of those of the batch that were handed out
     uint64 handed;    // rows handed out
     uint64 widen_at;  // so many, and more lists join the batch
     // handed out last
