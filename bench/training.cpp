@@ -138,6 +138,7 @@ void ComparePq(const Data& data, const PqShape& shape, int threads) {
     faiss::ProductQuantizer pq(static_cast<size_t>(data.dim), static_cast<size_t>(shape.m),
                                static_cast<size_t>(shape.bits));
     pq.cp.max_points_per_centroid = static_cast<int>(count);
+    pq.cp.min_points_per_centroid = 1;
     pq.cp.niter = kPqRounds;
     TimeFaiss("", threads, [&] { pq.train(static_cast<size_t>(count), data.rows.data()); });
     PrintError(CodeError(data.rows.data(), count, shape, Transposed(pq).data(), threads));

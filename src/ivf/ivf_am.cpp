@@ -32,12 +32,9 @@ relopt_kind flat_kind, compact_kind;
 
 // The names that the option `quantizer` takes.
 relopt_enum_elt_def quantizer_names[] = {
-    {"auto", static_cast<int>(Quantizer::kAuto)},
-    {"pq", static_cast<int>(Quantizer::kPq)},
-    {"rabitq", static_cast<int>(Quantizer::kRabitq)},
-    {"sq8", static_cast<int>(Quantizer::kSq8)},
-    {"none", static_cast<int>(Quantizer::kNone)},
-    {nullptr, 0},
+    {"auto", static_cast<int>(Quantizer::kAuto)},     {"pq", static_cast<int>(Quantizer::kPq)},
+    {"rabitq", static_cast<int>(Quantizer::kRabitq)}, {"sq8", static_cast<int>(Quantizer::kSq8)},
+    {"none", static_cast<int>(Quantizer::kNone)},     {nullptr, 0},
 };
 
 constexpr int kDefaultBits = 4;
