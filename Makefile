@@ -102,7 +102,7 @@ format:
 bench:
 	bash bench/side-by-side $(BENCH)
 # Programs without a server; see their opening comments.
-bench/build/graph_build bench/build/quantizers: bench/build/%: bench/%.cpp $(X_OBJS) $(COMPUTE_K_OBJS)
+bench/build/graph_build bench/build/quantizers bench/build/training: bench/build/%: bench/%.cpp $(X_OBJS) $(COMPUTE_K_OBJS)
 	mkdir -p $(@D)
 	$(CXX) $(COMMON_CXXFLAGS) $(ZONE_X) -o $@ $^ $(X_LIBS)
 help:

@@ -3,15 +3,9 @@
 //
 // usage: quantizers scan                          nanoseconds for a block of 32 codes, and for a query's tables
 //        quantizers train FILE DIM [THREADS]      seconds of product quantizers and their rotation on all rows
-//        quantizers faiss FILE DIM [THREADS]      the same of 32 x 8 bits, and 256 clusters, by FAISS and by us
 //        quantizers cells FILE DIM LISTS SAMPLE [THREADS]   seconds of k-means, then of the assignment of all rows
 //        quantizers recall FILE DIM LISTS [THREADS]         estimates of all rows; the last 500 are the queries
 // FILE: raw float32, DIM a row. build: make bench/build/quantizers; run it as graph_build.cpp says.
-#include <faiss/Clustering.h>
-#include <faiss/IndexFlat.h>
-#include <faiss/impl/ProductQuantizer.h>
-#include <omp.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -19,68 +13,18 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
-#include <fstream>
 #include <numeric>
 #include <random>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
-#include <sys/resource.h>
-
-#include "compute/compute_abi.h"
 #include "compute/task_arena.h"
+#include "compute_bench.h"
 #include "kernels/kernel_table.h"
-
-extern "C" const vecann::ComputeApi* vecann_compute_api(uint32_t version, vecann::Status* status) noexcept;
 
 namespace vecann {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-struct Data {
-    std::vector<float> rows;
-    int64_t count;
-    int dim;
-    const float* Row(int64_t i) const { return rows.data() + i * dim; }
-};
-
-Data Load(const char* path, int dim) {
-    std::ifstream file(path, std::ios::binary | std::ios::ate);
-    if (!file) throw std::runtime_error("cannot read the file");
-    Data data;
-    data.rows.resize(static_cast<size_t>(file.tellg()) / sizeof(float));
-    file.seekg(0);
-    file.read(reinterpret_cast<char*>(data.rows.data()),
-              static_cast<std::streamsize>(data.rows.size() * sizeof(float)));
-    data.dim = dim;
-    data.count = static_cast<int64_t>(data.rows.size()) / dim;
-    return data;
-}
-
-double ProcessorSeconds() {
-    rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-           1e-6 * static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
-}
-
-template <class Task>
-void RunTask(const char* what, ComputeTask kind, Task* task, int threads) {
-    ComputeJob job;
-    job.threads = threads;
-    Status status;
-    const auto start = Clock::now();
-    const double before = ProcessorSeconds();
-    const ComputeApi* api = vecann_compute_api(kComputeAbiVersion, &status);
-    api->join(api->start(&job, kind, task, &status));
-    if (!job.status.ok()) throw std::runtime_error(job.status.message);
-    if (what != nullptr)
-        printf("%-40s %7.2f s, processor %7.2f s\n", what, std::chrono::duration<double>(Clock::now() - start).count(),
-               ProcessorSeconds() - before);
-    fflush(stdout);
-}
 
 // The median of some runs, each of which calls body `calls` times; nanoseconds of a call.
 template <class F>
@@ -186,44 +130,6 @@ void Cells(const Data& data, int lists, int64_t sample, int threads) {
     RunTask("assignment of all", ComputeTask::kAssign, &assign, threads);
     printf("    objective %.6g, mean distance of all %.6g\n", task.objective,
            std::accumulate(distances.begin(), distances.end(), 0.0) / static_cast<double>(data.count));
-}
-
-// FAISS's own trainings beside ours, with as many iterations, BLAS held to one thread.
-void TrainByFaiss(const Data& data, int threads) {
-    omp_set_num_threads(threads);
-    const size_t n = static_cast<size_t>(data.count), dim = static_cast<size_t>(data.dim);
-    for (const PqShape& shape : {PqShape{data.dim, 32, 8}, PqShape{data.dim, data.dim / 4, 4}}) {
-        faiss::ProductQuantizer pq(dim, static_cast<size_t>(shape.m), static_cast<size_t>(shape.bits));
-        pq.cp.max_points_per_centroid = data.count;
-        double before = ProcessorSeconds();
-        pq.train(n, data.rows.data());
-        printf("faiss pq %d x %d, %d iterations: processor %.2f s", shape.m, shape.bits, pq.cp.niter,
-               ProcessorSeconds() - before);
-        std::vector<uint8_t> codes(n * pq.code_size);
-        std::vector<float> decoded(n * dim);
-        before = ProcessorSeconds();
-        pq.compute_codes(data.rows.data(), codes.data(), n);
-        printf(", encode %.2f s", ProcessorSeconds() - before);
-        pq.decode(codes.data(), decoded.data(), n);
-        double error = 0;
-        for (size_t i = 0; i < decoded.size(); ++i)
-            error += std::pow(double{decoded[i]} - data.rows[i], 2);
-        printf(", error %.6g\n", error / static_cast<double>(n));
-        std::vector<float> codebook(shape.codebook_floats());
-        PqTrainTask task = {data.rows.data(), data.count, shape, 25, 1, 0, codebook.data(), 0};
-        RunTask("ours", ComputeTask::kPqTrain, &task, threads);
-        printf("    error %.6g\n", task.error);
-    }
-    constexpr int kClusters = 256;
-    faiss::Clustering clustering(data.dim, kClusters);
-    clustering.niter = 10;
-    clustering.max_points_per_centroid = static_cast<int>(data.count);
-    faiss::IndexFlatL2 index(data.dim);
-    const double before = ProcessorSeconds();
-    clustering.train(data.count, data.rows.data(), index);
-    printf("faiss k-means: processor %.2f s, objective %.6g\n", ProcessorSeconds() - before,
-           static_cast<double>(clustering.iteration_stats.back().obj));
-    Cells(data, kClusters, 0, threads);
 }
 
 constexpr int kQueries = 500, kWanted = 10, kMost = 200;
@@ -440,8 +346,6 @@ int main(int argc, char** argv) {
             Scan();
         else if (what == "train" && argc > 3)
             Train(Load(argv[2], atoi(argv[3])), number(4, 2));
-        else if (what == "faiss" && argc > 3)
-            TrainByFaiss(Load(argv[2], atoi(argv[3])), number(4, 2));
         else if (what == "cells" && argc > 5)
             Cells(Load(argv[2], atoi(argv[3])), atoi(argv[4]), atoll(argv[5]), number(6, 2));
         else if (what == "recall" && argc > 4)

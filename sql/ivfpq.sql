@@ -60,6 +60,34 @@ FROM (VALUES ('quantizer = pq'), ('quantizer = pq, bits = 8'), ('opq = true, see
              ('rerank = stored, quantizer = rabitq')) AS o (options),
      (VALUES ('l2', '<->'), ('ip', '<#>'), ('cosine', '<=>')) AS c (class, op);
 
+-- What the index chooses where the options say nothing: codes by the dimensions, and by what is said of sub-quantizers.
+CREATE TABLE pq_wide (v vector(256));
+INSERT INTO pq_wide SELECT array_agg(hashint4(i * 256 + j) % 1000 ORDER BY j)::vector
+FROM generate_series(1, 600) i, generate_series(1, 256) j GROUP BY i;
+CREATE FUNCTION pq_size(options text, relation regclass) RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('CREATE INDEX pq_sized ON %s USING ivfpq (v vector_l2_ops) WITH (lists = 2, %s)', relation, options);
+    RETURN pg_relation_size('pq_sized');
+END $$;
+CREATE TABLE pq_sizes (options text, relation text, bytes bigint);
+DO $$
+DECLARE
+    relation text;
+    options text;
+BEGIN
+    FOREACH relation IN ARRAY ARRAY['pq', 'pq_wide'] LOOP
+        FOREACH options IN ARRAY ARRAY['seed = 1', 'quantizer = pq', 'quantizer = rabitq'] LOOP
+            INSERT INTO pq_sizes VALUES (options, relation, pq_size(options, relation));
+            DROP INDEX pq_sized;
+        END LOOP;
+    END LOOP;
+END $$;
+SELECT s.relation, o.options AS as_large_as
+FROM pq_sizes s JOIN pq_sizes o ON o.relation = s.relation AND o.bytes = s.bytes AND o.options IN ('quantizer = pq', 'quantizer = rabitq')
+WHERE s.options = 'seed = 1' ORDER BY 1;
+DROP FUNCTION pq_size;
+DROP TABLE pq_wide, pq_sizes;
+
 -- rows that come and go
 CREATE INDEX pq_a ON pq USING ivfpq (v vector_l2_ops);
 INSERT INTO pq SELECT i, pq_row(i), i % 50 FROM generate_series(4001, 8000) i;
@@ -99,6 +127,44 @@ SELECT count(*) < 3000 AS some FROM (SELECT id FROM pq ORDER BY v <-> pq_row(1))
 RESET ivfpq.iterative_scan;
 RESET ivfpq.probes;
 SELECT count(*) FROM (SELECT id FROM pq ORDER BY v <-> NULL) s;
+
+-- however many rows the query takes, no more are kept at a time than fit work_mem
+CREATE TABLE pq_all (id integer, v vector(4)) WITH (autovacuum_enabled = off);
+INSERT INTO pq_all SELECT i, ARRAY[sin(i), cos(i * 0.7), sin(i * 0.3), i % 13]::vector FROM generate_series(1, 20000) i;
+CREATE INDEX pq_all_v ON pq_all USING ivfpq (v vector_l2_ops) WITH (lists = 20);
+SET work_mem = '64kB';
+CREATE FUNCTION pq_memory() RETURNS TABLE (rows_read bigint, ids bigint, bounded boolean) LANGUAGE plpgsql AS $$
+DECLARE
+    rows CURSOR FOR SELECT id FROM pq_all ORDER BY v <-> '[0.5,0.5,0.5,6]';
+    row integer;
+    most numeric := 0;
+    found_ids integer[] := '{}';
+BEGIN
+    OPEN rows;
+    LOOP
+        FETCH rows INTO row;
+        EXIT WHEN NOT FOUND;
+        found_ids := found_ids || row;
+        IF cardinality(found_ids) % 3000 = 500 THEN
+            most := greatest(most, (SELECT sum(total_bytes) FROM pg_backend_memory_contexts WHERE name = 'ivf scan'));
+        END IF;
+    END LOOP;
+    RETURN QUERY SELECT count(*), count(DISTINCT f), most < 500000 FROM unnest(found_ids) f;
+END $$;
+SELECT * FROM pq_memory();
+SET ivfpq.probes = 20;
+SELECT * FROM pq_memory();
+SET vecann.enable_custom_scan = off;
+SELECT * FROM pq_memory();
+RESET ivfpq.probes;
+SELECT * FROM pq_memory();
+RESET vecann.enable_custom_scan;
+-- one list has them all
+UPDATE pq_all SET v = '[9,9,9,9]' WHERE id > 500;
+SELECT * FROM pq_memory();
+RESET work_mem;
+DROP FUNCTION pq_memory;
+DROP TABLE pq_all;
 
 -- conditions
 CREATE INDEX pq_c ON pq (c);

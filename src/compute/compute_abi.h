@@ -51,10 +51,10 @@ enum class ComputeTask : int32_t {
 // More clusters than this are found in two stages.
 constexpr int32_t kFlatClusters = 4096;
 
-// Lloyd's k-means under L2; with more than kFlatClusters clusters in two stages, which costs little of the objective
-// and a fraction of the time. points: count x dim, centroids: clusters x dim, both row-major float32 in memory of the
-// caller. Needs count >= clusters >= 1 and finite points. Progress counts assignments: points times iterations. The
-// result depends on the seed, not on the number of threads. No cluster is left without points.
+// Lloyd's k-means under L2; with more than kFlatClusters clusters in two stages, which costs hardly anything of the
+// objective and a fraction of the time. points: count x dim, centroids: clusters x dim, both row-major float32 in
+// memory of the caller. Needs count >= clusters >= 1 and finite points. Progress counts assignments: points times
+// iterations. The result depends on the seed, not on the number of threads. No cluster is left without points.
 struct KMeansTask {
     const float* points;
     int64_t count;

@@ -43,11 +43,9 @@ relopt_kind flat_kind, compact_kind;
 
 // The names that the option `quantizer` takes.
 relopt_enum_elt_def quantizer_names[] = {
-    {"pq", static_cast<int>(Quantizer::kPq)},
-    {"rabitq", static_cast<int>(Quantizer::kRabitq)},
-    {"sq8", static_cast<int>(Quantizer::kSq8)},
-    {"none", static_cast<int>(Quantizer::kNone)},
-    {nullptr, 0},
+    {"auto", static_cast<int>(Quantizer::kAuto)},     {"pq", static_cast<int>(Quantizer::kPq)},
+    {"rabitq", static_cast<int>(Quantizer::kRabitq)}, {"sq8", static_cast<int>(Quantizer::kSq8)},
+    {"none", static_cast<int>(Quantizer::kNone)},     {nullptr, 0},
 };
 
 constexpr int kDefaultBits = 4;
@@ -76,8 +74,8 @@ void IvfInitOptions() {
     add_int_reloption(compact_kind, "lists", "Number of inverted lists; 0: by the number of rows", 0, 0, kIvfMaxLists,
                       AccessExclusiveLock);
     add_enum_reloption(compact_kind, "quantizer", "What the lists keep of a vector", quantizer_names,
-                       static_cast<int>(Quantizer::kPq), "Valid values are \"pq\", \"rabitq\", \"sq8\" and \"none\".",
-                       AccessExclusiveLock);
+                       static_cast<int>(Quantizer::kAuto),
+                       "Valid values are \"auto\", \"pq\", \"rabitq\", \"sq8\" and \"none\".", AccessExclusiveLock);
     add_int_reloption(compact_kind, "m", "Sub-quantizers of pq; 0: by the dimensions", 0, 0, kMostSubQuantizers,
                       AccessExclusiveLock);
     add_int_reloption(compact_kind, "bits", "Bits of a sub-quantizer of pq: 4 or 8", kDefaultBits, 4, 8,
@@ -101,7 +99,7 @@ IvfOptions CompactOptions(const CompactOptionsData* data) {
     IvfOptions options;
     memset(static_cast<void*>(&options), 0, sizeof(options));
     options.compact = true;
-    options.quantizer = Quantizer::kPq;
+    options.quantizer = Quantizer::kAuto;
     options.bits = kDefaultBits;
     if (data == nullptr) return options;
     options.lists = static_cast<uint32>(data->lists);

@@ -19,7 +19,8 @@ constexpr int kIvfMostDimensions = 64000;
 // Of 4 bits: a block of 32 codes with its factors fits a page.
 constexpr int kIvfMostBlockQuantizers = 464;
 
-enum class Quantizer : uint8 { kNone = 0, kSq8 = 1, kPq = 2, kRabitq = 3 };
+// kAuto is what an option may say, and never stands in an index.
+enum class Quantizer : uint8 { kNone = 0, kSq8 = 1, kPq = 2, kRabitq = 3, kAuto = 255 };
 
 struct IvfMetaData {
     MetaHeaderData header;

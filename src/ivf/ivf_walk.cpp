@@ -13,12 +13,17 @@ namespace vecann {
 
 namespace {
 
-// Rows that the first round of a batch keeps; each further one keeps four times as many. Where it is known how many the
-// query wants, a multiple of that will do: few rows beyond those wanted are read from the table.
+// Rows that the first round of a batch keeps; each further one keeps four times as many, as far as there is room. Where
+// it is known how many the query wants, a multiple of that will do: few rows beyond those wanted are read from the
+// table.
 constexpr size_t kFirstRound = 400;
 constexpr size_t kRoundGrowth = 4;
 constexpr double kLeastOfCodes = 160, kCodesOfRow = 6;
 constexpr double kLeastOfPayloads = 40, kPayloadsOfRow = 2;
+// Rows that fit work_mem are kept at most, but so many in any case. Arrays of rows being gathered hold twice as many,
+// and growing takes as much again.
+constexpr size_t kLeastRoom = kFirstRound * kRoundGrowth;
+constexpr size_t kBytesOfRow = 4 * sizeof(Hit) + 2 * sizeof(BoundedHit);
 
 // Who has been given so many rows and wants more is after farther neighbours, which stand in more lists: half as many
 // again, and again at each doubling. Up to there a query for ten rows reads the table for codes that err.
@@ -306,16 +311,21 @@ bool EnoughMembers(IvfWalk* walk) {
     return walk->gathering.Enough(static_cast<double>(walk->members));
 }
 
+uint32 ListsThatFit(const IvfWalk& walk) {
+    const double rows = Max(walk.ctx.meta.built_rows / walk.ctx.meta.lists, 1.0);
+    return static_cast<uint32>(Min(static_cast<double>(walk.room) / rows, static_cast<double>(kIvfMaxLists)));
+}
+
 // Gathers the rows of the next lists; false when there are none.
 bool NextBatch(IvfWalk* walk) {
     uint32 count = walk->settings.probes;
     if (walk->probed > 0 && !walk->settings.iterative) return false;
-    // Who asks for ever more gets ever more at a time.
-    if (walk->probed > 0) count = Max(count, walk->probed / 2);
+    // Who asks for ever more gets ever more at a time, as long as the rows can be kept together.
+    if (walk->probed > 0) count = Max(count, Min(walk->probed / 2, ListsThatFit(*walk)));
     if (!walk->ordered) count = 1;
     walk->batch.Clear();
     walk->most = walk->first_round;
-    walk->has_after = false;
+    walk->has_after = walk->has_farthest = false;
     walk->members = 0;
     BeginRound(walk);
     RankedList list;
@@ -335,33 +345,70 @@ bool NextBatch(IvfWalk* walk) {
 
 // Reads the lists of the batch again for rows behind those kept before.
 void NextRound(IvfWalk* walk) {
-    walk->most *= kRoundGrowth;
+    walk->most = Min(walk->most * kRoundGrowth, walk->room);
     BeginRound(walk);
     for (const RankedList& list : walk->batch)
         GatherList(walk, list);
     EndRound(walk);
 }
 
-// Lets more lists join the batch. All of their rows are kept that are not farther than those that the round drops.
-void Widen(IvfWalk* walk) {
+// From here on the rounds bring what lies behind `last`, which may be nearer than what they left out so far.
+void LeaveToRounds(IvfWalk* walk, const Hit& last) {
+    walk->dropped = walk->has_after = true;
+    walk->after = last;
+    BoundedHit* end = std::remove_if(walk->kept.begin(), walk->kept.end(),
+                                     [&last](const BoundedHit& row) { return HitNearer()(last, row.hit); });
+    walk->kept.size = static_cast<size_t>(end - walk->kept.begin());
+    std::make_heap(walk->kept.begin(), walk->kept.end(), BoundedFarther());
+}
+
+// Lets a list join the batch. All of its rows are kept that are not farther than those that the round drops, or that
+// there is room for; false, and nothing is changed, when some left out are nearer than one that was handed out.
+bool JoinList(IvfWalk* walk, const RankedList& list) {
+    const float limit = walk->limit;
+    const bool dropped = walk->dropped, has_after = walk->has_after;
     const size_t most = walk->most;
-    const bool has_after = walk->has_after;
-    walk->most = SIZE_MAX / 4;
-    walk->has_after = false;
+    if (walk->kept.size >= walk->room) return false;
     walk->hits.Clear();
-    RankedList list;
-    for (uint32 n = Max<uint32>(walk->probed / 2, 1); n > 0 && NextList(walk, &list); --n) {
-        walk->batch.Push(list);
-        GatherList(walk, list);
+    walk->most = walk->room - walk->kept.size;
+    walk->has_after = false;
+    GatherList(walk, list);
+    Trim(walk);
+    const bool full = walk->hits.size >= walk->most;
+    walk->most = most;
+    walk->has_after = has_after;
+    if (full) {
+        const Hit last = *std::max_element(walk->hits.begin(), walk->hits.end(), HitNearer());
+        if (!walk->has_farthest || !HitNearer()(walk->farthest, last)) {
+            walk->limit = limit;
+            walk->dropped = dropped;
+            return false;
+        }
+        if (!has_after || HitNearer()(last, walk->after)) LeaveToRounds(walk, last);
     }
+    walk->batch.Push(list);
     for (const Hit& hit : walk->hits) {
         // Rows behind the last one kept come with the next round.
         if (walk->dropped && HitNearer()(walk->after, hit)) continue;
         walk->kept.Push(Bounded(*walk, hit));
         std::push_heap(walk->kept.begin(), walk->kept.end(), BoundedFarther());
     }
-    walk->most = most;
-    walk->has_after = has_after;
+    return true;
+}
+
+// Lets more lists join the batch.
+void Widen(IvfWalk* walk) {
+    walk->widen_at *= 2;
+    RankedList list;
+    for (uint32 n = Max<uint32>(walk->probed / 2, 1); n > 0 && NextList(walk, &list); --n) {
+        if (JoinList(walk, list)) continue;
+        // It comes with a later batch, and so do all others.
+        walk->lists.Push(list);
+        std::push_heap(walk->lists.begin(), walk->lists.end(), ListFarther());
+        --walk->probed;
+        walk->widen_at = PG_UINT64_MAX;
+        break;
+    }
     if (walk->dropped) walk->rest = RestOf(*walk);
 }
 
@@ -387,6 +434,8 @@ bool TakeKept(IvfWalk* walk, BoundedHit* next) {
         return false;
     walk->taken = next->hit;
     walk->has_taken = true;
+    if (!walk->has_farthest || HitNearer()(walk->farthest, next->hit)) walk->farthest = next->hit;
+    walk->has_farthest = true;
     return true;
 }
 
@@ -515,6 +564,7 @@ void IvfWalkStart(IvfWalk* walk, const SearchQuery& query) {
         walk->gathering = Gathering::Of(Max(rows * walk->settings.probes, 1.0), walk->filter->wanted);
     }
     walk->first_round = FirstRound(ctx->meta, query);
+    walk->room = Max(static_cast<size_t>(work_mem) * 1024 / kBytesOfRow, kLeastRoom);
     walk->widen_at = kFirstWidening;
     if (!walk->ordered || !walk->settings.iterative || !walk->settings.widens || walk->filter != nullptr)
         walk->widen_at = PG_UINT64_MAX;
@@ -539,10 +589,7 @@ bool IvfWalkNext(IvfWalk* walk) {
                 walk->done = true;
             continue;
         }
-        if (walk->handed >= walk->widen_at) {
-            walk->widen_at *= 2;
-            Widen(walk);
-        }
+        if (walk->handed >= walk->widen_at) Widen(walk);
         if (!TakeKept(walk, &next)) continue;
         if (walk->measures) {
             Measure(walk, next);

@@ -64,6 +64,7 @@ struct IvfWalk {
 
     // Of the batch, the nearest `most` rows behind `after` are kept in a round.
     size_t first_round;  // `most` of the first one
+    size_t room;         // `most` at most
     size_t most;
     bool has_after;
     Hit after;                  // the last one kept by the rounds before
@@ -78,6 +79,8 @@ struct IvfWalk {
     bool has_taken;
     ArenaVec<BoundedHit> measured;  // by stored payloads: a heap, nearest on top
 
+    bool has_farthest;
+    Hit farthest;     // of those of the batch that were taken from those kept
     uint64 handed;    // rows handed out
     uint64 widen_at;  // so many, and more lists join the batch
     // handed out last
