@@ -110,7 +110,7 @@ IvfOptions CompactOptions(const CompactOptionsData* data) {
     options.sample = static_cast<uint64>(data->sample);
     options.seed = static_cast<uint32>(data->seed);
     options.stored = data->rerank == static_cast<int>(Rerank::kStored);
-    if (options.stored && options.quantizer != Quantizer::kPq && options.quantizer != Quantizer::kRabitq)
+    if (options.stored && (options.quantizer == Quantizer::kSq8 || options.quantizer == Quantizer::kNone))
         ereport(ERROR,
                 (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("rerank = stored needs a quantizer that keeps codes"),
                  errhint("With \"sq8\" and \"none\" the lists hold the vectors already.")));

@@ -201,6 +201,11 @@ bool ReadRow(VectorScanState* state, ItemPointerData tid, const KnownRow& known)
     return passes;
 }
 
+// Does it take more to make the row's vector than to take it from the index: is it out of line, or computed?
+bool IsVectorDear(const VectorScanState& state) {
+    return state.vector_column <= 0 || state.filter.plan.found_distance < state.filter.plan.distance_cost;
+}
+
 // Puts the candidate among the rows that are to be tested.
 void AddMet(VectorScanState* state) {
     const SearchCandidate& candidate = state->candidate;
@@ -209,8 +214,8 @@ void AddMet(VectorScanState* state) {
     if (candidate.same && state->run_known) {
         row.distance = state->run.distance;
         row.distance_null = state->run.distance_null;
-    } else if (filter->plan.found_distance < filter->plan.distance_cost && KnowsDistance(state, candidate)) {
-        // The table keeps the vectors out of line, and the value is gone when the row is read.
+    } else if (IsVectorDear(*state) && KnowsDistance(state, candidate)) {
+        // The value is gone when the row is read.
         ResetExprContext(state->row_context);
         Datum distance;
         row.known = DistanceByIndex(state, &distance, &row.distance_null);
