@@ -233,5 +233,20 @@ INSERT INTO kinds (b) SELECT (i * 41 % 65536)::bit(16) FROM generate_series(1, 2
 SELECT nodes, problems FROM vecann_verify('kinds_b');
 DROP TABLE kinds;
 
+-- made on an empty table: VACUUM makes the lists, and the next one takes back the pages of the one before
+CREATE TABLE kinds (id serial, b bit(130)) WITH (autovacuum_enabled = off);
+SET client_min_messages = warning;
+CREATE INDEX kinds_b ON kinds USING ivfflat (b bit_hamming_ops) WITH (lists = 20);
+INSERT INTO kinds (b) SELECT (SELECT string_agg((hashint4(i * 1000 + j) & 1)::text, '') FROM generate_series(1, 130) j)::bit(130)
+    FROM generate_series(1, 10000) i;
+VACUUM kinds;
+SELECT rows, lists, learnt, nodes, problems FROM vecann_list_stats('kinds_b'), vecann_verify('kinds_b');
+DELETE FROM kinds WHERE id % 2 = 0;
+VACUUM (INDEX_CLEANUP ON) kinds;
+INSERT INTO kinds (b) SELECT b FROM kinds LIMIT 1000;
+RESET client_min_messages;
+SELECT rows, lists, nodes, problems FROM vecann_list_stats('kinds_b'), vecann_verify('kinds_b');
+DROP TABLE kinds;
+
 DROP FUNCTION ivf_order(text, bit varying, text, boolean), ivf_differences(text, bit varying, text), ivf_bits_recall(integer, integer),
     ivf_bits(integer, integer);

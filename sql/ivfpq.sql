@@ -210,6 +210,7 @@ CREATE INDEX late_pq ON late USING ivfpq (v vector_l2_ops) WITH (sample = 300);
 CREATE INDEX late_ip ON late USING ivfpq (v vector_ip_ops) WITH (sample = 300, opq = true);
 CREATE INDEX late_half ON late USING ivfpq (h halfvec_cosine_ops) WITH (sample = 300, quantizer = rabitq);
 CREATE INDEX late_none ON late USING ivfpq (h halfvec_cosine_ops) WITH (sample = 300, quantizer = none, lists = 20);
+CREATE INDEX late_stored ON late USING ivfpq (v vector_l2_ops) WITH (sample = 300, quantizer = pq, rerank = stored);
 INSERT INTO late (v, h) SELECT pq_row(i), pq_row(i)::halfvec FROM generate_series(1, 290) i;
 VACUUM late;
 SELECT rows, lists, learnt, learnt_rows, reindex_due, advice FROM vecann_list_stats('late_pq');
@@ -218,7 +219,7 @@ SELECT rows, lists, learnt, reindex_due, advice FROM vecann_list_stats('late_pq'
 DELETE FROM late WHERE id % 10 = 0;
 VACUUM late;
 SELECT c::regclass, rows, lists, learnt, learnt_rows, reindex_due, advice, nodes, problems
-FROM unnest(ARRAY['late_pq', 'late_ip', 'late_half', 'late_none']::regclass[]) c, LATERAL vecann_list_stats(c), LATERAL vecann_verify(c);
+FROM unnest(ARRAY['late_pq', 'late_ip', 'late_half', 'late_none', 'late_stored']::regclass[]) c, LATERAL vecann_list_stats(c), LATERAL vecann_verify(c);
 ALTER TABLE late RENAME TO pq_late;
 ALTER TABLE pq RENAME TO pq_empty;
 ALTER TABLE pq_late RENAME TO pq;
@@ -231,8 +232,10 @@ SELECT pq_know();
 SELECT pq_recall('<->') >= 0.93 AS l2, pq_recall('<#>') >= 0.93 AS ip;
 SELECT c::regclass, rows, lists, learnt_rows, reindex_due, advice, problems
 FROM unnest(ARRAY['late_pq', 'late_ip']::regclass[]) c, LATERAL vecann_list_stats(c), LATERAL vecann_verify(c);
-VACUUM pq;
-SELECT problems FROM vecann_verify('late_pq');
+DELETE FROM pq WHERE id % 7 = 0;
+VACUUM (INDEX_CLEANUP ON) pq;
+INSERT INTO pq (v, h) SELECT v, h FROM pq LIMIT 500;
+SELECT c, problems FROM unnest(ARRAY['late_pq', 'late_half', 'late_stored']::regclass[]) c, LATERAL vecann_verify(c);
 DROP TABLE pq, pq_truth;
 ALTER TABLE pq_empty RENAME TO pq;
 RESET client_min_messages;

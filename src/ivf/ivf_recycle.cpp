@@ -92,7 +92,8 @@ bool IsBound(const IvfContext& ctx, BlockNumber head, BlockNumber part) {
     if (!page.Is(PageKind::kIvfList)) return false;
     const ListView view = ListOf(ctx.meta, page.page());
     if (view.header->structure != static_cast<uint16>(ctx.meta.structure)) return false;
-    return std::find(view.parts, view.parts + ctx.meta.parts, part) != view.parts + ctx.meta.parts;
+    const BlockNumber *begin = view.parts, *end = begin + PartPointers(ctx.meta);
+    return std::find(begin, end, part) != end;
 }
 
 void TakeBackPart(const IvfContext& ctx, BlockNumber block) {

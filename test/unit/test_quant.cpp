@@ -307,7 +307,7 @@ TEST(RabitqTest, DegenerateResiduals) {
     EXPECT_EQ(edge.level_sum, 0);
     EXPECT_EQ(edge.id, 7u);
     EXPECT_EQ(edge.generation, 8);
-    EXPECT_EQ(edge.reserved, 9);
+    EXPECT_EQ(edge.held, 9);
     // whatever the magnitudes, add and scale are finite
     const float values[] = {3e38f, -3e38f, 1e30f, 1e20f, 1e19f, -1e18f, 1, 0, 1e-20f, 1e-38f, 1e-45f, -1e-45f};
     for (const float a : values)
