@@ -45,12 +45,12 @@ struct BackEdges {
 
 static_assert(std::is_trivially_destructible_v<BackEdges>);
 
-// The vector of a slot that is still of this generation; null otherwise.
-const void* VectorOf(HnswContext* ctx, int level, const LinkEnd& slot) {
+// The vector of a slot that is still of this generation, and live where it must be; null otherwise.
+const void* VectorOf(HnswContext* ctx, int level, const LinkEnd& slot, bool must_live) {
     char* payload = HnswPayloadRoom(ctx);
     ProbedSlot probed;
     if (!HnswProbe(ctx, slot.id, KindOfLevel(level), kAnyGeneration, &probed, payload)) return nullptr;
-    if (probed.generation != slot.generation) return nullptr;
+    if (probed.generation != slot.generation || (must_live && probed.state != SlotState::kLive)) return nullptr;
     return HnswKeepVector(ctx->form, &ctx->arena, payload);
 }
 
@@ -202,7 +202,7 @@ void WriteGroup(BackEdges* edges) {
 void Begin(BackEdges* edges, const LinkEnd& from, bool must_accept, bool held) {
     BackEdge* item = &edges->items[edges->count];
     item->from = from;
-    if (from.vector == nullptr) item->from.vector = VectorOf(edges->ctx, edges->level, from);
+    if (from.vector == nullptr) item->from.vector = VectorOf(edges->ctx, edges->level, from, false);
     if (item->from.vector == nullptr) return;
     item->state = BackEdgeState::kNew;
     item->must_accept = must_accept;
@@ -226,7 +226,8 @@ BackEdges MakeBackEdges(HnswContext* ctx, int level, const LinkEnd& to, int room
 
 void HnswHold(HnswContext* ctx, int level, const LinkEnd& from, const LinkEnd& slot) {
     BackEdges edges = MakeBackEdges(ctx, level, slot, 1);
-    if (edges.to.vector == nullptr) edges.to.vector = VectorOf(ctx, level, slot);
+    // Vacuum frees a deleted slot as soon as nothing that was live before leads there.
+    if (edges.to.vector == nullptr) edges.to.vector = VectorOf(ctx, level, slot, true);
     if (edges.to.vector == nullptr) return;
     Begin(&edges, from, true, true);
     WriteGroup(&edges);

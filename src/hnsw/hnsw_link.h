@@ -107,7 +107,7 @@ inline bool HnswHolds(const HnswMetaData& meta) {
 // Whose edge to `slot` shall be held: begins at those that it has been linked with. False when there is nobody.
 bool HnswFindHolder(HnswContext* ctx, int level, const LinkEnd& slot, const EdgeList& edges, LinkEnd* holder);
 
-// Gives `from` an edge to `slot` that is held.
+// Gives `from` an edge to `slot` that is held, unless that is deleted.
 void HnswHold(HnswContext* ctx, int level, const LinkEnd& from, const LinkEnd& slot);
 
 // Searches new neighbours for an existing slot in its layer from the entry point, chooses among them and its present

@@ -125,7 +125,11 @@ void StopBeyondLimit(VectorScanState* state) {
     // What comes late comes in no order, and says so with bounds that are no numbers.
     const double nearest = state->candidate.nearest;
     if (!std::isfinite(nearest)) return;
-    if (range->is_strict ? nearest < range->limit : nearest <= range->limit) return;
+    if (range->is_strict ? nearest < range->limit : nearest <= range->limit) {
+        // The walk is not through with what lies within.
+        range->end = 0;
+        return;
+    }
     state->row_due = false;
     const uint64 expanded = state->search->counts.expanded;
     if (range->end == 0) range->end = expanded + Max(Min(expanded, kMostBeyond), expanded / 4);

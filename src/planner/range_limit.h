@@ -20,7 +20,7 @@ struct RangeLimit {
     int count;
     double limit;  // in force in this scan
     bool is_strict;
-    uint64 end;    // so many nodes expanded are enough; 0: no candidate has been beyond
+    uint64 end;    // so many nodes expanded are enough; 0: the last candidate was not beyond
     bool reached;  // the search has ended at it
 };
 

@@ -366,7 +366,10 @@ sub update_or_delete
 	my ($limit, %check) = $self->limit(always => 1);
 	my $d = $self->distance('t');
 	my $rows = "FROM $self->{table} t " . $self->where('t');
-	my $near = "(SELECT $d AS d, t.id $rows ORDER BY $d $limit" . pick('', '', ' FOR UPDATE') . ') s';
+	my $near = "SELECT $d AS d, t.id $rows ORDER BY $d $limit";
+	# Asked once: a second time FOR UPDATE would pass over the rows that the command has changed, and take others.
+	$near = "WITH near AS MATERIALIZED ($near FOR UPDATE) SELECT * FROM near" if chance(33);
+	$near = "($near) s";
 	my $sql = pick(
 		"UPDATE $self->{table} r SET x = r.x + 1 FROM $near WHERE r.id = s.id RETURNING s.d, 0, r.id",
 		"UPDATE $self->{table} r SET v = r.v FROM $near WHERE r.id = s.id RETURNING s.d, 0, r.id",

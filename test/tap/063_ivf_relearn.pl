@@ -94,6 +94,7 @@ srand 5;
 for my $round (1 .. 3)
 {
 	make_tables() if $round > 1;
+	$primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
 	my @loads = (
 		start_load($primary, 2, %load),
 		start_load($primary, 1, vacuum => $vacuum),
