@@ -239,6 +239,41 @@ SELECT c, problems FROM unnest(ARRAY['late_pq', 'late_half', 'late_stored']::reg
 DROP TABLE pq, pq_truth;
 ALTER TABLE pq_empty RENAME TO pq;
 RESET client_min_messages;
+-- vectors too long for a page, of which VACUUM makes codes; their part pages serve nobody any more
+CREATE TABLE late (id serial, v vector(3000)) WITH (autovacuum_enabled = off);
+SET client_min_messages = warning;
+CREATE INDEX late_codes ON late USING ivfpq (v vector_l2_ops) WITH (sample = 150, lists = 5);
+INSERT INTO late (v) SELECT (SELECT array_agg(hashint4(i * 4000 + j) % 100) FROM generate_series(1, 3000) j)::vector FROM generate_series(1, 150) i;
+VACUUM late;
+SELECT lists, learnt, problems FROM vecann_list_stats('late_codes'), vecann_verify('late_codes');
+DELETE FROM late WHERE id % 5 = 0;
+VACUUM (INDEX_CLEANUP ON) late;
+INSERT INTO late (v) SELECT v FROM late LIMIT 20;
+SELECT retired_pages, nodes, problems FROM vecann_list_stats('late_codes'), vecann_verify('late_codes');
+DROP INDEX late_codes;
+-- codes of so many dimensions leave room for the pointers to stored payloads; options are checked when they are changed, too
+CREATE INDEX late_codes ON late USING ivfpq (v vector_l2_ops) WITH (rerank = stored, lists = 2);
+CREATE INDEX late_half ON late USING ivfpq ((v::halfvec(3000)) halfvec_l2_ops) WITH (rerank = stored, lists = 2);
+SELECT c, nodes, problems FROM unnest(ARRAY['late_codes', 'late_half']::regclass[]) c, LATERAL vecann_verify(c);
+ALTER INDEX late_codes SET (quantizer = sq8);
+ALTER INDEX late_codes SET (bits = 5);
+DROP TABLE late;
+-- a scan of all rows in little memory, which lists join while it goes on: each row once
+CREATE TABLE late (id integer, v vector(8)) WITH (autovacuum_enabled = off);
+INSERT INTO late SELECT i, (SELECT array_agg(sin(i * j * 0.37) + (i % 40)) FROM generate_series(1, 8) j)::vector FROM generate_series(1, 12000) i;
+CREATE INDEX late_all ON late USING ivfpq (v vector_l2_ops) WITH (lists = 40);
+SET work_mem = '64kB';
+SET enable_seqscan = off;
+SET enable_sort = off;
+SELECT count(*), count(DISTINCT id) FROM (SELECT id FROM late ORDER BY v <-> '[5,5,5,5,5,5,5,5]' OFFSET 0) s;
+SET vecann.enable_custom_scan = off;
+SELECT count(*), count(DISTINCT id) FROM (SELECT id FROM late ORDER BY v <-> '[5,5,5,5,5,5,5,5]' OFFSET 0) s;
+RESET vecann.enable_custom_scan;
+RESET work_mem;
+RESET enable_seqscan;
+RESET enable_sort;
+RESET client_min_messages;
+DROP TABLE late;
 SELECT vecann_list_stats('pq');
 SELECT vecann_list_stats('pg_class_oid_index');
 

@@ -11,7 +11,7 @@ constexpr int kHeldPart = 4;
 // Steps down, at most: each is to a list with room or to the nearest that a full one holds.
 constexpr int kMostSteps = 100;
 
-// Twice the squared L2 distance of two vectors, less what is the same for all `b`, by inner products alone.
+// The squared L2 distance of two vectors, less what is the same for all `b`, by inner products alone.
 float Apart(const VectorForm& form, const void* a, const void* b) {
     const size_t n = static_cast<size_t>(form.dim);
     return 2 * form.between(a, b, n) - form.between(b, b, n);

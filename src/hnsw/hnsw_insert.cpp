@@ -207,23 +207,33 @@ void PlaceUpper(Insertion* in, int level) {
 bool UpdateEntry(const Insertion& in, bool linked) {
     const HnswContext& ctx = *in.ctx;
     if (linked && in.level <= ctx.meta.entry_level) return true;
-    LockedPage page(ctx.index, kMetaBlock, BUFFER_LOCK_EXCLUSIVE);
-    const HnswMetaData& meta = *HnswMetaOf(page.page());
-    if (!linked && (meta.entry != ctx.meta.entry || meta.entry_generation != ctx.meta.entry_generation)) return false;
-    if (linked && meta.entry != kInvalidId && in.level <= meta.entry_level) return true;
-    const LinkEnd old = {meta.entry, meta.entry_generation, nullptr};
-    const int old_level = meta.entry_level;
-    PageTxn txn(ctx.index, ctx.mode);
-    HnswMetaData* edit = HnswMetaOf(txn.Register(page.buffer()));
-    edit->entry = in.slots[in.level].id;
-    edit->entry_generation = in.slots[in.level].generation;
-    edit->entry_level = static_cast<uint16>(in.level);
-    txn.Commit();
-    page.Release();
-    // Whatever was reached from the old one still is.
-    if (old.id != kInvalidId && old_level <= in.level && HnswHolds(ctx.meta))
+    LinkEnd held = {kInvalidId, 0, nullptr};
+    for (;;) {
+        LinkEnd old;
+        int old_level;
+        {
+            LockedPage page(ctx.index, kMetaBlock, BUFFER_LOCK_EXCLUSIVE);
+            const HnswMetaData& meta = *HnswMetaOf(page.page());
+            if (!linked && (meta.entry != ctx.meta.entry || meta.entry_generation != ctx.meta.entry_generation))
+                return false;
+            if (linked && meta.entry != kInvalidId && in.level <= meta.entry_level) return true;
+            old = {meta.entry, meta.entry_generation, nullptr};
+            old_level = meta.entry_level;
+            const bool is_held = held.id == old.id && held.generation == old.generation;
+            if (old.id == kInvalidId || old_level > in.level || !HnswHolds(ctx.meta) || is_held) {
+                PageTxn txn(ctx.index, ctx.mode);
+                HnswMetaData* edit = HnswMetaOf(txn.Register(page.buffer()));
+                edit->entry = in.slots[in.level].id;
+                edit->entry_generation = in.slots[in.level].generation;
+                edit->entry_level = static_cast<uint16>(in.level);
+                txn.Commit();
+                return true;
+            }
+        }
+        // Whatever was reached from the old one will be from the new one, before that takes its place.
         HnswHold(in.ctx, old_level, in.slots[old_level], old);
-    return true;
+        held = old;
+    }
 }
 
 }  // namespace

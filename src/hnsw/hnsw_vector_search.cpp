@@ -103,6 +103,7 @@ SearchCandidate Candidate(const HnswVectorSearch& search) {
     candidate.nearest = walk.bounds.lower;
     candidate.settled = walk.apart && last_row ? walk.bounds.upper : walk.bounds.lower;
     candidate.in_place = walk.apart && walk.rows.size == 1;
+    candidate.place = {search.last.node, search.last.generation, search.last.tid_epoch, search.last.in_line};
     if (walk.last_wanted && last_row) candidate.settled = get_float8_infinity();
     return candidate;
 }
@@ -128,9 +129,9 @@ bool Next(VectorSearch* base, SearchCandidate* candidate) {
     return true;
 }
 
-void Kill(VectorSearch* base) {
+void Kill(VectorSearch* base, const ItemPointerData& tid, const IndexPlace& place) {
     HnswVectorSearch* search = static_cast<HnswVectorSearch*>(base);
-    HnswWalkKill(&search->walk, search->last);
+    HnswWalkKill(&search->walk, {tid, place.in_line, place.node, place.generation, place.epoch});
 }
 
 void Close(VectorSearch* base) {

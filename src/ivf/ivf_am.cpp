@@ -153,8 +153,11 @@ extern "C" bytea* ivfpq_options(Datum reloptions, bool validate) {
         {"seed", RELOPT_TYPE_INT, offsetof(CompactOptionsData, seed)},
         {"rerank", RELOPT_TYPE_ENUM, offsetof(CompactOptionsData, rerank)},
     };
-    return static_cast<bytea*>(
+    bytea* options = static_cast<bytea*>(
         build_reloptions(reloptions, validate, compact_kind, sizeof(CompactOptionsData), elements, lengthof(elements)));
+    // What does not go together is refused here, so that ALTER INDEX does it too.
+    if (validate) CompactOptions(reinterpret_cast<const CompactOptionsData*>(options));
+    return options;
 }
 
 IvfSearchSettings IvfSettingsOf(const IvfMetaData& meta) {

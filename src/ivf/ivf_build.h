@@ -81,6 +81,9 @@ struct IvfBuild {
     }
 };
 
+// Sub-quantizers that an index of so many dimensions may have.
+int IvfMostQuantizers(const IvfOptions& options, int dim);
+
 // The meta page of an index without lists: dimensions, quantizer, layout.
 IvfMetaData IvfMakeMeta(const OpClassDesc& desc, int dim, const IvfOptions& options, bool trained);
 

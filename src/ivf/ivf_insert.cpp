@@ -34,17 +34,27 @@ extern "C" bool ivf_insert(Relation index, Datum* values, bool* isnull, ItemPoin
     MemoryContext old = MemoryContextSwitchTo(memory);
     IvfContext ctx;
     IvfOpen(&ctx, index);
+    IvfVector value;
+    IvfInitVector(ctx, &value);
+    const bool indexed = IvfExtract(ctx, values[0], &value);
     // Vacuum may put another structure in the place of this one, but not while a row is on its way into it.
-    const bool shared = ctx.meta.trained == 0;
+    const bool shared = indexed && ctx.meta.trained == 0;
     if (shared) {
         VECANN_RACE_POINT("ivf-insert-before-lock");
         LockPage(index, kMetaBlock, ShareLock);
+        const bool learnt = ctx.meta.trained != 0;
         IvfOpen(&ctx, index);
         VECANN_RACE_POINT("ivf-insert-with-lock");
+        if ((ctx.meta.trained != 0) != learnt) {
+            IvfVector again;
+            IvfInitVector(ctx, &again);
+            memcpy(again.plain, value.plain, static_cast<size_t>(ctx.meta.dim) * sizeof(float));
+            again.hash = value.hash;
+            IvfRotate(ctx, &again);
+            value = again;
+        }
     }
-    IvfVector value;
-    IvfInitVector(ctx, &value);
-    if (IvfExtract(ctx, values[0], &value)) IvfInsertVector(ctx, value, *heap_tid);
+    if (indexed) IvfInsertVector(ctx, value, *heap_tid);
     if (shared) UnlockPage(index, kMetaBlock, ShareLock);
     MemoryContextSwitchTo(old);
     MemoryContextDelete(memory);

@@ -115,6 +115,11 @@ bool WriteStored(const IvfContext& ctx, uint32 list, const PageLink& link, int s
     for (int i = 0; i < meta.stored_each; ++i) {
         const LockedPage& part = set[pages.Find(parts[i])];
         part.Check(PageKind::kIvfPart);
+        if (PartOf(part.page())->head != link.block)
+            ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
+                            errmsg("block %u of index \"%s\" does not belong to block %u", part.block(),
+                                   RelationGetRelationName(ctx.index), link.block),
+                            errhint("Please REINDEX it.")));
         const StoredPiece piece = StoredPieceOf(meta, i);
         char* at = PartBytes(part.page()) + StoredPlaceOf(meta, slot).offset;
         patch.Put(part.buffer(), at, &stored, sizeof(stored));

@@ -245,8 +245,9 @@ void LoadRange(IvfBuild* build, ListWriter* writer, uint32 first, uint32 end, ui
 
 // Writes one list, however long it is, in the order of the file.
 void LoadList(IvfBuild* build, ListWriter* writer, uint32 list) {
+    if (build->list_rows[list] == 0) return;
     char* record = PallocArray<char>(build->record_bytes());
-    if (build->list_rows[list] > 0) BeginList(writer, list);
+    BeginList(writer, list);
     ForSpooled(build, list, list + 1, record, [&](uint32, const char* from) { WriteRow(writer, from); });
     if (HasStored(build->ctx.meta))
         ForSpooled(build, list, list + 1, record, [&](uint32, const char* from) { WriteStored(writer, from); });
@@ -267,7 +268,8 @@ Quantizer ChosenQuantizer(const IvfOptions& options, int dim) {
 // Dimensions of a sub-quantizer, where the index chooses: 16 codewords tell two of them well, 256 four.
 void SetCodeShape(const IvfOptions& options, IvfMetaData* meta) {
     meta->bits = options.bits;
-    int most = kIvfMostBlockQuantizers, m = options.m;
+    const int most = IvfMostQuantizers(options, meta->dim);
+    int m = options.m;
     if (meta->quantizer == static_cast<uint8>(Quantizer::kRabitq)) {
         meta->bits = 1;
         m = Min((meta->dim + 3) / 4, most);
@@ -275,10 +277,9 @@ void SetCodeShape(const IvfOptions& options, IvfMetaData* meta) {
         const int run = options.bits == 8 ? 4 : 2;
         m = Min((meta->dim + run - 1) / run, most);
     }
-    if (options.bits == 8) most = kMostSubQuantizers;
-    if (m > meta->dim || m > most)
+    if (m > most)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                        errmsg("m must be at most %d for %d dimensions", Min<int>(most, meta->dim), meta->dim)));
+                        errmsg("m must be at most %d for %d dimensions", most, meta->dim)));
     meta->m = static_cast<uint16>(m);
 }
 
@@ -297,6 +298,13 @@ bool IsSearchable(const OpClassDesc& desc, bool compact) {
 }
 
 }  // namespace
+
+int IvfMostQuantizers(const IvfOptions& options, int dim) {
+    const int most = options.bits == 8 ? kMostSubQuantizers
+                     : options.stored  ? kIvfMostBesideStored
+                                       : kIvfMostBlockQuantizers;
+    return Min(most, dim);
+}
 
 IvfMetaData IvfMakeMeta(const OpClassDesc& desc, int dim, const IvfOptions& options, bool trained) {
     const char* am = options.compact ? "ivfpq" : "ivfflat";

@@ -18,6 +18,8 @@ constexpr int kIvfMostParts = 8;
 constexpr int kIvfMostDimensions = 64000;
 // Of 4 bits: a block of 32 codes with its factors fits a page.
 constexpr int kIvfMostBlockQuantizers = 464;
+// The same with room for pointers to the part pages of stored payloads.
+constexpr int kIvfMostBesideStored = 440;
 
 // kAuto is what an option may say, and never stands in an index.
 enum class Quantizer : uint8 { kNone = 0, kSq8 = 1, kPq = 2, kRabitq = 3, kAuto = 255 };

@@ -176,6 +176,17 @@ IvfBuild* MakeBuild(const Relearner& r) {
     return build;
 }
 
+// Options may have been changed since the index was made.
+bool HasFitOptions(const IvfContext& ctx) {
+    const IvfOptions options = IvfOptionsOf(ctx.index);
+    const int most = IvfMostQuantizers(options, ctx.meta.dim);
+    if (options.m <= most) return true;
+    ereport(WARNING,
+            (errmsg("option \"m\" of index \"%s\" is too large to make its lists", RelationGetRelationName(ctx.index)),
+             errhint("It must be at most %d.", most)));
+    return false;
+}
+
 bool FitsMemory(const IvfBuild& build) {
     const uint64 bytes = IvfListsWished(build) * build.row_bytes();
     if (bytes <= build.memory_limit / 2) return true;
@@ -320,7 +331,7 @@ void IvfRelearn(Relation index, BufferAccessStrategy strategy) {
     IvfOpen(&r->old, index);
     r->old.strategy = strategy;
     const bool clean = IvfRecycle(r->old);
-    if (r->old.meta.trained == 0 && clean && HoldsEnough(r)) {
+    if (r->old.meta.trained == 0 && clean && HoldsEnough(r) && HasFitOptions(r->old)) {
         if (r->old.meta.parts > 0) r->entry = PallocArray<char>(r->old.meta.entry_size);
         SetFlag(r->old);
         r->build = MakeBuild(*r);

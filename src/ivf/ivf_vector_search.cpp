@@ -44,7 +44,7 @@ bool Next(VectorSearch* base, SearchCandidate* candidate) {
     KeepState(search);
     if (!more) return false;
     const double nearest = walk->ordered ? walk->last.bounds.lower : get_float8_infinity();
-    *candidate = {walk->last.hit.tid, nearest, walk->settled, false, walk->last.exact, false};
+    *candidate = {walk->last.hit.tid, nearest, walk->settled, false, walk->last.exact, false, {}};
     return true;
 }
 
@@ -53,7 +53,7 @@ Datum Value(VectorSearch* base) {
 }
 
 // Entries have no flag for rows that are dead: vacuum takes them out.
-void Kill(VectorSearch*) {}
+void Kill(VectorSearch*, const ItemPointerData&, const IndexPlace&) {}
 
 void Close(VectorSearch* base) {
     IvfVectorSearch* search = static_cast<IvfVectorSearch*>(base);

@@ -80,7 +80,9 @@ void CheckBlock(IvfVerifier* v, BlockNumber block, Page page) {
         return;
     }
     const PageKind kind = static_cast<PageKind>(OpaqueOf(page)->kind), expected = KindByPlace(meta, block);
-    const bool part = expected == PageKind::kIvfList && kind == PageKind::kIvfPart && PartPointers(meta) > 0;
+    // Part pages of a structure that was replaced stay what they are, though this one may have no use for them.
+    const bool part = expected == PageKind::kIvfList && kind == PageKind::kIvfPart &&
+                      (PartPointers(meta) > 0 || meta.structure > 0 || meta.strays != 0);
     if (kind != expected && !part) {
         if (meta.strays != 0 && expected == PageKind::kIvfList &&
             (kind == PageKind::kIvfTape || kind == PageKind::kIvfDirectory || kind == PageKind::kIvfPart))

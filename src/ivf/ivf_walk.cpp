@@ -384,7 +384,8 @@ bool JoinList(IvfWalk* walk, const RankedList& list) {
             walk->dropped = dropped;
             return false;
         }
-        if (!has_after || HitNearer()(last, walk->after)) LeaveToRounds(walk, last);
+        // `after` is of a round that has left nothing out since, unless something is.
+        if (!dropped || HitNearer()(last, walk->after)) LeaveToRounds(walk, last);
     }
     walk->batch.Push(list);
     for (const Hit& hit : walk->hits) {
@@ -581,8 +582,8 @@ bool IvfWalkNext(IvfWalk* walk) {
             HandOut(walk, next);
             return true;
         }
+        CHECK_FOR_INTERRUPTS();
         if (walk->kept.empty()) {
-            CHECK_FOR_INTERRUPTS();
             if (walk->dropped)
                 NextRound(walk);
             else if (!NextBatch(walk))

@@ -192,7 +192,8 @@ bool ReadRow(VectorScanState* state, ItemPointerData tid, const KnownRow& known)
     pgstat_count_index_tuples(state->index, 1);
     bool all_dead = false;
     if (!FetchRow(state, tid, &all_dead)) {
-        if (all_dead && known.candidate != nullptr) state->methods->kill(state->search);
+        if (all_dead && known.candidate != nullptr) state->methods->kill(state->search, tid, known.candidate->place);
+        if (all_dead && known.row != nullptr) state->methods->kill(state->search, tid, known.row->in_index);
         return false;
     }
     pgstat_count_heap_fetch(state->index);
@@ -210,7 +211,7 @@ bool IsVectorDear(const VectorScanState& state) {
 void AddMet(VectorScanState* state) {
     const SearchCandidate& candidate = state->candidate;
     FilterState* filter = &state->filter;
-    PendingRow row = {candidate.nearest, false, true, false, candidate.tid, candidate.tid, nullptr};
+    PendingRow row = {candidate.nearest, false, true, false, candidate.tid, candidate.tid, candidate.place, nullptr};
     if (candidate.same && state->run_known) {
         row.distance = state->run.distance;
         row.distance_null = state->run.distance_null;
@@ -235,7 +236,7 @@ PendingRow RowAtHand(VectorScanState* state, ItemPointerData tid) {
     const TupleTableSlot* slot = ScanSlot(state);
     const bool is_null = slot->tts_isnull[state->distance_at];
     const double distance = is_null ? 0 : DatumGetFloat8(slot->tts_values[state->distance_at]);
-    return {distance, is_null, false, false, tid, slot->tts_tid, nullptr};
+    return {distance, is_null, false, false, tid, slot->tts_tid, {}, nullptr};
 }
 
 bool TakeRow(VectorScanState* state) {
@@ -251,6 +252,7 @@ bool TakeRow(VectorScanState* state) {
         PendingRow row = state->run;
         row.unread = true;
         row.tid = candidate.tid;
+        row.in_index = candidate.place;
         AddPending(state, row);
         return false;
     }
@@ -278,6 +280,7 @@ bool PopPending(VectorScanState* state) {
     const PendingRow row = state->pending[--state->pending.size];
     if (row.unread) {
         --state->pending_unread;
+        if (EndedAtBudget(state)) return false;
         const bool passes = ReadRow(state, row.tid, {nullptr, &row});
         state->filter.gathering.Add(passes);
         if (!passes) return false;

@@ -21,6 +21,7 @@ struct PendingRow {
     bool known;             // an unread row's distance is its own, to the last bit
     ItemPointerData tid;    // as the index has it
     ItemPointerData place;  // of the version that the snapshot sees
+    IndexPlace in_index;    // of an unread row
     MinimalTuple tuple;     // of the scan tuple's form
 };
 

@@ -88,6 +88,14 @@ struct SearchQuery {
     double wanted;               // how many rows the query will probably want, without a filter; 0: not known
 };
 
+// Where the access method has a row: its own business.
+struct IndexPlace {
+    uint32 node;
+    uint32 generation;
+    uint32 epoch;
+    bool in_line;
+};
+
 struct SearchCandidate {
     ItemPointerData tid;
     // Earlier rows at most as far as this may go out: neither this one nor what is still to come is nearer.
@@ -102,6 +110,7 @@ struct SearchCandidate {
     // The row's place in the order is certain: behind all candidates before it, in front of all that are to come, as
     // far as the search has come.
     bool in_place;
+    IndexPlace place;
 };
 
 // Access methods put their own state behind it.
@@ -140,8 +149,8 @@ struct VectorSearchMethods {
     // The rows that will probably be handed out next, in no order, for reading ahead; null: the access method cannot
     // tell. Returns how many, `most` at most.
     int (*upcoming)(const VectorSearch* search, ItemPointerData* tids, int most);
-    // The row of the candidate handed out last is dead to every snapshot.
-    void (*kill)(VectorSearch* search);
+    // The row of a candidate that this search has handed out is dead to every snapshot.
+    void (*kill)(VectorSearch* search, const ItemPointerData& tid, const IndexPlace& place);
     void (*close)(VectorSearch* search);
     SearchCost (*cost)(const IndexOptInfo* index);
     SearchValues (*values)(Relation index);
