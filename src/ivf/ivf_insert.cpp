@@ -42,10 +42,10 @@ extern "C" bool ivf_insert(Relation index, Datum* values, bool* isnull, ItemPoin
     if (shared) {
         VECANN_RACE_POINT("ivf-insert-before-lock");
         LockPage(index, kMetaBlock, ShareLock);
-        const bool learnt = ctx.meta.trained != 0;
         IvfOpen(&ctx, index);
         VECANN_RACE_POINT("ivf-insert-with-lock");
-        if ((ctx.meta.trained != 0) != learnt) {
+        if (ctx.meta.trained != 0) {
+            // It has; the new one may have a rotation.
             IvfVector again;
             IvfInitVector(ctx, &again);
             memcpy(again.plain, value.plain, static_cast<size_t>(ctx.meta.dim) * sizeof(float));

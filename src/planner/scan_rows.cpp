@@ -192,8 +192,8 @@ bool ReadRow(VectorScanState* state, ItemPointerData tid, const KnownRow& known)
     pgstat_count_index_tuples(state->index, 1);
     bool all_dead = false;
     if (!FetchRow(state, tid, &all_dead)) {
-        if (all_dead && known.candidate != nullptr) state->methods->kill(state->search, tid, known.candidate->place);
-        if (all_dead && known.row != nullptr) state->methods->kill(state->search, tid, known.row->in_index);
+        const IndexPlace& place = known.candidate != nullptr ? known.candidate->place : known.row->in_index;
+        if (all_dead) state->methods->kill(state->search, tid, place);
         return false;
     }
     pgstat_count_heap_fetch(state->index);
@@ -220,8 +220,7 @@ void AddMet(VectorScanState* state) {
         ResetExprContext(state->row_context);
         Datum distance;
         row.known = DistanceByIndex(state, &distance, &row.distance_null);
-        if (row.known && !row.distance_null) row.distance = DatumGetFloat8(distance);
-        if (row.distance_null) row.distance = 0;
+        if (row.known) row.distance = row.distance_null ? 0 : DatumGetFloat8(distance);
     }
     state->run_known = row.known || (candidate.same && state->run_known);
     if (row.known) state->run = row;
