@@ -21,6 +21,7 @@ struct FilterPlan {
     bool has_bitmap;
     bool may_search;  // by the members of the bitmap
     bool may_exact;
+    bool may_try;  // a search may come before the exact pass, for as long as it may be through before that
 
     double wanted;             // rows the query will probably take; 0: not known
     double index_rows;         // in the index

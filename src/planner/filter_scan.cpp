@@ -2,6 +2,7 @@
 // README.md, "Filters".
 #include <algorithm>
 
+#include "pg/recent_buffers.h"
 #include "planner/vector_scan_state.h"
 
 namespace vecann {
@@ -151,19 +152,10 @@ Spent SpentBy(const VectorScanState& state) {
     return {rows + static_cast<double>(state.search->counts.expanded) * plan.node_cost, rows};
 }
 
-// Looks whether a post-filter has cost more than planned; true when the search is over. Has it cost more than the exact
-// pass would, that takes over. Have its rows cost more than the bitmap would, the search goes on with that, and reads
-// no rows that are not in it: nearly all that it reads pass, so nothing is gained by testing them later.
-bool Reconsider(VectorScanState* state) {
+// The search of a post-filter goes on, and reads no rows that are not in the bitmap: nearly all that it reads pass
+// then, so nothing is gained by testing them later. True when the scan is over.
+bool GoOnByMembers(VectorScanState* state) {
     FilterState* filter = &state->filter;
-    if (filter->bitmap == nullptr || filter->running != Strategy::kPostFilter) return false;
-    const FilterPlan& plan = filter->plan;
-    const Spent spent = SpentBy(*state);
-    if (spent.all <= plan.cost[static_cast<int>(Strategy::kPostFilter)]) return false;
-    const double exact =
-        filter->by_members ? MembersOf(*filter) * plan.row_cost() : plan.cost[static_cast<int>(Strategy::kExact)];
-    if (spent.all > exact && SwitchToExact(state)) return true;
-    if (!plan.may_search || filter->by_members || spent.rows <= plan.bitmap_cost) return false;
     LoadMembers(state);
     filter->by_members = true;
     while (!filter->met.empty()) {
@@ -171,6 +163,43 @@ bool Reconsider(VectorScanState* state) {
         TestNearestMet(state);
     }
     return state->through;
+}
+
+// What the exact pass would cost a post-filter that changes to it.
+double ExactCost(const FilterState& filter) {
+    return filter.members_ready ? MembersOf(filter) * filter.plan.row_cost()
+                                : filter.plan.cost[static_cast<int>(Strategy::kExact)];
+}
+
+// Is what a post-filter still has to do, even at the best rate that the rows so far allow, more than the exact pass?
+bool IsExactCheaper(const VectorScanState& state, const Spent& spent) {
+    const FilterState& filter = state.filter;
+    const Gathering& gathering = filter.gathering;
+    // The first round has to be in: what comes before is too little to judge by.
+    if (gathering.tested < Min(gathering.beam, 4 * gathering.wanted) / 2) return false;
+    const double rows = Max(gathering.wanted, filter.plan.wanted);
+    const double row = spent.all / Max(gathering.met, 1.0);
+    return gathering.MetAtBest(rows) * row - spent.all > ExactCost(filter);
+}
+
+// Looks whether a post-filter goes worse than planned; true when the scan is over. The exact pass takes over when it
+// would be through before, or once the search has cost as much. Have the rows cost more than the bitmap would, the
+// search goes on with that.
+bool Reconsider(VectorScanState* state) {
+    FilterState* filter = &state->filter;
+    if (filter->bitmap == nullptr || filter->running != Strategy::kPostFilter) return false;
+    const FilterPlan& plan = filter->plan;
+    const Spent spent = SpentBy(*state);
+    if (plan.may_exact && IsExactCheaper(*state, spent)) {
+        // The bitmap may be larger than the planner took it for.
+        LoadMembers(state);
+        if (IsExactCheaper(*state, spent) && SwitchToExact(state)) return true;
+        if (plan.may_search && !filter->by_members) return GoOnByMembers(state);
+    }
+    if (spent.all <= plan.cost[static_cast<int>(Strategy::kPostFilter)]) return false;
+    if (spent.all > ExactCost(*filter) && SwitchToExact(state)) return true;
+    if (!plan.may_search || filter->by_members || spent.rows <= plan.bitmap_cost) return false;
+    return GoOnByMembers(state);
 }
 
 // Passes over the candidate's row when it is not in the bitmap.
@@ -212,6 +241,23 @@ void NextCandidate(VectorScanState* state) {
     state->through = !complete || !SwitchToExact(state) || state->through;
 }
 
+namespace {
+
+// Rows of the table that are asked for from memory before they are tested.
+constexpr int kAskedTogether = 16;
+
+// The heap's first rows are nearly the nearest ones.
+void AskForMet(const VectorScanState* state) {
+    const ArenaVec<PendingRow>& met = state->filter.met;
+    ItemPointerData tids[kAskedTogether];
+    const int n = static_cast<int>(Min(met.size, static_cast<size_t>(kAskedTogether)));
+    for (int i = 0; i < n; ++i)
+        tids[i] = met[static_cast<size_t>(i)].tid;
+    PrefetchRows(state->css.ss.ss_currentRelation, tids, n);
+}
+
+}  // namespace
+
 bool MayGoOut(VectorScanState* state) {
     FilterState* filter = &state->filter;
     if (!filter->any || filter->running != Strategy::kPostFilter || state->through || filter->round_left > 0)
@@ -219,8 +265,9 @@ bool MayGoOut(VectorScanState* state) {
     Gathering* gathering = &filter->gathering;
     if (gathering->met < filter->aim) return false;
     const auto waiting = [state] { return static_cast<double>(state->pending.size - state->pending_unread); };
-    while (waiting() < gathering->wanted && !filter->met.empty()) {
+    for (int i = 0; waiting() < gathering->wanted && !filter->met.empty(); ++i) {
         CHECK_FOR_INTERRUPTS();
+        if (i % kAskedTogether == 0) AskForMet(state);
         TestNearestMet(state);
     }
     if (state->through) return true;
@@ -244,6 +291,12 @@ void StartScan(VectorScanState* state) {
         filter->remembers = true;
     }
     filter->running = filter->plan.strategy;
+    filter->tried = false;
+    if (filter->any && filter->running == Strategy::kExact && filter->plan.may_try) {
+        PrepareQuery(state);
+        filter->tried = !state->row_context->caseValue_isNull;
+        if (filter->tried) filter->running = Strategy::kPostFilter;
+    }
     if (filter->any && filter->running != Strategy::kPostFilter) {
         PrepareQuery(state);
         LoadMembers(state);

@@ -273,7 +273,9 @@ void ExplainFilter(VectorScanState* state, List* context, ExplainState* es) {
         ExplainPropertyText("Bitmap Cond", deparse_expression(recheck, context, es->verbose, false), es);
     }
     if (!es->analyze) return;
-    if (state->started && filter.switched)
+    if (state->started && filter.tried)
+        ExplainPropertyText("Search Tried First", filter.switched ? "in vain" : "enough", es);
+    else if (state->started && filter.switched)
         ExplainPropertyText("Switched", "to exact, while running", es);
     else if (state->started && filter.by_members)
         ExplainPropertyText("Switched", "to bitmap search, while running", es);

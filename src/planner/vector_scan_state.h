@@ -38,6 +38,7 @@ struct FilterState {
     PlanState* bitmap;  // null: there is none
     ExprState* recheck;
     Strategy running;  // in this scan
+    bool tried;        // an exact pass that began with a search
     bool switched;     // ... after having begun with another one
     bool by_members;   // a post-filter that looks rows up in the bitmap before it reads them
     bool budget_hit;   // the scan ended at the setting's limit of rows
