@@ -70,7 +70,7 @@ struct Gathering {
     // How many rows must be met for `rows` of the filter, if luck was as bad as can be believed.
     double MetAtBest(double rows) const {
         const double needed = MembersNeeded(rows, Max(beam, rows), Rate(), 0);
-        return needed * tested / (passed + Min(needed / 8, 3.0));
+        return needed * tested / (passed + Min(needed / 12, 3.0));
     }
     // The next round, of twice as many.
     void NextRound() {
