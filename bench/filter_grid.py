@@ -19,6 +19,7 @@ import numpy
 
 import datasets
 import filter_data
+import filter_plots
 import filter_report
 import harness
 import kinds
@@ -279,7 +280,7 @@ def main():
             run.close()
     save()
     print("\n".join(filter_report.rendered(results)))
-    print("\n".join("written: " + p for p in filter_report.draw(results, args.result)))
+    print("\n".join("written: " + p for p in filter_plots.draw(results, args.result)))
     return 0 if results["datasets"] else 1
 
 
