@@ -7,6 +7,7 @@ usage: index_curves_report.py CURVES.json [--markdown] [--draw FOLDER]
   --markdown   the tables alone, as documents show them
 """
 import json
+import math
 import os
 import sys
 
@@ -95,15 +96,19 @@ def draw_recall(axes, dataset):
 
 
 def draw_bytes(axes, dataset):
-    for variant, result in dataset["peers"].items():
-        found = qps_at(dataset, variant, AT)
+    taken = []  # by names above their points: the next one close below is named below its own
+    found_at = {variant: qps_at(dataset, variant, AT) for variant in dataset["peers"]}
+    for variant, result in sorted(dataset["peers"].items(), key=lambda x: -(found_at[x[0]] or (0,))[0]):
+        found = found_at[variant]
         if found is None:
             continue
         colour, marker, _ = style(variant, result)
         size = result["index_bytes"] / dataset["data"]["rows"]
         axes.plot([size], [found[0]], marker="^" if found[1] else marker, markersize=8, color=colour, linestyle="none")
-        axes.annotate(result["label"].replace("ivfpq, ", ""), (size, found[0]), (0, 7), textcoords="offset points", ha="center",
-                      fontsize=7.5, color=colour)
+        up = not any(0 <= math.log10(q / found[0]) < 0.1 and abs(math.log10(x / size)) < 0.3 for x, q in taken)
+        taken.append((size, found[0]))
+        axes.annotate(result["label"].replace("ivfpq, ", ""), (size, found[0]), (0, 7 if up else -7), textcoords="offset points",
+                      ha="center", va="bottom" if up else "top", fontsize=7.5, color=colour)
     axes.axvline(4 * dataset["data"]["dim"], color="#888888", linewidth=1, linestyle=":")
     axes.text(4 * dataset["data"]["dim"], 0.02, " the vectors", transform=axes.get_xaxis_transform(), fontsize=7.5, color="#666666")
     axes.set_xscale("log")
