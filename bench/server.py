@@ -112,8 +112,8 @@ class Server:
                 raise SqlError(f"pgbench on {database}: {done.stderr.strip()}")
             log = numpy.concatenate([transactions(p) for p in glob.glob(os.path.join(folder, "log.*"))])
         ends, times, rate = log[:, 0], log[:, 1], float(tps.group(1))
-        if warm_up:
-            counted = ends > ends.min() + warm_up * 1e6
+        counted = ends > ends.min() + warm_up * 1e6
+        if warm_up and counted.any():  # else so slow that all count
             times = times[counted]
             rate = len(times) / (ends.max() - ends.min() - warm_up * 1e6) * 1e6
         p50, p99 = numpy.percentile(times, [50, 99]) / 1000
