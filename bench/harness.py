@@ -106,6 +106,8 @@ def arguments():
         if not getattr(args, name):
             setattr(args, name, value)
     args.seconds = max(1, int(args.seconds))  # pgbench counts whole seconds
+    if args.patience <= 0:
+        p.error("argument --patience: more than 0")
     args.many_seconds = max(1, int(args.many_seconds))
     args.clients = sorted(set(args.clients))
     if args.churn_steps != sorted(set(args.churn_steps)) or not 0 < args.churn_steps[0] <= args.churn_steps[-1] <= 100:

@@ -290,7 +290,7 @@ class DatasetRun:
             before = self.server.wal_position()
             patience = self.settings.patience
             try:
-                seconds, memory, _ = self.server.timed(db, f"SET statement_timeout = '{patience:.0f}s';",
+                seconds, memory, _ = self.server.timed(db, f"SET statement_timeout = '{1000 * patience:.0f}ms';",
                                                        "VACUUM (INDEX_CLEANUP ON) items")
             except server.SqlError as error:
                 if not error.timed_out():
@@ -328,8 +328,8 @@ class DatasetRun:
         for text in (f"CREATE UNLOGGED TABLE moved AS SELECT * FROM items WHERE {chosen}; DELETE FROM items WHERE {chosen}",
                      "VACUUM (INDEX_CLEANUP ON) items",
                      f"INSERT INTO items SELECT id + {MOVED}, v FROM moved ORDER BY hashint4(id); DROP TABLE moved"):
-            left = max(1, patience - (time.monotonic() - started))
-            self.server.sql(db, text, {"statement_timeout": f"{left:.0f}s"})
+            left = max(0.001, patience - (time.monotonic() - started))  # 0 would be without end
+            self.server.sql(db, text, {"statement_timeout": f"{1000 * left:.0f}ms"})
         return time.monotonic() - started
 
     def churned(self, db, seconds):
