@@ -24,11 +24,11 @@ import stages
 
 STAGES = ["build", "recall", "qps", "insert", "vacuum", "churn", "disk"]
 DEFAULT_STAGES = STAGES[:4]
-QUICK = {"datasets": ["gen-20000x32"], "seconds": 1, "rounds": 1, "clients": [1, os.cpu_count()], "inserts": 200,
+QUICK = {"datasets": ["gen-20000x32"], "seconds": 1, "many_seconds": 1, "rounds": 1, "clients": [1, os.cpu_count()], "inserts": 200,
          "stage": STAGES[:6]}
-NORMAL = {"seconds": 5, "rounds": 3, "clients": [1, os.cpu_count(), 16], "inserts": 2000, "stage": DEFAULT_STAGES}
+NORMAL = {"seconds": 5, "many_seconds": 10, "rounds": 3, "clients": [1, os.cpu_count(), 16], "inserts": 2000, "stage": DEFAULT_STAGES}
 SHOWN = ["shared_buffers", "maintenance_work_mem", "max_parallel_maintenance_workers", "fsync", "full_page_writes",
-         "autovacuum", "jit", "max_wal_size", "huge_pages_status", "data_checksums"]
+         "autovacuum", "jit", "max_wal_size", "wal_level", "huge_pages", "huge_pages_status", "data_checksums"]
 
 
 def numbers(text):
@@ -66,6 +66,12 @@ def arguments():
                    "root above a million), root, or a number")
     p.add_argument("--refine", type=int, default=10, help="FAISS's IVF measures so many times 10 rows exactly (k_factor)")
     p.add_argument("--seconds", type=float, help="of one timing")
+    p.add_argument("--many-seconds", type=float, help="of one timing with more clients than cores, and of the warm-up before it: "
+                   "each connection maps shared buffers of its own first; only at the least of the sweep with recall .95")
+    p.add_argument("--patience", type=float, default=300, help="seconds for a VACUUM, and for the changes of a churn, of one "
+                   "peer; the report then says that it takes more")
+    p.add_argument("--churn-steps", type=numbers, default=[10, 50, 100], help="percentages of the rows, up to 100, at which rows "
+                   "are deleted, vacuumed and inserted, and recall is measured")
     p.add_argument("--rounds", type=int, help="timings of each point; medians count")
     p.add_argument("--build-rounds", type=int, default=1)
     p.add_argument("--clients", type=numbers, help="default: 1, the number of cores, 16")
@@ -100,7 +106,12 @@ def arguments():
         if not getattr(args, name):
             setattr(args, name, value)
     args.seconds = max(1, int(args.seconds))  # pgbench counts whole seconds
+    if args.patience <= 0:
+        p.error("argument --patience: more than 0")
+    args.many_seconds = max(1, int(args.many_seconds))
     args.clients = sorted(set(args.clients))
+    if args.churn_steps != sorted(set(args.churn_steps)) or not 0 < args.churn_steps[0] <= args.churn_steps[-1] <= 100:
+        p.error("argument --churn-steps: rising numbers from 1 to 100")
     return args
 
 
