@@ -46,9 +46,9 @@ struct NearestFew {
         entries[at] = {distance, id};
     }
 
-    // The same for the n entries of a page, of which most are too far: eight at a time. What is no number is no least.
+    // The same for the n entries of a page, of which most are too far: four at a time. What is no number is no least.
     void OfferAll(const float* distances, const EdgeData* edges, int n) {
-        constexpr int kAtOnce = 8;
+        constexpr int kAtOnce = 4;
         int i = 0;
         for (; count < kSeeds && i < n; ++i)
             Offer(distances[i], edges[i].id);
@@ -56,7 +56,7 @@ struct NearestFew {
             const float* some = distances + i;
             const float farthest = entries[kSeeds - 1].distance;
             float even = farthest, odd = farthest;
-#pragma GCC unroll 4
+#pragma GCC unroll 2
             for (int j = 0; j < kAtOnce; j += 2) {
                 even = some[j] < even ? some[j] : even;
                 odd = some[j + 1] < odd ? some[j + 1] : odd;
