@@ -231,11 +231,12 @@ int LayerSearch::ReadSlot(uint32 id) {
     }
     out->payload = copy;
     const int n = header.edge_count;
-    for (int i = 0; i < n; ++i) {
+    for (int i = 0; i < n; ++i)
         ids[i] = slot.edges[i].id;
-        generations[i] = slot.edges[i].generation;
-    }
-    if (ctx->form.has_codes()) {
+    if (!ctx->form.has_codes()) {
+        for (int i = 0; i < n; ++i)
+            generations[i] = slot.edges[i].generation;
+    } else {
         CodeBatch batch;
         query->code.Fill(&batch);
         batch.edges = slot.edges;

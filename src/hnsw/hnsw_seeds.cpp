@@ -45,6 +45,29 @@ struct NearestFew {
             entries[at] = entries[at - 1];
         entries[at] = {distance, id};
     }
+
+    // The same for the n entries of a page, of which most are too far: four at a time. What is no number is no least.
+    void OfferAll(const float* distances, const EdgeData* edges, int n) {
+        constexpr int kAtOnce = 4;
+        int i = 0;
+        for (; count < kSeeds && i < n; ++i)
+            Offer(distances[i], edges[i].id);
+        for (; i + kAtOnce <= n; i += kAtOnce) {
+            const float* some = distances + i;
+            const float farthest = entries[kSeeds - 1].distance;
+            float even = farthest, odd = farthest;
+#pragma GCC unroll 2
+            for (int j = 0; j < kAtOnce; j += 2) {
+                even = some[j] < even ? some[j] : even;
+                odd = some[j + 1] < odd ? some[j + 1] : odd;
+            }
+            if (likely(!(even < farthest || odd < farthest))) continue;
+            for (int j = 0; j < kAtOnce; ++j)
+                Offer(some[j], edges[i + j].id);
+        }
+        for (; i < n; ++i)
+            Offer(distances[i], edges[i].id);
+    }
 };
 static_assert(kPagesRead <= kSeeds);
 
@@ -71,8 +94,7 @@ int ScorePage(HnswContext* ctx, const IndexedVector& query, BlockNumber block, i
     batch.base = HnswDistance(ctx->form, query, view.payload);
     Kernels().score_edges(batch, estimates);
     ctx->counts.codes += view.header->count;
-    for (int i = 0; i < view.header->count; ++i)
-        nearest->Offer(estimates[i], view.edges[i].id);
+    nearest->OfferAll(estimates, view.edges, view.header->count);
     return view.header->level;
 }
 

@@ -77,7 +77,7 @@ struct VectorScanState {
     ExprContext* row_context;  // its scan tuple is the row of the table, its case value the query
     ProjectionInfo* columns;   // all but the distance
     ExprState* distance;
-    FmgrInfo operation;  // the same as a call, for values that the index knows
+    FmgrInfo operation;  // the same as a call, for values that the index knows: set up when one comes
     Oid collation;
     int query_arg;
     AttrNumber vector_column;  // of the table, that the distance is taken to; 0: an expression
