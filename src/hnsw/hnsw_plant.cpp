@@ -35,7 +35,8 @@ constexpr double kLeastShare = 0.25;
 // The points that one level of the tree holds: nodes, or the pages of the level below.
 struct Points {
     ArenaVec<uint32> ids;
-    char* payloads;  // none is exact: points are compared as they are rotated
+    ArenaVec<uint8> generations;  // of nodes; pages have none
+    char* payloads;               // none is exact: points are compared as they are rotated
 };
 
 // A page's points: order[begin] .. order[end - 1].
@@ -206,6 +207,7 @@ void FillPage(Planter* p, const Group& group, int level, IndexedVector* middle, 
         EncodeNeighbour(ctx.form.shape, ctx.form.code_metric(), middle->vector, p->vector, &view.edges[i],
                         view.codes + i * ctx.meta.code_size, middle->scratch);
         view.edges[i].id = p->points->ids[point];
+        view.edges[i].generation = level == 0 ? p->points->generations[point] : 0;
     }
 }
 
@@ -312,6 +314,7 @@ void Collect(Planter* p, Points* out) {
     const uint64 most = census.nodes / stride + special + 1;
     uint64 taken = 0;
     out->ids.Init(&p->arena, most);
+    out->generations.Init(&p->arena, most);
     out->payloads = p->arena.Allocate<char>(most * payload_size);
     IndexedVector rotated;
     rotated.Init(&p->arena, ctx.form);
@@ -333,6 +336,7 @@ void Collect(Planter* p, Points* out) {
             const char* payload = HnswIsExact(slot.payload) ? rotated.payload : slot.payload;
             memcpy(out->payloads + out->ids.size * payload_size, payload, payload_size);
             out->ids.Push(id);
+            out->generations.Push(static_cast<uint8>(slot.header->generation & 0xFF));
         });
     }
 }

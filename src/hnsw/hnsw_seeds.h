@@ -14,7 +14,7 @@
 namespace vecann {
 
 // Head of a seed page; the middle as a payload, `capacity` edges and as many codes follow. An edge's id is a node's on
-// a leaf (level 0), a block's above; its generation is not in use.
+// a leaf (level 0), with the low 8 bits of its generation; a block's above.
 struct SeedPageData {
     uint16 level;
     uint16 count;
