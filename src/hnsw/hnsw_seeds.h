@@ -49,7 +49,7 @@ bool HnswSettleFromSeeds(LayerSearch* search);
 // other such caller. Memory: up to half of maintenance_work_mem. Cancellable.
 void HnswPlantSeeds(HnswContext* ctx);
 
-// Plants the tree anew when there is none for so many nodes, or when a fifth of them have changed, by the meta page in
+// Plants the tree anew when there is none for so many nodes, or when a sixteenth of them have changed, by the meta page in
 // *ctx.
 void HnswReplantSeeds(HnswContext* ctx);
 
