@@ -18,8 +18,9 @@ constexpr uint64 kSeedRatio = 8;
 constexpr uint64 kFewRatio = 16;
 constexpr int kMostFewLinks = 8;
 
-// The tree is planted anew when one node in so many has come or gone. After ten rounds in which a tenth of 20,000 x 128 is
-// deleted, vacuumed away, and inserted again, recall@10 at ef_search 10 is .934 with a fifth and .941 with a new tree.
+// The tree is planted anew when one node in so many has come or gone. After ten rounds in which a tenth of 20,000 x 128
+// is deleted, vacuumed away, and inserted again, recall@10 at ef_search 10 is .934 with a fifth and .941 with a new
+// tree.
 constexpr uint64 kReplantShare = 16;
 
 // The root of a smaller tree would save no hop.

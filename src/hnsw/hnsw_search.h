@@ -137,8 +137,8 @@ struct LayerSearch {
     void Offer(float distance, uint32 id) {
         if (visited.Add(id)) beam.Offer(distance, id);
     }
-    // The same by what once stood at a slot. If it is gone, its estimate has no more to do with the slot, which gives its
-    // place in the pool to another. At most kMostHints.
+    // The same by what once stood at a slot. If it is gone, its estimate has no more to do with the slot, which gives
+    // its place in the pool to another. At most kMostHints.
     void OfferHint(float distance, const SlotHint& hint) {
         if (!visited.Add(hint.id)) return;
         hints[hint_count++] = hint;

@@ -49,8 +49,8 @@ bool HnswSettleFromSeeds(LayerSearch* search);
 // other such caller. Memory: up to half of maintenance_work_mem. Cancellable.
 void HnswPlantSeeds(HnswContext* ctx);
 
-// Plants the tree anew when there is none for so many nodes, or when a sixteenth of them have changed, by the meta page in
-// *ctx.
+// Plants the tree anew when there is none for so many nodes, or when a sixteenth of them have changed, by the meta page
+// in *ctx.
 void HnswReplantSeeds(HnswContext* ctx);
 
 // Adds to the count of nodes that vacuum has freed.
