@@ -51,7 +51,7 @@ struct NearestFew {
         constexpr int kAtOnce = 4;
         int i = 0;
         for (; count < kSeeds && i < n; ++i)
-            Offer(distances[i], edges[i].id);
+            Offer(distances[i], edges[i]);
         for (; i + kAtOnce <= n; i += kAtOnce) {
             const float* some = distances + i;
             const float farthest = entries[kSeeds - 1].distance;
@@ -63,10 +63,10 @@ struct NearestFew {
             }
             if (likely(!(even < farthest || odd < farthest))) continue;
             for (int j = 0; j < kAtOnce; ++j)
-                Offer(some[j], edges[i + j].id);
+                Offer(some[j], edges[i + j]);
         }
         for (; i < n; ++i)
-            Offer(distances[i], edges[i].id);
+            Offer(distances[i], edges[i]);
     }
 };
 static_assert(kPagesRead <= kSeeds && kSeeds <= LayerSearch::kMostHints);
@@ -95,9 +95,6 @@ int ScorePage(HnswContext* ctx, const IndexedVector& query, BlockNumber block, i
     Kernels().score_edges(batch, estimates);
     ctx->counts.codes += view.header->count;
     nearest->OfferAll(estimates, view.edges, view.header->count);
-
-    for (int i = 0; i < view.header->count; ++i)
-        nearest->Offer(estimates[i], view.edges[i]);
     return view.header->level;
 }
 
