@@ -60,8 +60,8 @@ void Admission::Keep(float distance) {
 
 bool Admission::IsHopeless() const {
     if (!may_give_up()) return false;
-    const double most = static_cast<double>(filter_->most_nodes), met = gathering_.met;
-    return met >= most || (met >= ef_ && gathering_.MetAtBest(gathering_.wanted) - met > most);
+    const double most = static_cast<double>(filter_->most_nodes);
+    return gathering_.met >= most || gathering_.IsHopeless(most);
 }
 
 bool Admission::Enough(float frontier) {

@@ -245,7 +245,7 @@ bool Oblige(HnswContext* ctx, int level, const LinkEnd& from, const LinkEnd& slo
     return !edges.refused;
 }
 
-// Holders to be asked, at most: each has been deleted since it was found.
+// Holders to be asked, at most: each has been deleted since it was found. One that is found again has no place.
 constexpr int kMostHolders = 10;
 
 // Has another than the first take the edge that a new slot must have.
@@ -260,8 +260,11 @@ void ObligeAnother(HnswContext* ctx, int level, const LinkEnd& slot, const EdgeL
     unread.vectors = ctx->arena.Allocate<const void*>(static_cast<size_t>(list.count) + 1);
     std::fill_n(unread.vectors, list.count, nullptr);
     LinkEnd holder;
-    for (int i = 0; i < kMostHolders && HnswFindHolder(ctx, level, slot, unread, &holder); ++i)
+    uint32 last = kInvalidId;
+    for (int i = 0; i < kMostHolders && HnswFindHolder(ctx, level, slot, unread, &holder) && holder.id != last; ++i) {
         if (Oblige(ctx, level, holder, slot, true)) return;
+        last = holder.id;
+    }
 }
 
 }  // namespace

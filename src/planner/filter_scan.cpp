@@ -175,11 +175,14 @@ double ExactCost(const FilterState& filter) {
 bool IsExactCheaper(const VectorScanState& state, const Spent& spent) {
     const FilterState& filter = state.filter;
     const Gathering& gathering = filter.gathering;
-    // The first round has to be in: what comes before is too little to judge by.
-    if (gathering.tested < Min(gathering.beam, 4 * gathering.wanted) / 2) return false;
-    const double rows = Max(gathering.wanted, filter.plan.wanted);
-    const double row = spent.all / Max(gathering.met, 1.0);
-    return gathering.MetAtBest(rows) * row - spent.all > ExactCost(filter);
+    // What comes before is too little to judge by.
+    if (gathering.tested < gathering.beam / 2) return false;
+    const double met = gathering.MetAtBest(Max(gathering.wanted, filter.plan.wanted));
+    // The search is ahead of what it has handed out.
+    const double read = Max(gathering.met, static_cast<double>(state.search->counts.expanded));
+    const double left = Max(met - read, 0.0) * filter.plan.node_cost +
+                        Max(met - gathering.met, 0.0) * spent.rows / Max(gathering.met, 1.0);
+    return left > ExactCost(filter);
 }
 
 // Looks whether a post-filter goes worse than planned; true when the scan is over. The exact pass takes over when it
@@ -196,7 +199,7 @@ bool Reconsider(VectorScanState* state) {
         if (IsExactCheaper(*state, spent) && SwitchToExact(state)) return true;
         if (plan.may_search && !filter->by_members) return GoOnByMembers(state);
     }
-    if (spent.all <= plan.cost[static_cast<int>(Strategy::kPostFilter)]) return false;
+    if (!filter->tried && spent.all <= plan.cost[static_cast<int>(Strategy::kPostFilter)]) return false;
     if (spent.all > ExactCost(*filter) && SwitchToExact(state)) return true;
     if (!plan.may_search || filter->by_members || spent.rows <= plan.bitmap_cost) return false;
     return GoOnByMembers(state);
@@ -224,6 +227,8 @@ bool IsOutside(VectorScanState* state, const ItemPointerData& tid) {
 
 bool EndedAtBudget(VectorScanState* state) {
     const VectorSearch& search = *state->search;
+    // The exact pass knows no such limit.
+    if (state->filter.tried) return false;
     if (!state->filter.any || search.max_rows < 0 || state->returned < search.max_rows) return false;
     state->through = state->filter.budget_hit = true;
     state->filter.met.Clear();
@@ -237,7 +242,7 @@ void NextCandidate(VectorScanState* state) {
         if (state->filter.by_members) TestCandidate(state);
         return;
     }
-    const bool complete = state->search->gave_up || !state->search->one_beam;
+    const bool complete = state->filter.tried || state->search->gave_up || !state->search->one_beam;
     state->through = !complete || !SwitchToExact(state) || state->through;
 }
 
@@ -292,7 +297,8 @@ void StartScan(VectorScanState* state) {
     }
     filter->running = filter->plan.strategy;
     filter->tried = false;
-    if (filter->any && filter->running == Strategy::kExact && filter->plan.may_try) {
+    // A search that ends at a distance would leave out what it has not met.
+    if (filter->any && filter->running == Strategy::kExact && filter->plan.may_try && state->range.count == 0) {
         PrepareQuery(state);
         filter->tried = !state->row_context->caseValue_isNull;
         if (filter->tried) filter->running = Strategy::kPostFilter;

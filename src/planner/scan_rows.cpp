@@ -101,6 +101,11 @@ bool FillAndTest(VectorScanState* state, TupleTableSlot* row, const KnownRow& kn
     ResetExprContext(context);
     FillColumns(state, row);
     context->ecxt_scantuple = ScanSlot(state);
+    if (recheck && state->filter.recheck_measures) {
+        bool is_null;
+        const Datum distance = DistanceOfRow(state, known, &is_null);
+        SetDistance(state, distance, is_null);
+    }
     if (recheck && !ExecQual(state->filter.recheck, context)) {
         InstrCountFiltered2(state, 1);
         return false;

@@ -110,6 +110,9 @@ void InitFilter(VectorScanState* state, EState* estate, int eflags) {
     filter->bitmap = ExecInitNode(linitial_node(Plan, plan->custom_plans), estate, eflags);
     state->css.custom_ps = lappend(NIL, filter->bitmap);
     filter->recheck = ExecInitQual(RecheckOf(plan), &state->css.ss.ps);
+    Bitmapset* rechecked = nullptr;
+    pull_varattnos(reinterpret_cast<Node*>(RecheckOf(plan)), static_cast<Index>(INDEX_VAR), &rechecked);
+    filter->recheck_measures = bms_is_member(state->distance_at + 1 - FirstLowInvalidHeapAttributeNumber, rechecked);
     if ((eflags & EXEC_FLAG_EXPLAIN_ONLY) != 0) return;
     filter->member_memory = AllocSetContextCreate(estate->es_query_cxt, "vector scan bitmap", ALLOCSET_DEFAULT_SIZES);
     filter->returned_memory = AllocSetContextCreate(estate->es_query_cxt, "vector scan results", ALLOCSET_SMALL_SIZES);
@@ -272,7 +275,11 @@ void ExplainFilter(VectorScanState* state, List* context, ExplainState* es) {
     }
     if (!es->analyze) return;
     if (state->started && filter.tried)
-        ExplainPropertyText("Search Tried First", filter.switched ? "in vain" : "enough", es);
+        ExplainPropertyText("Search Tried First",
+                            filter.switched     ? "in vain"
+                            : filter.by_members ? "gone on with, by the bitmap"
+                                                : "enough",
+                            es);
     else if (state->started && filter.switched)
         ExplainPropertyText("Switched", "to exact, while running", es);
     else if (state->started && filter.by_members)

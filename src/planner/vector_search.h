@@ -26,9 +26,9 @@ struct SearchFilter {
 };
 
 // When has a search met enough rows of a filter? It does not meet them quite in their order, the less so the farther it
-// has gone, and least of all when the nearest rows do not pass. So it goes on for half as many rows as it took to find
-// those wanted, for as many when they all came late, and finds some beyond them. Rows may be tested later than they are
-// met, nearest first: how many of the others pass follows from the rate.
+// has gone, and least of all when the nearest rows do not pass. So it goes on for three quarters as many rows as it
+// took to find those wanted, for five quarters when they all came late, and finds some beyond them. Rows may be tested
+// later than they are met, nearest first: how many of the others pass follows from the rate.
 struct Gathering {
     double beam;       // what a search without a filter reads, as far as more rows are worth it
     double most;       // rows of the filter in a round
@@ -67,11 +67,14 @@ struct Gathering {
     }
     // The same with all rows tested.
     bool Enough(double waiting) { return waiting >= wanted && Aim(waiting, 0) <= met; }
-    // How many rows must be met for `rows` of the filter, if luck was as bad as can be believed.
+    // How many rows must be met for `rows` of the filter at the best rate that can still be believed in: as if a
+    // twelfth of those needed, three at most, had passed beyond those that did.
     double MetAtBest(double rows) const {
         const double needed = MembersNeeded(rows, Max(beam, rows), Rate(), 0);
         return needed * tested / (passed + Min(needed / 12, 3.0));
     }
+    // With the first beam behind it: can the round not be through, even so, before `most` more rows have been met?
+    bool IsHopeless(double most_more) const { return met >= beam && MetAtBest(wanted) - met > most_more; }
     // The next round, of twice as many.
     void NextRound() {
         wanted = Min(2 * wanted, most);
@@ -83,7 +86,7 @@ struct Gathering {
     // The number of members needed, by the planner's numbers as by those of a search.
     static double MembersNeeded(double wanted, double beam, double rate, double lateness) {
         const double margin = Max(4.0, wanted * Beyond(lateness));
-        return wanted + margin + Max(beam - wanted - margin, 0.0) * rate;
+        return wanted + margin + Max(beam - wanted - margin, 0.0) * rate * rate;
     }
     static Gathering Of(double beam, double wanted) {
         const double most = MostWanted(beam);
