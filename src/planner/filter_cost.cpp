@@ -31,7 +31,7 @@ constexpr double kReturnTuples = 5;
 
 // An exact pass that costs so many of the shortest searches begins with a search: the rows that pass may be the
 // nearest.
-constexpr double kWorthTrying = 4;
+constexpr double kWorthTrying = 10;
 
 using Field = double FilterPlan::*;
 constexpr Field kFields[] = {&FilterPlan::wanted,          &FilterPlan::index_rows,    &FilterPlan::rows_per_page,

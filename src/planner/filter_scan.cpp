@@ -79,39 +79,71 @@ struct PagesAhead {
     }
 };
 
+// Rows of the table that are asked for from memory together.
+constexpr int kAskedTogether = 16;
+
+// Some rows of the bitmap in order, which are asked for from memory.
+struct RowsTogether {
+    ItemPointerData tids[kAskedTogether];
+    Membership memberships[kAskedTogether];
+    int count;
+
+    bool Next(const TidSet& members, TidSet::Cursor* cursor, Relation table) {
+        count = 0;
+        uint32 block;
+        uint16 offset;
+        Membership m;
+        while (count < kAskedTogether && (m = members.Next(cursor, &block, &offset)) != Membership::kOut) {
+            ItemPointerSet(&tids[count], block, offset);
+            memberships[count++] = m;
+        }
+        PrefetchRows(table, tids, count);
+        return count > 0;
+    }
+};
+
+// Is it a row for the exact pass? The scan's tuple is it then.
+bool TakeExact(VectorScanState* state, ItemPointerData tid, Membership m) {
+    bool all_dead = false;
+    return !WentOut(&state->filter, tid) && FetchRow(state, tid, &all_dead) &&
+           FillAndTest(state, state->table_slot, {nullptr, nullptr}, m == Membership::kMaybe);
+}
+
+// Keeps a row among the nearest, at most so many.
+void KeepNearest(FilterState* filter, ArenaVec<PendingRow>* kept, const PendingRow& row, size_t most) {
+    const auto nearer = [](const PendingRow& a, const PendingRow& b) { return RowFarther(b, a); };
+    if (kept->size < most) {
+        kept->Push(row);
+        if (kept->size == most) std::make_heap(kept->begin(), kept->end(), nearer);
+        return;
+    }
+    filter->has_more = true;
+    if (!nearer(row, (*kept)[0])) return;
+    std::pop_heap(kept->begin(), kept->end(), nearer);
+    (*kept)[most - 1] = row;
+    std::push_heap(kept->begin(), kept->end(), nearer);
+}
+
 }  // namespace
 
 void ReadExact(VectorScanState* state, bool behind) {
     FilterState* filter = &state->filter;
-    const auto nearer = [](const PendingRow& a, const PendingRow& b) { return RowFarther(b, a); };
     const size_t most = Max<size_t>(static_cast<size_t>(work_mem) * 1024 / sizeof(PendingRow), 64);
     ArenaVec<PendingRow>* kept = &state->pending;
     filter->has_more = false;
     Relation table = state->css.ss.ss_currentRelation;
     PagesAhead ahead = PagesAhead::Of(table);
     TidSet::Cursor cursor = {};
-    uint32 block;
-    uint16 offset;
-    for (Membership m; (m = filter->members.Next(&cursor, &block, &offset)) != Membership::kOut;) {
-        CHECK_FOR_INTERRUPTS();
-        ahead.Reach(table, filter->members, block);
-        ItemPointerData tid;
-        ItemPointerSet(&tid, block, offset);
-        bool all_dead = false;
-        if (WentOut(filter, tid) || !FetchRow(state, tid, &all_dead)) continue;
-        if (!FillAndTest(state, state->table_slot, {nullptr, nullptr}, m == Membership::kMaybe)) continue;
-        const PendingRow row = RowAtHand(state, tid);
-        if (behind && !RowFarther(row, filter->last)) continue;
-        if (kept->size < most) {
-            kept->Push(row);
-            if (kept->size == most) std::make_heap(kept->begin(), kept->end(), nearer);
-            continue;
+    RowsTogether rows;
+    while (rows.Next(filter->members, &cursor, table)) {
+        for (int i = 0; i < rows.count; ++i) {
+            CHECK_FOR_INTERRUPTS();
+            const ItemPointerData tid = rows.tids[i];
+            ahead.Reach(table, filter->members, ItemPointerGetBlockNumber(&tid));
+            if (!TakeExact(state, tid, rows.memberships[i])) continue;
+            const PendingRow row = RowAtHand(state, tid);
+            if (!behind || RowFarther(row, filter->last)) KeepNearest(filter, kept, row, most);
         }
-        filter->has_more = true;
-        if (!nearer(row, (*kept)[0])) continue;
-        std::pop_heap(kept->begin(), kept->end(), nearer);
-        (*kept)[most - 1] = row;
-        std::push_heap(kept->begin(), kept->end(), nearer);
     }
     std::make_heap(kept->begin(), kept->end(), RowFarther);
     state->through = true;
@@ -171,13 +203,19 @@ double ExactCost(const FilterState& filter) {
                                 : filter.plan.cost[static_cast<int>(Strategy::kExact)];
 }
 
+// So many of the rows needed may pass beyond those that did: a search that was planned ends early only when it is sure
+// to be a bad one, and one that is tried in front of an exact pass may cost a few hundredths of that.
+constexpr double kLuckPlanned = 1.0 / 12;
+constexpr double kLuckTried = 1.0 / 30;
+
 // Is what a post-filter still has to do, even at the best rate that the rows so far allow, more than the exact pass?
 bool IsExactCheaper(const VectorScanState& state, const Spent& spent) {
     const FilterState& filter = state.filter;
     const Gathering& gathering = filter.gathering;
     // What comes before is too little to judge by.
     if (gathering.tested < gathering.beam / 2) return false;
-    const double met = gathering.MetAtBest(Max(gathering.wanted, filter.plan.wanted));
+    const double luck = filter.tried ? kLuckTried : kLuckPlanned;
+    const double met = gathering.MetAtBest(Max(gathering.wanted, filter.plan.wanted), luck);
     // The search is ahead of what it has handed out.
     const double read = Max(gathering.met, static_cast<double>(state.search->counts.expanded));
     const double left = Max(met - read, 0.0) * filter.plan.node_cost +
@@ -247,9 +285,6 @@ void NextCandidate(VectorScanState* state) {
 }
 
 namespace {
-
-// Rows of the table that are asked for from memory before they are tested.
-constexpr int kAskedTogether = 16;
 
 // The heap's first rows are nearly the nearest ones.
 void AskForMet(const VectorScanState* state) {
