@@ -29,10 +29,6 @@ constexpr double kTestOperators = 2;
 // Handing out a row whose distance is known, in units of cpu_tuple_cost.
 constexpr double kReturnTuples = 5;
 
-// An exact pass that costs so many of the shortest searches begins with a search: the rows that pass may be the
-// nearest.
-constexpr double kWorthTrying = 10;
-
 using Field = double FilterPlan::*;
 constexpr Field kFields[] = {&FilterPlan::wanted,          &FilterPlan::index_rows,    &FilterPlan::rows_per_page,
                              &FilterPlan::members_per_row, &FilterPlan::node_cost,     &FilterPlan::beam,
@@ -117,6 +113,11 @@ FilterPlan FilterPlanFromList(List* list) {
     return plan;
 }
 
+bool IsWorthTrying(const FilterPlan& plan, double exact) {
+    constexpr double kWorthTrying = 5;
+    return plan.beam * plan.node_cost * kWorthTrying < exact;
+}
+
 double NodesForMembers(const FilterPlan& plan, double members, double rate) {
     const double least = 1 / Max(plan.index_rows, 1.0);
     const double needed =
@@ -176,7 +177,7 @@ FilterPlan PlanFilter(PlannerInfo* root, const IndexPath* index_path, const Vect
     plan.cost[static_cast<int>(Strategy::kExact)] =
         scan + members * plan.row_cost() * passes + wanted * cpu_tuple_cost * kReturnTuples;
     plan.may_try = Settings().enable_post_filter && plan.wanted > 0 && plan.wanted <= plan.beam &&
-                   plan.beam * plan.node_cost * kWorthTrying < plan.cost[static_cast<int>(Strategy::kExact)];
+                   IsWorthTrying(plan, plan.cost[static_cast<int>(Strategy::kExact)]);
     return plan;
 }
 

@@ -54,6 +54,10 @@ void SetFilterCost(const FilterPlan& plan, Strategy strategy, Path* path);
 // The same for a post-filter that ends at a bound of the distance (range_limit.h).
 void SetRangeCost(const FilterPlan& plan, Path* path);
 
+// Is a search to come before an exact pass of this cost, since the rows that pass may be the nearest? Where the pass
+// costs five of the shortest searches.
+bool IsWorthTrying(const FilterPlan& plan, double exact);
+
 // Nodes that a search for `members` rows reads when `rate` of all rows are members.
 double NodesForMembers(const FilterPlan& plan, double members, double rate);
 

@@ -39,7 +39,9 @@ void ChooseStrategy(VectorScanState* state) {
     const double rate = members / plan.index_rows, wanted = plan.wanted * plan.members_per_row;
     const double exact = members * plan.row_cost();
     const double search = NodesForMembers(plan, wanted, rate) * plan.node_cost + wanted * plan.found_cost();
-    const bool pass = plan.may_exact && (!plan.may_search || exact <= search || state->row_context->caseValue_isNull);
+    // Where the planner took the bitmap for a small one, nothing has been tried yet.
+    const bool cheap = exact <= search && (plan.may_try || plan.wanted == 0 || !IsWorthTrying(plan, exact));
+    const bool pass = plan.may_exact && (!plan.may_search || cheap || state->row_context->caseValue_isNull);
     filter->running = pass ? Strategy::kExact : Strategy::kBitmapSearch;
     filter->search = {&filter->members, wanted, 0};
     if (plan.may_exact)

@@ -26,8 +26,8 @@ struct SearchFilter {
 };
 
 // When has a search met enough rows of a filter? It does not meet them quite in their order, the less so the farther it
-// has gone, and least of all when the nearest rows do not pass. So it goes on for three quarters as many rows as it
-// took to find those wanted, for five quarters when they all came late, and finds some beyond them. Rows may be tested
+// has gone, and least of all when the nearest rows do not pass. So it goes on for six tenths as many rows as it
+// took to find those wanted, for twelve tenths when they all came late, and finds some beyond them. Rows may be tested
 // later than they are met, nearest first: how many of the others pass follows from the rate.
 struct Gathering {
     double beam;       // what a search without a filter reads, as far as more rows are worth it
@@ -81,7 +81,7 @@ struct Gathering {
         wanted_at = 0;
     }
 
-    static double Beyond(double lateness) { return 0.75 + 0.5 * lateness; }
+    static double Beyond(double lateness) { return 0.6 + 0.6 * lateness; }
     static double MostWanted(double beam) { return Max(std::floor(beam * 3 / 4), 1.0); }
     // The number of members needed, by the planner's numbers as by those of a search.
     static double MembersNeeded(double wanted, double beam, double rate, double lateness) {
