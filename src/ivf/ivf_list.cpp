@@ -271,6 +271,12 @@ ListEntryData IvfReadEntry(const IvfContext& ctx, uint32 list) {
     return *EntryOf(page.page(), list);
 }
 
+void IvfRaiseBroken(const IvfContext& ctx, BlockNumber block) {
+    ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
+                    errmsg("a list of index \"%s\" breaks at block %u", RelationGetRelationName(ctx.index), block),
+                    errhint("Please REINDEX it.")));
+}
+
 PartRange IvfPartRange(const IvfMetaData& meta, int number) {
     const size_t begin = HeadBytes(meta) + static_cast<size_t>(number) * kPartRoom;
     return {begin, Min<size_t>(begin + kPartRoom, meta.entry_size)};
@@ -339,13 +345,16 @@ void IvfAddPage(const IvfContext& ctx, uint32 list, const ListEntryData& seen) {
 }
 
 void IvfPutRow(const IvfContext& ctx, uint32 list, const RowImage& row) {
+    PageLink gone = {InvalidBlockNumber, 0};
     for (;;) {
         CHECK_FOR_INTERRUPTS();
         const ListEntryData entry = IvfReadEntry(ctx, list);
         PageLink at = entry.hint;
         Put put = Put::kFull;
+        ChainGuard guard = {0};
         while (put == Put::kFull && at.block != InvalidBlockNumber) {
             CHECK_FOR_INTERRUPTS();
+            guard.Step(ctx, at.block);
             put = ctx.meta.parts > 0    ? TryLong(ctx, list, row, &at)
                   : HasStored(ctx.meta) ? TryStored(ctx, list, row, &at)
                                         : TryPage(ctx, list, row, &at);
@@ -356,7 +365,12 @@ void IvfPutRow(const IvfContext& ctx, uint32 list, const RowImage& row) {
             return;
         }
         if (put == Put::kFull) IvfAddPage(ctx, list, entry);
-        if (put == Put::kGone && SameLink(at, entry.hint)) ResetHint(ctx, list, entry.hint);
+        if (put != Put::kGone) continue;
+        // A chain leads to a page only as long as that is in it; but a hint may lead to one that has gone.
+        const bool chained = !SameLink(at, entry.hint) || SameLink(at, entry.head);
+        if (chained && SameLink(at, gone)) IvfRaiseBroken(ctx, at.block);
+        gone = at;
+        if (SameLink(at, entry.hint)) ResetHint(ctx, list, entry.hint);
     }
 }
 

@@ -221,6 +221,7 @@ bool GatherPage(IvfWalk* walk, uint32 list, PageLink* link) {
 }
 
 void GatherList(IvfWalk* walk, const RankedList& list) {
+    PageLink broken = {InvalidBlockNumber, 0};
     for (;;) {
         CHECK_FOR_INTERRUPTS();
         const ListEntryData entry = IvfReadEntry(walk->ctx, list.list);
@@ -229,13 +230,18 @@ void GatherList(IvfWalk* walk, const RankedList& list) {
             IvfEnterList(walk->ctx, walk->query, list, entry.error, &walk->codes);
         PageLink link = entry.head;
         bool whole = true;
+        ChainGuard guard = {0};
         while (whole && link.block != InvalidBlockNumber) {
             CHECK_FOR_INTERRUPTS();
+            guard.Step(walk->ctx, link.block);
             VECANN_RACE_POINT("ivf-scan-before-page");
             whole = GatherPage(walk, list.list, &link);
         }
         if (whole) return;
         IvfCheckStructure(walk->ctx);
+        // Vacuum takes a page out together with the link to it: only a broken list has the same dead link twice.
+        if (SameLink(link, broken)) IvfRaiseBroken(walk->ctx, link.block);
+        broken = link;
     }
 }
 
