@@ -274,19 +274,12 @@ def main():
 
     def save():
         filter_report.save(results, args.result)
-    for name in args.datasets:
-        try:
-            data = filter_set(name, args)
-        except datasets.Missing as reason:
-            results["skipped"][name] = str(reason)
-            stages.say(f"SKIPPED {name}: {reason}")
-            continue
-        run = FilterRun(s, data, args, results["datasets"].setdefault(data.name, {}))
-        try:
-            run.load()
-            run.measure(save)
-        finally:
-            run.close()
+
+    def measure(run):
+        run.load()
+        run.measure(save)
+    harness.for_each_set(args.datasets, results, lambda name: filter_set(name, args),
+                         lambda data, out: FilterRun(s, data, args, out), measure)
     save()
     print("\n".join(filter_report.rendered(results)))
     print("\n".join("written: " + p for p in filter_plots.draw(results, args.result)))

@@ -13,6 +13,8 @@ import os
 import re
 import sys
 
+import report
+
 ENOUGH = 0.95
 MIDDLE = (0.1, 0.01)  # where a filter costs the others most
 # What the planner's choice may take of the time of our best strategy.
@@ -196,12 +198,7 @@ def rendered(results):
 
 
 def save(results, folder):
-    path = os.path.join(folder, "filters.json")
-    with open(path + ".new", "w", encoding="utf-8") as f:
-        json.dump(results, f, indent=1)
-    os.replace(path + ".new", path)
-    with open(os.path.join(folder, "filters.md"), "w", encoding="utf-8") as f:
-        f.write("\n".join(rendered(results)) + "\n")
+    report.write(folder, "filters", results, {"filters.md": "\n".join(rendered(results)) + "\n"})
 
 
 def main():

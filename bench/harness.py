@@ -6,7 +6,6 @@ The server is the one PGHOST, PGPORT and PGUSER name; it gets a database named a
 Run it through bench/side-by-side, or bench/measure on a machine that has the peers.
 """
 import argparse
-import json
 import os
 import platform
 import subprocess
@@ -167,35 +166,45 @@ def described(s, args):
 
 
 def save(results, args):
-    """Writes everything anew; after each stage, so that a run that is cut off leaves what it has."""
-    path = os.path.join(args.result, "results.json")
-    with open(path + ".new", "w") as f:
-        json.dump(results, f, indent=1)
-    os.replace(path + ".new", path)
-    for name, markdown in (("report.txt", False), ("report.md", True)):
-        with open(os.path.join(args.result, name), "w") as f:
-            f.write(report.rendered(results, markdown))
+    report.write(args.result, "results", results, {"report.txt": report.rendered(results, False),
+                                                   "report.md": report.rendered(results, True)})
 
 
-def measure(s, args, results):
-    for name in args.datasets:
+def for_each_set(names, results, get, begin, measure):
+    """Measures one data set after the other: get(name) has its data, begin(data, out) is its run, which measure(run) takes and which
+    is closed at the end. What get raises Missing for is skipped, and said."""
+    for name in names:
         try:
-            data = datasets.get(name, args.cache, args.data, args.rows, args.seed)
+            data = get(name)
         except datasets.Missing as reason:
             results["skipped"][name] = str(reason)
             stages.say(f"SKIPPED {name}: {reason}")
             continue
-        stages.say(f"{data.name}: {len(data.base)} x {data.dim}, {data.metric}")
-        run = stages.DatasetRun(s, data, args, results["datasets"].setdefault(data.name, {}))
+        run = begin(data, results["datasets"].setdefault(data.name, {}))
         try:
-            run.load()
-            for stage in STAGES:
-                if stage in args.stage or stage == "build":
-                    run.out.setdefault("load", {})[stage] = os.getloadavg()[0]
-                    getattr(run, stage)()
-                    save(results, args)
+            measure(run)
         finally:
             run.close()
+
+
+def say_set(data):
+    stages.say(f"{data.name}: {len(data.base)} x {data.dim}, {data.metric}")
+
+
+def measure(s, args, results):
+    def begin(data, out):
+        say_set(data)
+        return stages.DatasetRun(s, data, args, out)
+
+    def all_stages(run):
+        run.load()
+        for stage in STAGES:
+            if stage in args.stage or stage == "build":
+                run.out.setdefault("load", {})[stage] = os.getloadavg()[0]
+                getattr(run, stage)()
+                save(results, args)
+    for_each_set(args.datasets, results, lambda name: datasets.get(name, args.cache, args.data, args.rows, args.seed), begin,
+                 all_stages)
 
 
 def main():

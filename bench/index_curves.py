@@ -154,19 +154,14 @@ def main():
 
     def save():
         index_curves_report.save(results, args.result)
-    for name in args.datasets:
-        try:
-            data = some_queries(datasets.get(name, args.cache, args.data, args.rows, args.seed), args.queries)
-        except datasets.Missing as reason:
-            results["skipped"][name] = str(reason)
-            stages.say(f"SKIPPED {name}: {reason}")
-            continue
-        stages.say(f"{data.name}: {len(data.base)} x {data.dim}, {data.metric}")
-        run = CurveRun(s, data, args, results["datasets"].setdefault(data.name, {}))
-        try:
-            run.measure(save)
-        finally:
-            run.close()
+
+    def begin(data, out):
+        harness.say_set(data)
+        return CurveRun(s, data, args, out)
+    harness.for_each_set(
+        args.datasets, results,
+        lambda name: some_queries(datasets.get(name, args.cache, args.data, args.rows, args.seed), args.queries), begin,
+        lambda run: run.measure(save))
     save()
     print("\n".join(index_curves_report.rendered(results)))
     print("\n".join("written: " + p for p in index_curves_report.draw(results, args.result)))

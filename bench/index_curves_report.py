@@ -67,12 +67,7 @@ def rendered(results, short=False):
 
 
 def save(results, folder):
-    path = os.path.join(folder, "curves.json")
-    with open(path + ".new", "w", encoding="utf-8") as f:
-        json.dump(results, f, indent=1)
-    os.replace(path + ".new", path)
-    with open(os.path.join(folder, "curves.md"), "w", encoding="utf-8") as f:
-        f.write("\n".join(rendered(results)) + "\n")
+    report.write(folder, "curves", results, {"curves.md": "\n".join(rendered(results)) + "\n"})
 
 
 # ---- picture ---------------------------------------------------------------------------

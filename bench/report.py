@@ -10,10 +10,23 @@ that begins at a higher recall was not asked to be faster); above the last point
 """
 import json
 import math
+import os
 import statistics
 import sys
 
 LEVELS = (0.90, 0.95, 0.98, 0.99)
+
+
+def write(folder, stem, results, texts):
+    """Writes STEM.json, whole or not at all, and the texts, {file name: text}; anew after each step, so that a run that is cut off
+    leaves what it has."""
+    path = os.path.join(folder, stem + ".json")
+    with open(path + ".new", "w", encoding="utf-8") as f:
+        json.dump(results, f, indent=1)
+    os.replace(path + ".new", path)
+    for name, text in texts.items():
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as f:
+            f.write(text)
 
 
 def at_recall(points, level):

@@ -205,9 +205,7 @@ double ExactCost(const FilterState& filter) {
                                 : filter.plan.cost[static_cast<int>(Strategy::kExact)];
 }
 
-// So many of the rows needed may pass beyond those that did: a search that was planned ends early only when it is sure
-// to be a bad one, and one that is tried in front of an exact pass may cost a few hundredths of that.
-constexpr double kLuckPlanned = 1.0 / 12;
+// In place of Gathering::kLuck for a search in front of an exact pass, which may cost a few hundredths of that.
 constexpr double kLuckTried = 1.0 / 30;
 
 // Is what a post-filter still has to do, even at the best rate that the rows so far allow, more than the exact pass?
@@ -216,7 +214,7 @@ bool IsExactCheaper(const VectorScanState& state, const Spent& spent) {
     const Gathering& gathering = filter.gathering;
     // What comes before is too little to judge by.
     if (gathering.tested < gathering.beam / 2) return false;
-    const double luck = filter.tried ? kLuckTried : kLuckPlanned;
+    const double luck = filter.tried ? kLuckTried : Gathering::kLuck;
     const double met = gathering.MetAtBest(Max(gathering.wanted, filter.plan.wanted), luck);
     // The search is ahead of what it has handed out.
     const double read = Max(gathering.met, static_cast<double>(state.search->counts.expanded));
@@ -226,8 +224,8 @@ bool IsExactCheaper(const VectorScanState& state, const Spent& spent) {
 }
 
 // Looks whether a post-filter goes worse than planned; true when the scan is over. The exact pass takes over when it
-// would be through before, or once the search has cost as much. Have the rows cost more than the bitmap would, the
-// search goes on with that.
+// would be through before, or once the search has cost as much (and what was planned). Have the rows cost more than the
+// bitmap would, the search goes on with that.
 bool Reconsider(VectorScanState* state) {
     FilterState* filter = &state->filter;
     if (filter->bitmap == nullptr || filter->running != Strategy::kPostFilter) return false;

@@ -69,12 +69,13 @@ struct Gathering {
     bool Enough(double waiting) { return waiting >= wanted && Aim(waiting, 0) <= met; }
     // How many rows must be met for `rows` of the filter at the best rate that can still be believed in: as if
     // `luck` of those needed, three at most, had passed beyond those that did.
+    static constexpr double kLuck = 1.0 / 12;  // a search ends early only when it is sure to be a bad one
     double MetAtBest(double rows, double luck) const {
         const double needed = MembersNeeded(rows, Max(beam, rows), Rate(), 0);
         return needed * tested / (passed + Min(needed * luck, 3.0));
     }
     // With the first beam behind it: can the round not be through, even so, before `most` more rows have been met?
-    bool IsHopeless(double most_more) const { return met >= beam && MetAtBest(wanted, 1.0 / 12) - met > most_more; }
+    bool IsHopeless(double most_more) const { return met >= beam && MetAtBest(wanted, kLuck) - met > most_more; }
     // The next round, of twice as many.
     void NextRound() {
         wanted = Min(2 * wanted, most);
