@@ -148,7 +148,7 @@ SearchValues Values(Relation index) {
     const double element = ctx.desc->element == ElementKind::kFloat16 ? 2 : 4;
     // The dimensions of a value in words say nothing of its width; a few hundred bytes it may have.
     constexpr double kUsualWords = 500;
-    SearchValues values = {ctx.form.words ? kUsualWords : element * ctx.form.dim, false};
+    SearchValues values = {ctx.form.words ? kUsualWords : element * ctx.form.dim, false, false};
     if (!ctx.form.may_be_exact || meta.entry == kInvalidId) return values;
     void* payload = palloc(ctx.form.payload_size);
     ProbedSlot probed;
@@ -160,8 +160,9 @@ SearchValues Values(Relation index) {
     return values;
 }
 
-constexpr VectorSearchMethods kMethods = {&hnsw_cost_estimate, &Open, &Start, &Next,           &Value,
-                                          &Upcoming,           &Kill, &Close, &HnswSearchCost, &Values};
+constexpr VectorSearchMethods kMethods = {
+    &hnsw_cost_estimate, &Open,   &Start,  &Next,   &Value, &Upcoming, &Kill, &Close,
+    &HnswSearchCost,     &Values, nullptr, nullptr, nullptr};
 
 }  // namespace
 
