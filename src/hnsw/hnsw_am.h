@@ -16,6 +16,7 @@ constexpr int64 kHnswPhaseNumber = 8;
 constexpr int64 kHnswPhaseUppers = 9;
 constexpr int64 kHnswPhaseReach = 10;
 constexpr int64 kHnswPhaseSeeds = 11;
+constexpr int64 kHnswPhaseRows = 12;
 
 // Enters a phase of so many rows.
 void HnswBeginPhase(int64 phase, uint64 rows);
