@@ -15,8 +15,9 @@ constexpr size_t kLeastPerPage = 8;
 
 RowShape RowShape::Of(const HnswMetaData& meta) {
     const size_t size = RowCodeSize(static_cast<int>(meta.dim));
-    return {size,           static_cast<uint32>(kRowPageRoom / size), meta.row_stride, meta.row_generation,
-            meta.row_root, meta.row_centre};
+    return {
+        size,           static_cast<uint32>(kRowPageRoom / size), meta.row_stride, meta.row_generation, meta.row_root,
+        meta.row_centre};
 }
 
 bool HnswSuitsRows(const HnswMetaData& meta) {
@@ -143,8 +144,8 @@ struct RowLink {
     uint32 number;
 };
 
-// Links a new page where there is none yet. When another has done so meanwhile, or the map is another planting's by now,
-// the page is left to the next planting.
+// Links a new page where there is none yet. When another has done so meanwhile, or the map is another planting's by
+// now, the page is left to the next planting.
 void LinkRowPage(const HnswContext& ctx, uint32 generation, const RowLink& link) {
     const BlockNumber child = AddRowPage(ctx, link.kind);
     LockedPair pair(ctx.index, link.parent, child);

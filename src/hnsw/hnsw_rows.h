@@ -1,8 +1,9 @@
-// Row codes: a 4-bit code of each row's vector, in the order of the table (quant/row_code.h). See README.md, "Row codes".
+// Row codes: a 4-bit code of each row's vector, in the order of the table (quant/row_code.h). See README.md, "Row
+// codes".
 //
-// A query that has the TIDs of its rows, by a bitmap of other indexes, learns between which bounds their distances lie at
-// a few dozen nanoseconds each, and reads only those that may be among the nearest. The graph cannot do that: it knows
-// nodes, not rows, and they stand where their neighbours are.
+// A query that has the TIDs of its rows, by a bitmap of other indexes, learns between which bounds their distances lie
+// at a few dozen nanoseconds each, and reads only those that may be among the nearest. The graph cannot do that: it
+// knows nodes, not rows, and they stand where their neighbours are.
 //
 // Invariant: what stands at the place of a TID is the code of the last vector that was indexed under it, or none. So of
 // a row that a snapshot sees it is the row's own. Rows without a code are read.

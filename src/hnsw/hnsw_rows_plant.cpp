@@ -9,7 +9,7 @@ namespace vecann {
 namespace {
 
 // The rows of a small table are read in a moment.
-constexpr uint64 kLeastRows = 1000;
+constexpr uint64 kLeastRows = 256;
 
 // Places to a row, at most: a partial index of few rows would keep mostly empty pages.
 constexpr uint64 kMostPlaces = 4;
@@ -37,7 +37,7 @@ struct RowPlanter {
     ArenaVec<NodeRow> rows;           // of the node at hand
     ArenaVec<BlockNumber> old_pages;  // of plantings before
     size_t old_used;
-    float* vector;   // scratch, dim floats; so are the two
+    float* vector;  // scratch, dim floats; so are the two
     float* centre;
     float* scratch;  // 2 x dim floats
     char* code;
@@ -49,7 +49,7 @@ struct RowPlanter {
 struct RowCensus {
     uint64 rows;
     uint64 nodes;
-    BlockNumber blocks;                          // of the table, as far as rows tell
+    BlockNumber blocks;  // of the table, as far as rows tell
     uint64 with_offset[MaxHeapTuplesPerPage + 1];
 };
 
@@ -80,32 +80,44 @@ void ForNodes(RowPlanter* p, BlockNumber block, Visit visit) {
     }
 }
 
-// A look at all rows: which offsets they have, and how far the table goes. Notes the pages of earlier plantings.
-void CountRows(RowPlanter* p, RowCensus* census) {
-    memset(static_cast<void*>(census), 0, sizeof(*census));
-    for (BlockNumber block = kMetaBlock + 1; block < p->blocks; ++block) {
-        ForNodes(p, block, [&](const SlotView&) {
-            ++census->nodes;
-            for (const NodeRow& row : p->rows) {
-                const OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(&row.tid);
-                if (offset > MaxHeapTuplesPerPage) continue;
-                ++census->rows;
-                ++census->with_offset[offset];
-                census->blocks = Max(census->blocks, ItemPointerGetBlockNumberNoCheck(&row.tid) + 1);
-            }
-        });
+void CountRow(const TidEntryData& row, RowCensus* census) {
+    const OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(&row.tid);
+    if (offset > MaxHeapTuplesPerPage) return;
+    ++census->rows;
+    ++census->with_offset[offset];
+    census->blocks = Max(census->blocks, ItemPointerGetBlockNumberNoCheck(&row.tid) + 1);
+}
+
+void CountSegments(Page page, RowCensus* census) {
+    for (int i = 0; i < kSegmentsPerPage; ++i) {
+        const TidSegmentData& segment = *SegmentAt(page, i);
+        if (segment.in_use == 0) continue;
+        for (int t = 0; t < Min<int>(segment.count, kSegmentTids); ++t)
+            CountRow(segment.tids[t], census);
     }
 }
 
-void NoteOldPages(RowPlanter* p) {
+// A look at all rows: which offsets they have, and how far the table goes. Notes the pages of earlier plantings.
+void CountRows(RowPlanter* p, RowCensus* census) {
     const HnswContext& ctx = *p->ctx;
-    if (ctx.meta.row_generation == 0) return;
+    memset(static_cast<void*>(census), 0, sizeof(*census));
     for (BlockNumber block = kMetaBlock + 1; block < p->blocks; ++block) {
         vacuum_delay_point();
         p->old_pages.Reserve(p->old_pages.size + 1);  // no allocation under the lock
         LockedPage page(ctx.index, block, BUFFER_LOCK_SHARE, ctx.strategy);
         if (PageIsNew(page.page())) continue;
-        if (HnswIsAnyRowPage(page)) p->old_pages.Push(block);
+        if (page.Is(PageKind::kNode)) {
+            HnswForSlots(ctx, page, [&](uint32, const SlotView& slot) {
+                if (slot.state() != SlotState::kLive) return;
+                ++census->nodes;
+                for (int t = 0; t < slot.header->tid_count; ++t)
+                    CountRow(slot.tids[t], census);
+            });
+        } else if (page.Is(PageKind::kTid)) {
+            CountSegments(page.page(), census);
+        } else if (HnswIsAnyRowPage(page)) {
+            p->old_pages.Push(block);
+        }
     }
 }
 
@@ -124,20 +136,20 @@ void DecodeNode(RowPlanter* p, const SlotView& slot) {
     DecodeValue(ctx.form.rule(), slot.payload, p->vector, p->scratch);
 }
 
+// Looks at pages that hold as many nodes as the sample has, evenly spread.
 void SetCentre(RowPlanter* p, uint64 nodes) {
     const size_t dim = static_cast<size_t>(p->ctx->form.dim);
-    const uint64 each = Max<uint64>(nodes / kCentreSample, 1);
+    const BlockNumber step = static_cast<BlockNumber>(Max<uint64>(nodes / kCentreSample, 1));
     double* sum = p->arena.Allocate<double>(dim);
     std::fill(sum, sum + dim, 0.0);
-    uint64 seen = 0, taken = 0;
-    for (BlockNumber block = kMetaBlock + 1; block < p->blocks; ++block) {
+    uint64 taken = 0;
+    for (BlockNumber block = kMetaBlock + 1; block < p->blocks; block += Min(step, p->blocks - block)) {
         ForNodes(p, block, [&](const SlotView& slot) {
-            if (seen++ % each != 0) return;
             DecodeNode(p, slot);
             if (!std::isfinite(NormOf(p->vector, p->ctx->form.dim))) return;
             ++taken;
             for (size_t i = 0; i < dim; ++i)
-                sum[i] += p->vector[i];
+                sum[i] += static_cast<double>(p->vector[i]);
         });
     }
     for (size_t i = 0; i < dim; ++i)
@@ -255,7 +267,6 @@ void Plant(RowPlanter* p) {
     const uint64 places = static_cast<uint64>(census->blocks) * p->shape.stride;
     const uint64 pages = (places + p->shape.per_page - 1) / p->shape.per_page;
     if (census->rows < kLeastRows || places > kMostPlaces * census->rows || pages > kMostRowPages) return;
-    NoteOldPages(p);
     SetCentre(p, census->nodes);
     const BlockNumber* blocks = WriteCodes(p, pages);
     p->shape.centre =
@@ -299,7 +310,7 @@ bool AreRowsCovered(RowPlanter* p) {
     map.Init(&ctx, RowShape::Of(ctx.meta));
     const BlockNumber step = Max<BlockNumber>(p->blocks / kPagesLookedAt, 1);
     uint64 rows = 0, coded = 0;
-    for (BlockNumber block = kMetaBlock + 1; block < p->blocks; block += step) {
+    for (BlockNumber block = kMetaBlock + 1; block < p->blocks; block += Min(step, p->blocks - block)) {
         ForNodes(p, block, [&](const SlotView&) {
             for (const NodeRow& row : p->rows) {
                 ++rows;

@@ -1,5 +1,5 @@
-// The verifier of row codes: their pages, the map that leads to each once, and that a row's code bounds its vector. Locks:
-// one page at a time, share, for a copy.
+// The verifier of row codes: their pages, the map that leads to each once, and that a row's code bounds its vector.
+// Locks: one page at a time, share, for a copy.
 #include "hnsw/hnsw_rows.h"
 #include "hnsw/hnsw_verify_state.h"
 
@@ -21,8 +21,7 @@ bool IsOfKind(const HnswVerifier& v, BlockNumber block, PageKind kind) {
 }
 
 // Copies a page that the map leads to; false when it is not what the map says. Each page is led to once.
-bool CopyRowPage(HnswVerifier* v, BitSet* met, BlockNumber block, PageKind kind, uint32 number,
-                 PGAlignedBlock* copy) {
+bool CopyRowPage(HnswVerifier* v, BitSet* met, BlockNumber block, PageKind kind, uint32 number, PGAlignedBlock* copy) {
     if (!IsOfKind(*v, block, kind)) {
         BlockProblem(v->report, block, "the map of row codes leads to it, but it is no page of kind %u",
                      static_cast<unsigned>(kind));
@@ -50,8 +49,7 @@ bool CheckMapPage(HnswVerifier* v, BitSet* met, uint32 number, PGAlignedBlock* m
     const BlockNumber* entries = RowMapOf(PageOf(map));
     for (uint32 i = 0; i < kRowMapEntries; ++i) {
         CHECK_FOR_INTERRUPTS();
-        if (entries[i] != 0 &&
-            !CopyRowPage(v, met, entries[i], PageKind::kRowCode, number * kRowMapEntries + i, &copy))
+        if (entries[i] != 0 && !CopyRowPage(v, met, entries[i], PageKind::kRowCode, number * kRowMapEntries + i, &copy))
             sound = false;
     }
     return sound;

@@ -48,8 +48,8 @@ struct HnswVerifier {
     BitSet linked_segments;    // by segment id
     BitSet linked_parts;       // by part id
     uint64 tid_estimate;
-    TidMap rows;         // every row pointer of the index; its value is the node
-    int64 visible_rows;  // rows of the table that were found in the index
+    TidMap rows;              // every row pointer of the index; its value is the node
+    int64 visible_rows;       // rows of the table that were found in the index
     RowCodeCheck* row_codes;  // null: none to check
 };
 
