@@ -1,6 +1,7 @@
 // Planting row codes: a look at all rows of the index, the middle of some of their vectors, then the codes, as many
 // pages of them at a time as memory holds, the map, and last the meta page. Locks: one page at a time, share to copy a
 // node page, exclusive to write.
+#include "hnsw/hnsw_am.h"
 #include "hnsw/hnsw_rows.h"
 #include "hnsw/hnsw_tids.h"
 
@@ -277,7 +278,8 @@ void Plant(RowPlanter* p) {
 }  // namespace
 
 void HnswPlantRows(HnswContext* ctx) {
-    if (!HnswSuitsRows(ctx->meta)) return;
+    const bool wanted = HnswWantsRows(ctx->index);
+    if (!HnswSuitsRows(ctx->meta) || (!wanted && !HnswHasRows(ctx->meta))) return;
     MemoryContext memory = AllocSetContextCreate(CurrentMemoryContext, "hnsw row codes", ALLOCSET_DEFAULT_SIZES);
     MemoryContext old = MemoryContextSwitchTo(memory);
     RowPlanter* p = PallocZeroed<RowPlanter>();
@@ -295,8 +297,8 @@ void HnswPlantRows(HnswContext* ctx) {
     p->shape.root = p->shape.centre = 0;
     if (HnswHasRows(ctx->meta)) SetRows(*ctx, p->shape, 0);
     ++p->shape.generation;
-    Plant(p);
-    SetRows(*ctx, p->shape, RelationGetNumberOfBlocks(ctx->index));
+    if (wanted) Plant(p);
+    SetRows(*ctx, p->shape, wanted ? RelationGetNumberOfBlocks(ctx->index) : 0);
     MemoryContextSwitchTo(old);
     MemoryContextDelete(memory);
 }
@@ -326,6 +328,10 @@ bool AreRowsCovered(RowPlanter* p) {
 void HnswReplantRows(HnswContext* ctx) {
     const HnswMetaData& meta = ctx->meta;
     if (!HnswSuitsRows(meta)) return;
+    if (!HnswWantsRows(ctx->index)) {
+        HnswPlantRows(ctx);
+        return;
+    }
     const BlockNumber blocks = RelationGetNumberOfBlocks(ctx->index);
     if (static_cast<uint64>(blocks) * meta.slots < kLeastRows) return;
     if (meta.row_blocks != 0 && blocks - meta.row_blocks < meta.row_blocks / kGrownShare) return;
