@@ -24,6 +24,9 @@ use constant {
 	KIND_UPPER => 3,
 	KIND_TID => 4,
 	KIND_PART => 5,
+	KIND_ROW_CODE => 11,
+	KIND_ROW_MAP => 12,
+	KIND_ROW_CENTRE => 13,
 	INVALID => 0xFFFFFFFF,
 	LISTED => 1,
 	LIVE => 1,
@@ -115,7 +118,10 @@ my %meta_field = (
 	part_size => [ 66, 'v' ],
 	parts => [ 68, 'v' ],
 	part_head => [ 20, 'V' ],
-	seed_root => [ 72, 'V' ]);
+	seed_root => [ 72, 'V' ],
+	row_root => [ 84, 'V' ],
+	row_centre => [ 88, 'V' ],
+	row_stride => [ 96, 'V' ]);
 my %seed_field = (
 	level => [ 0, 'v' ],
 	count => [ 2, 'v' ]);
@@ -167,6 +173,17 @@ sub seed
 	my ($i, $name, $value) = @_;
 	return field(meta('seed_root') * PAGE + CONTENTS + 8 + $edges - PAYLOAD + EDGE * $i, $edge_field{$name}, $value);
 }
+# The head of a page of row codes, and what follows: entries of the map, a code's error and the rest of it.
+sub row_page
+{
+	my ($block, $name, $value) = @_;
+	my %at = (generation => [ 0, 'V' ], number => [ 4, 'V' ], entry => [ 8, 'V' ], error => [ 8, 'f<' ], scale => [ 12, 'f<' ],
+		square => [ 16, 'f<' ]);
+	return field($block * PAGE + CONTENTS, $at{$name}, $value);
+}
+sub row_codes { return (blocks(KIND_ROW_CODE))[0]; }
+# The page that the map's root leads to first.
+sub row_map { return row_page(meta('row_root'), 'entry'); }
 sub tid_at { my ($id) = @_; return at($id) + TIDS; }
 sub segment
 {
@@ -404,6 +421,18 @@ my @damages = (
 	# seeds
 	[ 'no seeds', sub { meta('seed_root', 0) }, undef, 'works' ],
 	[ 'seed root of another kind', sub { meta('seed_root', node_block()) }, qr/the seed tree leads to it, but/, 'fails' ],
+	[ 'no row codes', sub { meta('row_root', 0) }, undef, 'works' ],
+	[ 'row codes of another kind', sub { meta('row_root', node_block()) }, qr/map of row codes leads to it, but/, 'works' ],
+	[ 'row codes out of the file', sub { meta('row_root', 99999) }, qr/map of row codes leads to it, but/, 'works' ],
+	[ 'no centre', sub { meta('row_centre', 0) }, qr/map of row codes leads to it, but/, 'works' ],
+	[ 'stride of nothing', sub { meta('row_stride', 0) }, qr/has row codes of stride 0/, 'works' ],
+	[ 'stride', sub { meta('row_stride', meta('row_stride') + 1) }, qr/has the code of another vector/, 'works' ],
+	[ 'map page out of the file', sub { row_page(meta('row_root'), 'entry', 99999) }, qr/map of row codes leads to it, but/, 'works' ],
+	[ 'map in a circle', sub { row_page(row_map(), 'entry', row_map()) }, qr/is no page of kind 11/, 'works' ],
+	[ 'page of codes of another planting', sub { row_page(row_codes(), 'generation', 77) }, qr/page 0 of planting 77 of row codes/, 'works' ],
+	[ 'page of codes of another place', sub { row_page(row_codes(), 'number', 5) }, qr/is page 5 of planting/, 'works' ],
+	[ 'a code', sub { row_page(row_codes(), 'square', 50) }, qr/has the code of another vector/, 'works' ],
+	[ 'a code without an end', sub { row_page(row_codes(), 'error', 'NaN'); row_page(row_codes(), 'scale', 'inf') }, undef, 'works' ],
 	[ 'seed root out of the file', sub { meta('seed_root', 99999) }, qr/the seed tree leads to it, but/, 'fails' ],
 	[ 'number of seeds', sub { seed_page('count', 60000) }, qr/has 60000 seeds of level/, 'fails' ],
 	[ 'no seed', sub { seed_page('count', 0) }, qr/has 0 seeds of level/, 'works' ],
