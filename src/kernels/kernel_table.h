@@ -133,10 +133,16 @@ struct RotationRound {
     int block;  // a power of two, at most 64 and at most dim
 };
 
-// products[n] = <query, levels of row code n> of `count` row codes; the query has 32 x groups numbers. Summed in 32
-// lanes, one group after another, the lanes then pairwise: no sum is rounded more than groups + 6 times.
-using NibbleProductsOf = void (*)(const float* query, size_t groups, const char* const* codes, int count,
-                                  float* products);
+// Kernels of row codes (quant/row_code.h, which also fits their LevelRule with CodeKernels).
+struct NibbleKernels {
+    // products[n] = <query, levels of row code n> of `count` row codes at any address; the query has 32 x groups
+    // numbers. Summed in 32 lanes, one group after another, the lanes then pairwise: no term is rounded more than
+    // groups + 6 times.
+    void (*products)(const float* query, size_t groups, const char* const* codes, int count, float* products);
+    // Writes the levels of x, which CodeKernels::fit finds too, as groups of nibbles, those beyond n zero; x becomes
+    // what they stand for, k - 7.5.
+    void (*encode)(const LevelRule& rule, float* x, size_t n, uint8_t* code);
+};
 
 struct KernelTable {
     SimdLevel level;
@@ -151,7 +157,7 @@ struct KernelTable {
     void (*rotate)(const RotationRound& round);
     BlockKernels block;
     CodebookKernels codebook;
-    NibbleProductsOf nibble_products;
+    NibbleKernels nibble;
 };
 
 // The table of a level; nullptr when it was not compiled in or this processor lacks it.

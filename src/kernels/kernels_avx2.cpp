@@ -171,7 +171,7 @@ const KernelTable kAvx2Kernels = {
     &RotateRound<Pack>,
     MakeBlockKernels<Block, Pack>(),
     MakeCodebookKernels<Pack>(),
-    &NibbleProducts<Pack>,
+    MakeNibbleKernels<Pack>(),
 };
 
 }  // namespace vecann

@@ -139,7 +139,7 @@ const KernelTable kAvx512Kernels = {
     &RotateRound<Pack>,
     MakeBlockKernels<Block, Pack>(),
     MakeCodebookKernels<Pack>(),
-    &NibbleProducts<Pack>,
+    MakeNibbleKernels<Pack>(),
 };
 
 }  // namespace vecann

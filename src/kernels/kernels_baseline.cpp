@@ -49,27 +49,47 @@ struct Pack {
             const Ints nibbles = Ints{word, word, word, word} & mask;
             return Pack{__builtin_convertvector(nibbles, Floats) * down - 7.5f};
         };
+#pragma GCC unroll 4
         for (size_t p = 0; p < 4; ++p) {
             uint32_t word = 0;
+#pragma GCC unroll 4
             for (size_t i = 0; i < 4; ++i)
                 word |= static_cast<uint32_t>(code[p * 4 + i]) << 8 * i;
             levels[p] = expand(static_cast<int32_t>(word));
             levels[p + 4] = expand(static_cast<int32_t>(word >> 4));
         }
     }
-    static Pack Gather(const float* p, const uint32_t* at) { return {Floats{p[at[0]], p[at[1]], p[at[2]], p[at[3]]}}; }
+    static Pack Gather(const float* p, const uint32_t* at) {
+        return {Floats{p[at[0]], p[at[1]], p[at[2]], p[at[3]]}};
+    }
     static Pack Keep(Pack a, size_t count) {
         const int n = static_cast<int>(count);
         return {Ints{0, 1, 2, 3} < Ints{n, n, n, n} ? a.v : Floats{}};
     }
-    void Store(float* p) const { memcpy(p, &v, sizeof(v)); }
-    static Pack Add(Pack a, Pack b) { return {a.v + b.v}; }
-    static Pack Sub(Pack a, Pack b) { return {a.v - b.v}; }
-    static Pack Mul(Pack a, Pack b) { return {a.v * b.v}; }
-    static Pack Fma(Pack a, Pack b, Pack c) { return {a.v * b.v + c.v}; }
-    static Pack Abs(Pack a) { return {reinterpret_cast<Floats>(reinterpret_cast<Ints>(a.v) & 0x7fffffff)}; }
-    static Pack Min(Pack a, Pack b) { return {a.v < b.v ? a.v : b.v}; }
-    static Pack Max(Pack a, Pack b) { return {a.v > b.v ? a.v : b.v}; }
+    void Store(float* p) const {
+        memcpy(p, &v, sizeof(v));
+    }
+    static Pack Add(Pack a, Pack b) {
+        return {a.v + b.v};
+    }
+    static Pack Sub(Pack a, Pack b) {
+        return {a.v - b.v};
+    }
+    static Pack Mul(Pack a, Pack b) {
+        return {a.v * b.v};
+    }
+    static Pack Fma(Pack a, Pack b, Pack c) {
+        return {a.v * b.v + c.v};
+    }
+    static Pack Abs(Pack a) {
+        return {reinterpret_cast<Floats>(reinterpret_cast<Ints>(a.v) & 0x7fffffff)};
+    }
+    static Pack Min(Pack a, Pack b) {
+        return {a.v < b.v ? a.v : b.v};
+    }
+    static Pack Max(Pack a, Pack b) {
+        return {a.v > b.v ? a.v : b.v};
+    }
     // Whole numbers from 0 to 255.
     static void StoreBytes(Pack a, uint8_t* p) {
         const Ints bytes = __builtin_convertvector(a.v, Ints);
@@ -84,8 +104,12 @@ struct Pack {
         const Ints bits = (a.v == b.v) & Ints{1, 2, 4, 8};
         return static_cast<uint32_t>((bits[0] | bits[1]) | (bits[2] | bits[3]));
     }
-    static Pack Truncate(Pack a) { return {__builtin_convertvector(__builtin_convertvector(a.v, Ints), Floats)}; }
-    static float Sum(Pack a) { return (a.v[0] + a.v[1]) + (a.v[2] + a.v[3]); }
+    static Pack Truncate(Pack a) {
+        return {__builtin_convertvector(__builtin_convertvector(a.v, Ints), Floats)};
+    }
+    static float Sum(Pack a) {
+        return (a.v[0] + a.v[1]) + (a.v[2] + a.v[3]);
+    }
     static uint64_t Bits(Pack a, int j) {
         const Ints bits = ((__builtin_convertvector(a.v, Ints) >> j) & 1) << Ints{0, 1, 2, 3};
         return static_cast<uint64_t>((bits[0] | bits[1]) | (bits[2] | bits[3]));
@@ -153,7 +177,7 @@ const KernelTable kBaselineKernels = {
     &RotateRound<Pack>,
     MakeBlockKernels<Block, Pack>(),
     MakeCodebookKernels<Pack>(),
-    &NibbleProducts<Pack>,
+    MakeNibbleKernels<Pack>(),
 };
 
 }  // namespace vecann

@@ -12,9 +12,13 @@ namespace vecann {
 namespace {
 
 constexpr double kUnit = 0x1p-24;  // rounding of float32
-constexpr float kMiddle = 7.5f;
-// The best uniform width of 16 levels for normal numbers, in units of their root mean square (Max 1960, table 1).
+// The best uniform width of 16 levels for normal numbers, in units of their root mean square (Max 1960, table 1), and
+// what of it is tried: single vectors want other widths, the more so the fewer dimensions they have, and numbers with
+// longer tails want wider ones (the README has the figures).
 constexpr float kBestWidth = 0.335f;
+constexpr float kTriedWidths[] = {0.8f, 0.9f, 1.0f, 1.12f, 1.3f, 1.6f};
+// Below, squares lose too much; the code then stands for the centre.
+constexpr float kLeastRms = 1e-17f;
 // Loops go by lanes, which the compiler puts side by side.
 constexpr int kLanes = 8;
 constexpr int kBatch = 64;
@@ -28,55 +32,26 @@ float RoundUp(double x) {
     return rounded < FLT_MIN ? FLT_MIN : rounded;
 }
 
-float LevelOf(float x, float inverse_width) {
-    const float k = x * inverse_width + 8.0f;
-    const float most = k < 15.0f ? k : 15.0f;
-    return static_cast<float>(static_cast<int>(most > 0.0f ? most : 0.0f)) - kMiddle;
-}
-
-// r = v - c; returns |r|^2.
-float Subtract(const float* v, const float* c, int dim, float* r) {
-    float lanes[kLanes] = {}, sum = 0;
-    int i = 0;
-    for (; i + kLanes <= dim; i += kLanes)
-        for (int j = 0; j < kLanes; ++j) {
-            r[i + j] = v[i + j] - c[i + j];
-            lanes[j] += r[i + j] * r[i + j];
-        }
-    for (; i < dim; ++i) {
-        r[i] = v[i] - c[i];
-        sum += r[i] * r[i];
-    }
-    for (const float lane : lanes)
-        sum += lane;
-    return sum;
-}
-
-struct Fit {
-    float product;  // <r, levels>
-    float norm;     // of the levels, squared
+// The levels that point most nearly in r's direction, and what they come to.
+struct BestLevels {
+    LevelRule rule;
+    LevelFit fit;
 };
 
-Fit FitLevels(const float* r, int dim, float inverse_width) {
-    float products[kLanes] = {}, norms[kLanes] = {};
-    Fit fit = {0, 0};
-    int i = 0;
-    for (; i + kLanes <= dim; i += kLanes)
-        for (int j = 0; j < kLanes; ++j) {
-            const float level = LevelOf(r[i + j], inverse_width);
-            products[j] += r[i + j] * level;
-            norms[j] += level * level;
+BestLevels FindLevels(const float* r, int dim, float rms) {
+    const auto fit_levels = Kernels().code.fit;
+    BestLevels best = {};
+    double best_cosine = -1;
+    for (const float factor : kTriedWidths) {
+        const LevelRule rule = {1.0f / (rms * kBestWidth * factor), 8.0f, 4};
+        const LevelFit fit = fit_levels(rule, r, static_cast<size_t>(dim));
+        const double cosine = fit.product / std::sqrt(static_cast<double>(fit.norm));
+        if (cosine > best_cosine) {
+            best_cosine = cosine;
+            best = {rule, fit};
         }
-    for (; i < dim; ++i) {
-        const float level = LevelOf(r[i], inverse_width);
-        fit.product += r[i] * level;
-        fit.norm += level * level;
     }
-    for (int j = 0; j < kLanes; ++j) {
-        fit.product += products[j];
-        fit.norm += norms[j];
-    }
-    return fit;
+    return best;
 }
 
 // |v - c - scale * levels|^2
@@ -97,18 +72,6 @@ double SquaredError(const float* v, const float* c, const float* levels, int dim
     for (const double lane : lanes)
         sum += lane;
     return sum;
-}
-
-void PackLevels(const float* levels, int dim, uint8_t* out) {
-    constexpr int kGroup = static_cast<int>(kNibbleGroup), kHalf = kGroup / 2;
-    for (int from = 0; from < dim; from += kGroup, out += kHalf) {
-        uint8_t k[kGroup] = {};
-        const int n = dim - from < kGroup ? dim - from : kGroup;
-        for (int i = 0; i < n; ++i)
-            k[i] = static_cast<uint8_t>(static_cast<int>(levels[from + i] + kMiddle));
-        for (int j = 0; j < kHalf; ++j)
-            out[j] = static_cast<uint8_t>(k[j] | k[kHalf + j] << 4);
-    }
 }
 
 RowCodeData HeadOf(const char* code) {
@@ -152,23 +115,25 @@ RowDistance DistanceOfProduct(const RowCodeQuery& query, const RowCodeData& head
 void EncodeRowCode(const float* rotated, const float* centre, int dim, double extra, void* out, float* scratch) {
     char* code = static_cast<char*>(out);
     memset(code, 0, RowCodeSize(dim));
+    const size_t n = static_cast<size_t>(dim);
+    const KernelTable& kernels = Kernels();
+    const float norm = kernels.code.residual(centre, rotated, n, scratch).norm;
+    const float rms = std::sqrt(norm / static_cast<float>(dim));
     RowCodeData head = {HUGE_VALF, 0, 0};
-    const float norm = Subtract(rotated, centre, dim, scratch);
     if (norm <= FLT_MAX) {
-        const float width = kBestWidth * std::sqrt(norm / static_cast<float>(dim));
-        // without a width all numbers are next to zero
-        const float inverse_width = width > 1e-37f ? 1.0f / width : 0.0f;
-        const Fit fit = FitLevels(scratch, dim, inverse_width);
-        for (int i = 0; i < dim; ++i)
-            scratch[i] = LevelOf(scratch[i], inverse_width);
-        head.scale = inverse_width > 0 ? fit.product / fit.norm : 0;
-        const double norm2 = static_cast<double>(head.scale) * head.scale * static_cast<double>(fit.norm);
+        double norm2 = 0;
+        head.scale = 0;
+        if (rms > kLeastRms) {
+            const BestLevels best = FindLevels(scratch, dim, rms);
+            kernels.nibble.encode(best.rule, scratch, n, reinterpret_cast<uint8_t*>(code + sizeof(head)));
+            head.scale = best.fit.product / best.fit.norm;
+            // the norm of levels is a sum of quarters, exact in float32
+            norm2 = static_cast<double>(head.scale) * head.scale * static_cast<double>(best.fit.norm);
+        }
         const double square = SquaredError(rotated, centre, scratch, dim, head.scale);
         head.norm2 = static_cast<float>(norm2);
         // Of the sum of squares and its terms no more than this is lost.
-        const double error = std::sqrt(square) * (1 + 0x1p-30) + std::sqrt(norm2) * 0x1p-50;
-        head.error = RoundUp(error + extra);
-        PackLevels(scratch, dim, reinterpret_cast<uint8_t*>(code + sizeof(head)));
+        head.error = RoundUp(std::sqrt(square) * (1 + 0x1p-30) + std::sqrt(norm2) * 0x1p-50 + extra);
     }
     if (!(head.error <= FLT_MAX) || !(head.norm2 <= FLT_MAX) || !(head.scale <= FLT_MAX)) head = {HUGE_VALF, 0, 0};
     memcpy(code, &head, sizeof(head));
@@ -204,7 +169,7 @@ void RowCodeQuery::Set(const float* rotated, const float* centre) {
 }
 
 void RowCodeDistances(const RowCodeQuery& query, const char* const* codes, int count, RowDistance* out) {
-    const auto products = Kernels().nibble_products;
+    const auto products = Kernels().nibble.products;
     const size_t groups = RowCodeGroups(query.dim);
     const bool l2 = query.metric == Metric::kL2;
     float product[kBatch];
@@ -214,7 +179,8 @@ void RowCodeDistances(const RowCodeQuery& query, const char* const* codes, int c
         for (int i = 0; i < n; ++i) {
             const RowCodeData head = HeadOf(codes[from + i]);
             RowDistance& known = out[from + i];
-            if (!(head.error > 0)) {
+            // no code, or a sum that has left float32
+            if (!(head.error > 0) || !(std::fabs(product[i]) <= FLT_MAX)) {
                 known = {0, HUGE_VALF, 0};
             } else if (l2) {
                 known = DistanceOfL2(query, head, static_cast<double>(product[i]));

@@ -6,7 +6,8 @@
 // bound of |y - y^|. The form is RowCodeData and groups of nibbles (kernels/row_code_layout.h). Levels beyond dim
 // are 0; queries are padded with zeros there, so that they add nothing. A slot of zeros is "no code".
 //
-// All vectors are rotated alike (or none is). Codes do not depend on the instruction set, bounds hold at every level.
+// All vectors are rotated alike (or none is). Instruction sets may choose different levels for a vector; the bounds
+// hold for any code, whichever made it and whichever reads it.
 #pragma once
 
 #include "core/arena.h"

@@ -281,6 +281,50 @@ TEST_P(KernelTest, HalvesGiveWhatTheirFloatsGive) {
     }
 }
 
+// Groups of nibbles: what `encode` writes, `products` reads; both against plain loops.
+TEST_P(KernelTest, NibblesAreWrittenAndMultipliedAtEveryLength) {
+    for (size_t n = 1; n <= 130; ++n) {
+        const size_t groups = (n + kNibbleGroup - 1) / kNibbleGroup, bytes = sizeof(RowCodeData) + groups * 16;
+        GuardedArray<float> x(n), query(groups * kNibbleGroup);
+        GuardedArray<char> codes(2 * bytes);
+        for (size_t i = 0; i < groups * kNibbleGroup; ++i)
+            query[i] = i < n ? Uniform() : 0;
+        const char* each[2] = {codes.data(), codes.data() + bytes};
+        References want[2];
+        for (int c = 0; c < 2; ++c) {
+            std::vector<float> before(n);
+            for (size_t i = 0; i < n; ++i)
+                x[i] = before[i] = Uniform() * 3;
+            const LevelRule rule = {3.7f, 8.0f, 4};
+            const LevelFit fit = table_->code.fit(rule, x.data(), n);
+            uint8_t* code =
+                reinterpret_cast<uint8_t*>(codes.data() + static_cast<size_t>(c) * bytes) + sizeof(RowCodeData);
+            table_->nibble.encode(rule, x.data(), n, code);
+            float norm = 0;
+            for (size_t i = 0; i < groups * kNibbleGroup; ++i) {
+                const uint8_t byte = code[i / 32 * 16 + i % 16];
+                const int level = i % 32 < 16 ? byte & 15 : byte >> 4;
+                if (i >= n) {
+                    EXPECT_EQ(level, 0);
+                    continue;
+                }
+                EXPECT_EQ(x[i], static_cast<float>(level) - 7.5f);
+                const double exact = before[i] * 3.7f + 8;
+                EXPECT_NEAR(level, std::floor(std::fmin(std::fmax(exact, 0), 15)),
+                            std::fabs(exact - std::round(exact)) < 1e-5 ? 1 : 0);
+                norm += x[i] * x[i];
+                want[c].dot.Add(static_cast<double>(x[i]) * query[i]);
+            }
+            EXPECT_EQ(fit.norm, norm);
+        }
+        float products[2];
+        table_->nibble.products(query.data(), groups, each, 2, products);
+        for (int c = 0; c < 2; ++c)
+            EXPECT_NEAR(products[c], want[c].dot.value,
+                        static_cast<double>(groups + 6) * 0x1.01p-24 * want[c].dot.magnitude);
+    }
+}
+
 TEST_P(KernelTest, BitsAreCountedAtEveryLength) {
     for (size_t n = 0; n <= 300; ++n) {
         GuardedArray<uint8_t> a(n), b(n);

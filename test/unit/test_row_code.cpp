@@ -185,15 +185,34 @@ class RowCodeTest : public testing::TestWithParam<SimdLevel> {
     void TearDown() override { ForceSimdLevel(BestSimdLevel()); }
 };
 
-// Queries that are next to the vector, at its code, at the centre, far off, and zero.
-std::vector<Vector> QueriesOf(Source* source, Data data, const Vector& v, const Vector& centre) {
+// What the code stands for, from its bytes alone.
+Vector Decode(Code* code, const Vector& centre) {
+    Vector x(centre.size());
+    const float scale = code->head().scale;
+    for (size_t i = 0; i < x.size(); ++i)
+        x[i] = static_cast<float>(centre[i] + static_cast<double>(scale) * (code->Level(static_cast<int>(i)) - 7.5));
+    return x;
+}
+
+// Queries that are the vector, next to it, at the centre, elsewhere, far off, and zero; and those from which the whole
+// error shows: on the line through the vector and what its code stands for, and along it.
+std::vector<Vector> QueriesOf(Source* source, Data data, const Vector& v, const Vector& centre, Code* code) {
     const int dim = static_cast<int>(v.size());
-    return {v,
-            Sum(v, source->Make(data, dim), 0.01f),
-            centre,
-            source->Make(data, dim),
-            Sum(centre, source->Make(data, dim), 1000.0f),
-            Vector(v.size())};
+    const Vector x = Decode(code, centre), apart = Sum(v, x, -1);
+    std::vector<Vector> queries = {v,
+                                   x,
+                                   centre,
+                                   Sum(v, source->Make(data, dim), 0.01f),
+                                   source->Make(data, dim),
+                                   Sum(centre, source->Make(data, dim), 1000.0f),
+                                   Vector(v.size())};
+    for (const float factor : {1.0f, 3.0f, 1000.0f}) {
+        queries.push_back(Sum(v, apart, factor));
+        queries.push_back(Sum(x, apart, -factor));
+        queries.push_back(Sum(Vector(v.size()), apart, factor));
+        queries.push_back(Sum(Vector(v.size()), apart, -factor));
+    }
+    return queries;
 }
 
 TEST_P(RowCodeTest, BoundsHoldForEveryPair) {
@@ -208,7 +227,7 @@ TEST_P(RowCodeTest, BoundsHoldForEveryPair) {
                     const std::string what = std::to_string(dim) + " " + std::to_string(static_cast<int>(data));
                     ASSERT_TRUE(HasRowCode(code.data())) << what;
                     ASSERT_TRUE(code.head().error < kInf || data == Data::kLarge) << what;
-                    for (const Vector& q : QueriesOf(&source, data, v, centre))
+                    for (const Vector& q : QueriesOf(&source, data, v, centre, &code))
                         for (const Metric metric : kMetrics) {
                             const bool known = CheckBounds(metric, q, v, Measure(metric, q, centre, code.data()), what);
                             EXPECT_TRUE(known || data == Data::kLarge) << what;
@@ -217,10 +236,171 @@ TEST_P(RowCodeTest, BoundsHoldForEveryPair) {
         }
 }
 
+// The caller's own doubt: any vector within `extra` of the encoded one is within the bounds.
+TEST_P(RowCodeTest, BoundsHoldForWhatTheCallerMeant) {
+    Source source(3);
+    for (const int dim : {1, 7, 33, 128}) {
+        const Vector v = source.Make(Data::kNormal, dim), centre = source.Make(Data::kNormal, dim);
+        const Vector meant = Sum(v, source.Make(Data::kNormal, dim), 0.1f);
+        Code code(v, centre, Distance(v, meant));
+        for (const Vector& q : QueriesOf(&source, Data::kNormal, meant, centre, &code))
+            for (const Metric metric : kMetrics)
+                EXPECT_TRUE(CheckBounds(metric, q, meant, Measure(metric, q, centre, code.data()), "meant"));
+    }
+}
+
+// The evaluation in floating point must not be what makes bounds wide.
+TEST_P(RowCodeTest, MostOfTheErrorIsTheCodes) {
+    Source source(4);
+    for (const int dim : {1, 16, 128, 784, 2038}) {
+        const Vector v = source.Make(Data::kNormal, dim), centre = source.Make(Data::kNormal, dim);
+        const Vector q = source.Make(Data::kNormal, dim);
+        Code code(v, centre);
+        const double most = code.head().error + 1e-5 * (Norm(v) + Norm(centre) + Norm(q));
+        for (const Metric metric : kMetrics)
+            EXPECT_LE(Measure(metric, q, centre, code.data()).error, most) << dim;
+        EXPECT_LE(Measure(Metric::kInnerProduct, q, centre, code.data()).norm, (Norm(v) + 2 * Norm(centre)) * 1.2);
+    }
+}
+
+TEST_P(RowCodeTest, ABatchGivesWhatEachCodeGives) {
+    Source source(5);
+    constexpr int kDim = 100, kCodes = 150;
+    const Vector centre = source.Make(Data::kNormal, kDim), q = source.Make(Data::kNormal, kDim);
+    const size_t stride = RowCodeSize(kDim);
+    GuardedArray<char> bytes(stride * kCodes);
+    std::vector<const char*> codes;
+    Vector scratch(kDim);
+    for (int i = 0; i < kCodes; ++i) {
+        char* code = bytes.data() + static_cast<size_t>(i) * stride;
+        EncodeRowCode(source.Make(Data::kNormal, kDim).data(), centre.data(), kDim, 0, code, scratch.data());
+        if (i % 10 == 3) memset(code, 0, stride);
+        codes.push_back(code);
+    }
+    for (const Metric metric : kMetrics) {
+        TaskArena memory;
+        RowCodeQuery query;
+        query.Init(&memory.arena, metric, kDim);
+        query.Set(q.data(), centre.data());
+        for (const int count : {0, 1, 63, 64, 65, 150}) {
+            std::vector<RowDistance> known(static_cast<size_t>(count));
+            RowCodeDistances(query, codes.data(), count, known.data());
+            for (int i = 0; i < count; ++i) {
+                const RowDistance alone = Measure(metric, q, centre, codes[static_cast<size_t>(i)]);
+                EXPECT_EQ(memcmp(&known[static_cast<size_t>(i)], &alone, sizeof(alone)), 0) << i;
+            }
+        }
+    }
+}
+
+TEST_P(RowCodeTest, AZeroedSlotIsNoCode) {
+    const Vector q(40, 1.0f), centre(40, 0.5f);
+    Code code(40);
+    memset(code.data(), 0, RowCodeSize(40));
+    EXPECT_FALSE(HasRowCode(code.data()));
+    for (const Metric metric : kMetrics) {
+        const RowDistance known = Measure(metric, q, centre, code.data());
+        EXPECT_EQ(known.distance, 0);
+        EXPECT_EQ(known.error, kInf);
+    }
+}
+
+// Vectors without a code, and queries of which nothing can be said.
+TEST_P(RowCodeTest, NothingIsKnownOfWhatIsNotFinite) {
+    for (const int dim : {1, 5, 32, 67})
+        for (const float bad : {kInf, -kInf, kNan, 1e30f, -FLT_MAX}) {
+            Source source(6);
+            const Vector good = source.Make(Data::kNormal, dim);
+            for (size_t place = 0; place < good.size(); place += 11) {
+                Vector v = good;
+                v[place] = bad;
+                Code of_bad(v, good), at_bad(good, v), of_good(good, Vector(good.size()));
+                for (Code* code : {&of_bad, &at_bad}) {
+                    EXPECT_EQ(code->head().error, kInf);
+                    EXPECT_EQ(code->head().scale, 0);
+                    EXPECT_EQ(code->head().norm2, 0);
+                    EXPECT_TRUE(HasRowCode(code->data()));
+                }
+                for (const Metric metric : kMetrics) {
+                    EXPECT_EQ(Measure(metric, good, good, of_bad.data()).error, kInf);
+                    const RowDistance known = Measure(metric, v, Vector(good.size()), of_good.data());
+                    if (std::fabs(bad) <= FLT_MAX) {
+                        CheckBounds(metric, v, good, known, "large");
+                    } else {
+                        EXPECT_EQ(known.error, kInf);
+                        EXPECT_EQ(known.distance, 0);
+                    }
+                }
+            }
+        }
+}
+
+// A head that damage has left with anything in it: results are numbers or say nothing.
+TEST_P(RowCodeTest, ADamagedHeadGivesNoNonsense) {
+    Source source(7);
+    const Vector v = source.Make(Data::kNormal, 20), q = source.Make(Data::kNormal, 20), centre(20, 0.0f);
+    Code code(v, centre);
+    const RowCodeData good = code.head();
+    for (const float bad : {kInf, -kInf, kNan, FLT_MAX, -FLT_MAX, -1.0f})
+        for (int field = 0; field < 3; ++field) {
+            RowCodeData head = good;
+            (field == 0 ? head.error : field == 1 ? head.scale : head.norm2) = bad;
+            memcpy(code.data(), &head, sizeof(head));
+            for (const Metric metric : kMetrics) {
+                const RowDistance known = Measure(metric, q, centre, code.data());
+                EXPECT_TRUE(std::isfinite(known.distance));
+                EXPECT_GT(known.error, 0);
+            }
+        }
+}
+
+// Codes of one level read by another: sums differ in their order only.
+TEST_P(RowCodeTest, AgreesWithTheBaseline) {
+    Source source(8);
+    for (const int dim : Dimensions()) {
+        const Vector v = source.Make(Data::kNormal, dim), centre = source.Make(Data::kNormal, dim);
+        const Vector q = source.Make(Data::kNormal, dim);
+        Code code(v, centre);
+        for (const Metric metric : kMetrics) {
+            const RowDistance known = Measure(metric, q, centre, code.data());
+            ASSERT_TRUE(ForceSimdLevel(SimdLevel::kBaseline));
+            const RowDistance want = Measure(metric, q, centre, code.data());
+            ASSERT_TRUE(ForceSimdLevel(GetParam()));
+            const double scale = Norm(v) + Norm(centre) + Norm(q);
+            EXPECT_NEAR(known.distance, want.distance, 4e-6 * scale * scale) << dim;
+            EXPECT_NEAR(known.error, want.error, 1e-5 * scale) << dim;
+        }
+    }
+}
+
+// About a tenth of the norm for normal numbers; long tails cost more.
+TEST_P(RowCodeTest, ErrorsAreWhatFourBitsAllow) {
+    struct Expected {
+        Data data;
+        int dim;
+        double least, most;
+    };
+    for (const Expected& expected :
+         {Expected{Data::kNormal, 32, 0.08, 0.092}, Expected{Data::kNormal, 128, 0.095, 0.105},
+          Expected{Data::kNormal, 784, 0.1, 0.108}, Expected{Data::kLaplacian, 128, 0.12, 0.15},
+          Expected{Data::kConstant, 128, 0, 0.001}}) {
+        Source source(9);
+        const Vector centre(static_cast<size_t>(expected.dim));
+        double sum = 0;
+        constexpr int kRounds = 200;
+        for (int i = 0; i < kRounds; ++i) {
+            const Vector v = source.Make(expected.data, expected.dim);
+            sum += Code(v, centre).head().error / Norm(v);
+        }
+        EXPECT_GT(sum / kRounds, expected.least) << expected.dim;
+        EXPECT_LT(sum / kRounds, expected.most) << expected.dim;
+    }
+}
+
 INSTANTIATE_TEST_SUITE_P(AllLevels, RowCodeTest, testing::ValuesIn(Levels()),
                          [](const auto& level) { return KernelTableFor(level.param)->name; });
 
-// What the code stands for, from its bytes alone: the levels, the scale, and what the head says of them.
+// The levels and the scale, and what the head says of them.
 TEST(RowCodeFormatTest, HeadAndNibblesSayTheSame) {
     Source source(2);
     for (const int dim : Dimensions())
