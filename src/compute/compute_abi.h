@@ -45,6 +45,7 @@ enum class ComputeTask : int32_t {
     kPqEncode = 10,      // PqEncodeTask
     kSignEncode = 11,    // SignEncodeTask
     kRotate = 12,        // RotateTask
+    kRowEncode = 13,     // RowEncodeTask
     kSpin = 100,         // SpinTask; test builds only
 };
 
@@ -216,6 +217,25 @@ struct PayloadEncodeTask {
     int64_t count;
     const uint32_t* hashes;  // of the plain numbers
     char* payloads;          // out: count x rule.size()
+};
+
+// A row of the table by its place among all codes, and its vector.
+struct PlacedNode {
+    uint64_t place;
+    uint32_t node;
+};
+
+// Encodes row codes (quant/row_code.h) at their places. vectors: dim numbers a node; errors: one a node, by how much
+// the vector is off. Progress counts rows.
+struct RowEncodeTask {
+    const float* vectors;
+    const float* errors;
+    const float* centre;
+    int32_t dim;
+    const PlacedNode* rows;
+    int64_t count;
+    uint64_t first_place;  // of out
+    char* out;             // RowCodeSize(dim) bytes a place
 };
 
 // A small k-means and a matrix product with known answers.

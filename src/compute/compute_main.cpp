@@ -40,6 +40,8 @@ void RunTask(ComputeJob* job, ComputeTask task, void* argument) {
             return RunSignEncode(job, static_cast<SignEncodeTask*>(argument));
         case ComputeTask::kRotate:
             return RunRotate(job, static_cast<RotateTask*>(argument));
+        case ComputeTask::kRowEncode:
+            return RunRowEncode(job, static_cast<RowEncodeTask*>(argument));
         case ComputeTask::kSpin:
 #ifdef VECANN_RACE_POINTS
             return RunSpin(job, static_cast<SpinTask*>(argument));

@@ -78,6 +78,7 @@ void RunOpqTrain(ComputeJob* job, OpqTrainTask* task);
 void RunPqEncode(ComputeJob* job, PqEncodeTask* task);
 void RunSignEncode(ComputeJob* job, SignEncodeTask* task);
 void RunRotate(ComputeJob* job, RotateTask* task);
+void RunRowEncode(ComputeJob* job, RowEncodeTask* task);
 void RunGraphBuild(ComputeJob* job, GraphBuildTask* task);
 #ifdef VECANN_RACE_POINTS
 void RunSpin(ComputeJob* job, SpinTask* task);

@@ -206,8 +206,11 @@ extern "C" IndexBuildResult* hnsw_build(Relation heap, Relation index, IndexInfo
     EndBulk(&state);
     HnswBeginPhase(kHnswPhaseSeeds, 0);
     HnswPlantSeeds(&state.ctx);
-    HnswBeginPhase(kHnswPhaseRows, 0);
-    HnswPlantRows(&state.ctx);
+    // A build in memory has planted them; rows that are inserted afterwards are not many.
+    if (HnswReadMeta(index).row_blocks == 0) {
+        HnswBeginPhase(kHnswPhaseRows, 0);
+        HnswPlantRows(&state.ctx);
+    }
 
     HnswBeginPhase(kHnswPhaseLog, 0);
     if (RelationNeedsWAL(index))

@@ -3,6 +3,7 @@
 #include "hnsw/hnsw_bulk.h"
 
 #include "hnsw/hnsw_am.h"
+#include "hnsw/hnsw_rows.h"
 #include "hnsw/hnsw_tids.h"
 
 namespace vecann {
@@ -151,6 +152,23 @@ void WriteMoreRows(const BulkBuild& bulk, const BulkSlots& nodes) {
     }
 }
 
+void PlantRows(BulkBuild* bulk, const BulkSlots& nodes) {
+    HnswContext* ctx = bulk->jobs.ctx;
+    const VectorForm& form = ctx->form;
+    HnswBeginPhase(kHnswPhaseRows, nodes.count);
+    RowsAtHand::Row* rows = bulk->arena.Allocate<RowsAtHand::Row>(nodes.count + bulk->more_rows.size);
+    float* errors = bulk->arena.Allocate<float>(nodes.count);
+    uint64 count = 0;
+    for (uint64 i = 0; i < nodes.count; ++i) {
+        const char* payload = nodes.payloads + i * form.payload_size;
+        errors[i] = HnswIsExact(payload) ? 0 : PayloadErrorOf(*ctx->desc, form.payload, form.dim, payload).error;
+        rows[count++] = {nodes.nodes[i].tid, static_cast<uint32>(i)};
+    }
+    for (const BulkRow& row : bulk->more_rows)
+        rows[count++] = {row.tid, row.node};
+    HnswPlantRowsAtHand(ctx, {rows, count, nodes.vectors, errors, nodes.count, bulk->jobs.Options()});
+}
+
 }  // namespace
 
 void BulkAppendRow(const HnswContext& ctx, uint32 id, const NewRow& row) {
@@ -262,6 +280,7 @@ void HnswBulkWrite(BulkBuild* bulk) {
                    [&](uint64 slot) { return nodes.payloads + node_of[slot] * ctx.form.payload_size; });
     WriteMoreRows(*bulk, nodes);
     BulkSetEntry(ctx, entry, top);
+    PlantRows(bulk, nodes);
 }
 
 }  // namespace vecann

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "hnsw/hnsw_search.h"
+#include "pg/compute_run.h"
 #include "quant/row_code.h"
 
 namespace vecann {
@@ -122,6 +123,22 @@ bool HnswReadRowCode(RowMap* map, const ItemPointerData& tid, char* code);
 // such caller. None where the places would be four times the rows, or the rows are few. Memory: up to half of
 // maintenance_work_mem; where that is less than all codes, the nodes are read several times. Cancellable.
 void HnswPlantRows(HnswContext* ctx);
+
+// The rows of a build in memory, whose vectors are at hand, in any order.
+struct RowsAtHand {
+    struct Row {
+        ItemPointerData tid;
+        uint32 node;
+    };
+    const Row* rows;
+    uint64 count;
+    const float* vectors;  // dim numbers a node: what its payload says, rotated
+    const float* errors;   // one a node: of its payload
+    uint64 nodes;
+    ComputeOptions options;
+};
+// The same of rows at hand, in threads.
+void HnswPlantRowsAtHand(HnswContext* ctx, const RowsAtHand& at_hand);
 
 // Plants them anew where many rows have none and the index has grown since.
 void HnswReplantRows(HnswContext* ctx);

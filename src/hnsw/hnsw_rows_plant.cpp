@@ -1,6 +1,8 @@
 // Planting row codes: a look at all rows of the index, the middle of some of their vectors, then the codes, as many
 // pages of them at a time as memory holds, the map, and last the meta page. Locks: one page at a time, share to copy a
 // node page, exclusive to write.
+#include <algorithm>
+
 #include "hnsw/hnsw_am.h"
 #include "hnsw/hnsw_rows.h"
 #include "hnsw/hnsw_tids.h"
@@ -29,6 +31,9 @@ constexpr BlockNumber kPagesLookedAt = 32;
 // and when the index has grown by this share since.
 constexpr uint64 kGrownShare = 8;
 
+// Codes of rows at hand that are written at once.
+constexpr uint64 kBytesAtHand = 4 * 1024 * 1024;
+
 struct RowPlanter {
     HnswContext* ctx;
     Arena arena;
@@ -45,6 +50,9 @@ struct RowPlanter {
     char* codes;    // of the pages under way, per_page * code_size bytes each
     bool* has_any;  // of these pages
     uint64 first, count;
+    const RowsAtHand* at_hand;  // null: rows are those of the node pages
+    PlacedNode* placed;         // of these, by place
+    uint64 placed_count;
 };
 
 struct RowCensus {
@@ -81,12 +89,12 @@ void ForNodes(RowPlanter* p, BlockNumber block, Visit visit) {
     }
 }
 
-void CountRow(const TidEntryData& row, RowCensus* census) {
-    const OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(&row.tid);
+void CountRow(const ItemPointerData& tid, RowCensus* census) {
+    const OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(&tid);
     if (offset > MaxHeapTuplesPerPage) return;
     ++census->rows;
     ++census->with_offset[offset];
-    census->blocks = Max(census->blocks, ItemPointerGetBlockNumberNoCheck(&row.tid) + 1);
+    census->blocks = Max(census->blocks, ItemPointerGetBlockNumberNoCheck(&tid) + 1);
 }
 
 void CountSegments(Page page, RowCensus* census) {
@@ -94,7 +102,7 @@ void CountSegments(Page page, RowCensus* census) {
         const TidSegmentData& segment = *SegmentAt(page, i);
         if (segment.in_use == 0) continue;
         for (int t = 0; t < Min<int>(segment.count, kSegmentTids); ++t)
-            CountRow(segment.tids[t], census);
+            CountRow(segment.tids[t].tid, census);
     }
 }
 
@@ -102,6 +110,12 @@ void CountSegments(Page page, RowCensus* census) {
 void CountRows(RowPlanter* p, RowCensus* census) {
     const HnswContext& ctx = *p->ctx;
     memset(static_cast<void*>(census), 0, sizeof(*census));
+    if (p->at_hand != nullptr) {
+        census->nodes = p->at_hand->nodes;
+        for (uint64 i = 0; i < p->at_hand->count; ++i)
+            CountRow(p->at_hand->rows[i].tid, census);
+        return;
+    }
     for (BlockNumber block = kMetaBlock + 1; block < p->blocks; ++block) {
         vacuum_delay_point();
         p->old_pages.Reserve(p->old_pages.size + 1);  // no allocation under the lock
@@ -112,7 +126,7 @@ void CountRows(RowPlanter* p, RowCensus* census) {
                 if (slot.state() != SlotState::kLive) return;
                 ++census->nodes;
                 for (int t = 0; t < slot.header->tid_count; ++t)
-                    CountRow(slot.tids[t], census);
+                    CountRow(slot.tids[t].tid, census);
             });
         } else if (page.Is(PageKind::kTid)) {
             CountSegments(page.page(), census);
@@ -137,25 +151,71 @@ void DecodeNode(RowPlanter* p, const SlotView& slot) {
     DecodeValue(ctx.form.rule(), slot.payload, p->vector, p->scratch);
 }
 
-// Looks at pages that hold as many nodes as the sample has, evenly spread.
+// The middle of vectors.
+struct VectorMean {
+    double* sum;
+    size_t dim;
+    uint64 taken;
+
+    void Add(const float* vector) {
+        if (!std::isfinite(NormOf(vector, static_cast<int>(dim)))) return;
+        ++taken;
+        for (size_t i = 0; i < dim; ++i)
+            sum[i] += static_cast<double>(vector[i]);
+    }
+};
+
+// Looks at pages that hold as many nodes as the sample has, evenly spread; or at the vectors themselves.
 void SetCentre(RowPlanter* p, uint64 nodes) {
     const size_t dim = static_cast<size_t>(p->ctx->form.dim);
-    const BlockNumber step = static_cast<BlockNumber>(Max<uint64>(nodes / kCentreSample, 1));
-    double* sum = p->arena.Allocate<double>(dim);
-    std::fill(sum, sum + dim, 0.0);
-    uint64 taken = 0;
-    for (BlockNumber block = kMetaBlock + 1; block < p->blocks; block += Min(step, p->blocks - block)) {
-        ForNodes(p, block, [&](const SlotView& slot) {
-            DecodeNode(p, slot);
-            if (!std::isfinite(NormOf(p->vector, p->ctx->form.dim))) return;
-            ++taken;
-            for (size_t i = 0; i < dim; ++i)
-                sum[i] += static_cast<double>(p->vector[i]);
-        });
+    const uint64 step = Max<uint64>(nodes / kCentreSample, 1);
+    VectorMean mean = {p->arena.Allocate<double>(dim), dim, 0};
+    std::fill(mean.sum, mean.sum + dim, 0.0);
+    if (p->at_hand != nullptr) {
+        for (uint64 i = 0; i < nodes; i += step)
+            mean.Add(p->at_hand->vectors + i * dim);
+    } else {
+        for (uint64 block = kMetaBlock + 1; block < p->blocks; block += step) {
+            ForNodes(p, static_cast<BlockNumber>(block), [&](const SlotView& slot) {
+                DecodeNode(p, slot);
+                mean.Add(p->vector);
+            });
+        }
     }
     for (size_t i = 0; i < dim; ++i)
-        p->centre[i] = static_cast<float>(sum[i] / static_cast<double>(Max<uint64>(taken, 1)));
-    p->arena.Release(sum, dim);
+        p->centre[i] = static_cast<float>(mean.sum[i] / static_cast<double>(Max<uint64>(mean.taken, 1)));
+    p->arena.Release(mean.sum, dim);
+}
+
+// Sorts the rows at hand by place; those without one are left out.
+void PlaceRowsAtHand(RowPlanter* p) {
+    const RowsAtHand& at_hand = *p->at_hand;
+    p->placed = p->arena.Allocate<PlacedNode>(at_hand.count);
+    for (uint64 i = 0; i < at_hand.count; ++i) {
+        const RowsAtHand::Row& row = at_hand.rows[i];
+        const OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(&row.tid);
+        if (!p->shape.Has(offset)) continue;
+        const uint64 place = p->shape.PlaceOf(ItemPointerGetBlockNumberNoCheck(&row.tid), offset);
+        p->placed[p->placed_count++] = {place, row.node};
+    }
+    const auto before = [](const PlacedNode& a, const PlacedNode& b) { return a.place < b.place; };
+    // Those of a build mostly come in the order of the table.
+    if (!std::is_sorted(p->placed, p->placed + p->placed_count, before))
+        std::sort(p->placed, p->placed + p->placed_count, before);
+}
+
+// Codes the rows at hand that have their places on the pages under way.
+void CodeRowsAtHand(RowPlanter* p) {
+    const uint64 begin = p->first * p->shape.per_page, end = (p->first + p->count) * p->shape.per_page;
+    const auto before = [](const PlacedNode& a, uint64 place) { return a.place < place; };
+    const PlacedNode* rows = std::lower_bound(p->placed, p->placed + p->placed_count, begin, before);
+    const PlacedNode* rows_end =
+        std::lower_bound(rows, static_cast<const PlacedNode*>(p->placed) + p->placed_count, end, before);
+    for (const PlacedNode* row = rows; row < rows_end; ++row)
+        p->has_any[(row->place - begin) / p->shape.per_page] = true;
+    RowEncodeTask task = {
+        p->at_hand->vectors, p->at_hand->errors, p->centre, p->ctx->form.dim, rows, rows_end - rows, begin, p->codes};
+    RunCompute(ComputeTask::kRowEncode, &task, p->at_hand->options);
 }
 
 // Codes the rows of all nodes that have their places on the pages under way.
@@ -165,6 +225,10 @@ void CodeRows(RowPlanter* p) {
     const uint64 begin = p->first * shape.per_page, end = (p->first + p->count) * shape.per_page;
     memset(p->codes, 0, p->count * shape.per_page * shape.code_size);
     memset(p->has_any, 0, p->count * sizeof(bool));
+    if (p->at_hand != nullptr) {
+        CodeRowsAtHand(p);
+        return;
+    }
     for (BlockNumber block = kMetaBlock + 1; block < p->blocks; ++block) {
         ForNodes(p, block, [&](const SlotView& slot) {
             bool coded = false;
@@ -213,7 +277,9 @@ BlockNumber WriteRowPage(RowPlanter* p, PageKind kind, uint32 number, const void
 BlockNumber* WriteCodes(RowPlanter* p, uint64 pages) {
     const RowShape& shape = p->shape;
     const size_t page_bytes = shape.per_page * shape.code_size;
-    const uint64 memory = static_cast<uint64>(maintenance_work_mem) * 1024 / 2;
+    const uint64 most = static_cast<uint64>(maintenance_work_mem) * 1024 / 2;
+    // Rows at hand are all there, however little is coded at once.
+    const uint64 memory = p->at_hand != nullptr ? Min(most, kBytesAtHand) : most;
     const uint64 at_once = Min<uint64>(Max<uint64>(memory / page_bytes, 1), pages);
     BlockNumber* blocks = p->arena.Allocate<BlockNumber>(pages);
     p->codes = p->arena.Allocate<char>(at_once * page_bytes);
@@ -269,21 +335,21 @@ void Plant(RowPlanter* p) {
     const uint64 pages = (places + p->shape.per_page - 1) / p->shape.per_page;
     if (census->rows < kLeastRows || places > kMostPlaces * census->rows || pages > kMostRowPages) return;
     SetCentre(p, census->nodes);
+    if (p->at_hand != nullptr) PlaceRowsAtHand(p);
     const BlockNumber* blocks = WriteCodes(p, pages);
     p->shape.centre =
         WriteRowPage(p, PageKind::kRowCentre, 0, p->centre, static_cast<size_t>(ctx->form.dim) * sizeof(float));
     p->shape.root = WriteMap(p, blocks, pages);
 }
 
-}  // namespace
-
-void HnswPlantRows(HnswContext* ctx) {
+void PlantFrom(HnswContext* ctx, const RowsAtHand* at_hand) {
     const bool wanted = HnswWantsRows(ctx->index);
     if (!HnswSuitsRows(ctx->meta) || (!wanted && !HnswHasRows(ctx->meta))) return;
     MemoryContext memory = AllocSetContextCreate(CurrentMemoryContext, "hnsw row codes", ALLOCSET_DEFAULT_SIZES);
     MemoryContext old = MemoryContextSwitchTo(memory);
     RowPlanter* p = PallocZeroed<RowPlanter>();
     p->ctx = ctx;
+    p->at_hand = at_hand;
     p->arena = MakeArena(memory);
     p->rows.Init(&p->arena, kHnswInlineTids);
     p->old_pages.Init(&p->arena);
@@ -301,6 +367,16 @@ void HnswPlantRows(HnswContext* ctx) {
     SetRows(*ctx, p->shape, wanted ? RelationGetNumberOfBlocks(ctx->index) : 0);
     MemoryContextSwitchTo(old);
     MemoryContextDelete(memory);
+}
+
+}  // namespace
+
+void HnswPlantRows(HnswContext* ctx) {
+    PlantFrom(ctx, nullptr);
+}
+
+void HnswPlantRowsAtHand(HnswContext* ctx, const RowsAtHand& at_hand) {
+    PlantFrom(ctx, &at_hand);
 }
 
 namespace {
