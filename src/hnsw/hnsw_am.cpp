@@ -53,11 +53,19 @@ void HnswInitOptions() {
                       "Of the random choices of a build: with the same, the same rows in the same "
                       "order give the same index",
                       0, 0, PG_INT32_MAX, AccessExclusiveLock);
+    add_bool_reloption(option_kind, "row_codes",
+                       "Codes of all rows in the order of the table, for queries with filters", true,
+                       AccessExclusiveLock);
 }
 
 uint32 HnswSeed(Relation index) {
     const HnswOptionsData* options = OptionsOf(index);
     return options == nullptr ? 0 : static_cast<uint32>(options->seed);
+}
+
+bool HnswWantsRows(Relation index) {
+    const HnswOptionsData* options = OptionsOf(index);
+    return options == nullptr || options->row_codes;
 }
 
 HnswShapeOptions HnswOptions(Relation index) {
@@ -73,6 +81,7 @@ extern "C" bytea* hnsw_options(Datum reloptions, bool validate) {
         {"payload", RELOPT_TYPE_ENUM, offsetof(HnswOptionsData, payload)},
         {"code_bits", RELOPT_TYPE_INT, offsetof(HnswOptionsData, code_bits)},
         {"seed", RELOPT_TYPE_INT, offsetof(HnswOptionsData, seed)},
+        {"row_codes", RELOPT_TYPE_BOOL, offsetof(HnswOptionsData, row_codes)},
     };
     return static_cast<bytea*>(
         build_reloptions(reloptions, validate, option_kind, sizeof(HnswOptionsData), elements, lengthof(elements)));

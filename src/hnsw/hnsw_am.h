@@ -16,6 +16,7 @@ constexpr int64 kHnswPhaseNumber = 8;
 constexpr int64 kHnswPhaseUppers = 9;
 constexpr int64 kHnswPhaseReach = 10;
 constexpr int64 kHnswPhaseSeeds = 11;
+constexpr int64 kHnswPhaseRows = 12;
 
 // Enters a phase of so many rows.
 void HnswBeginPhase(int64 phase, uint64 rows);
@@ -28,6 +29,7 @@ struct HnswOptionsData {
     int payload;    // PayloadKind or -1
     int code_bits;  // 0: chosen
     int seed;
+    bool row_codes;
 };
 
 // Defines the options; called once from _PG_init.
@@ -42,6 +44,9 @@ HnswShapeOptions HnswOptions(Relation index);
 
 // What the random choices of a build depend on.
 uint32 HnswSeed(Relation index);
+
+// Is the index to have row codes?
+bool HnswWantsRows(Relation index);
 
 // What the planner takes a search to cost.
 SearchCost HnswSearchCost(const IndexOptInfo* index);

@@ -5,6 +5,7 @@
 #include "hnsw/hnsw_bulk.h"
 #include "hnsw/hnsw_external.h"
 #include "hnsw/hnsw_insert.h"
+#include "hnsw/hnsw_rows.h"
 #include "hnsw/hnsw_seeds.h"
 #include "pg/compute_run.h"
 #include "pg/race_point.h"
@@ -205,6 +206,8 @@ extern "C" IndexBuildResult* hnsw_build(Relation heap, Relation index, IndexInfo
     EndBulk(&state);
     HnswBeginPhase(kHnswPhaseSeeds, 0);
     HnswPlantSeeds(&state.ctx);
+    HnswBeginPhase(kHnswPhaseRows, 0);
+    HnswPlantRows(&state.ctx);
 
     HnswBeginPhase(kHnswPhaseLog, 0);
     if (RelationNeedsWAL(index))
@@ -243,6 +246,8 @@ extern "C" char* hnsw_build_phase_name(int64 phase) {
             return const_cast<char*>("checking links");
         case kHnswPhaseSeeds:
             return const_cast<char*>("planting seeds");
+        case kHnswPhaseRows:
+            return const_cast<char*>("coding rows");
         case kHnswPhaseGraph:
             return const_cast<char*>("building graph");
         case kHnswPhaseWrite:

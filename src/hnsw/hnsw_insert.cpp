@@ -3,6 +3,7 @@
 
 #include "hnsw/hnsw_am.h"
 #include "hnsw/hnsw_parts.h"
+#include "hnsw/hnsw_rows.h"
 #include "hnsw/hnsw_seeds.h"
 #include "hnsw/hnsw_tids.h"
 #include "pg/race_point.h"
@@ -300,9 +301,12 @@ extern "C" bool hnsw_insert(Relation index, Datum* values, bool* isnull, ItemPoi
     IndexedVector value;
     value.Init(&ctx.arena, ctx.form);
     if (HnswExtract(ctx.form, values[0], &value)) {
+        const NewRowCode code = HnswMakeRowCode(&ctx, value);
         HnswLockInserts(index);
         HnswInsertRow(&ctx, &value, heap_tid);
         HnswUnlockInserts(index);
+        VECANN_RACE_POINT("hnsw-insert-before-row-code");
+        HnswPutRowCode(ctx, *heap_tid, code);
     }
     MemoryContextSwitchTo(old);
     MemoryContextDelete(memory);

@@ -116,8 +116,13 @@ struct HnswMetaData {
     BlockNumber seed_root;    // root of the seed tree (hnsw_seeds.h); 0: there is none
     BlockNumber seed_blocks;  // blocks of the index when the tree was planted
     uint32 seed_changes;      // nodes that vacuum has freed since
+    BlockNumber row_root;     // root of the map of row codes (hnsw_rows.h); 0: there are none
+    BlockNumber row_centre;   // what they are relative to
+    uint32 row_generation;    // of the last planting
+    uint32 row_stride;        // places for the rows of a block of the table
+    BlockNumber row_blocks;   // blocks of the index when codes were planted, or would have been; 0: not yet
 };
-static_assert(sizeof(HnswMetaData) == 84 && offsetof(HnswMetaData, seed_root) == 72);
+static_assert(sizeof(HnswMetaData) == 104 && offsetof(HnswMetaData, seed_root) == 72);
 
 constexpr int kNodeList = 0;
 constexpr int kUpperList = 1;

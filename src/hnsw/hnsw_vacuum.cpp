@@ -6,6 +6,7 @@
 #include "hnsw/hnsw_am.h"
 #include "hnsw/hnsw_insert.h"
 #include "hnsw/hnsw_parts.h"
+#include "hnsw/hnsw_rows.h"
 #include "hnsw/hnsw_seeds.h"
 #include "hnsw/hnsw_tids.h"
 #include "pg/race_point.h"
@@ -503,7 +504,7 @@ void ListStrayPages(VacuumState* state) {
         PageKind kind;
         {
             LockedPage page(ctx.index, block, BUFFER_LOCK_SHARE, ctx.strategy);
-            if (PageIsNew(page.page()) || page.Is(PageKind::kSeed)) continue;
+            if (PageIsNew(page.page()) || page.Is(PageKind::kSeed) || HnswIsAnyRowPage(page)) continue;
             kind = page.Is(PageKind::kNode)    ? PageKind::kNode
                    : page.Is(PageKind::kUpper) ? PageKind::kUpper
                    : page.Is(PageKind::kPart)  ? PageKind::kPart
@@ -579,6 +580,7 @@ extern "C" IndexBulkDeleteResult* hnsw_vacuum_cleanup(IndexVacuumInfo* info, Ind
     HnswOpen(&ctx, info->index, WriteMode::kLogged, memory);
     ctx.strategy = info->strategy;
     HnswReplantSeeds(&ctx);
+    HnswReplantRows(&ctx);
     MemoryContextDelete(memory);
     stats->num_pages = RelationGetNumberOfBlocks(info->index);
     return stats;

@@ -2,6 +2,7 @@
 // share, for a copy.
 #include "hnsw/hnsw_verify.h"
 
+#include "hnsw/hnsw_rows.h"
 #include "hnsw/hnsw_seeds.h"
 #include "hnsw/hnsw_verify_state.h"
 
@@ -236,7 +237,8 @@ void SurveyPage(HnswVerifier* v, BlockNumber block, Page page) {
     const PageOpaqueData* opaque = OpaqueOf(page);
     const PageKind kind = static_cast<PageKind>(opaque->kind);
     const bool seeds = kind == PageKind::kSeed && HnswSeedCapacity(v->meta) > 0;
-    const bool known = kind == PageKind::kNode || kind == PageKind::kUpper || kind == PageKind::kTid || seeds ||
+    const bool rows = kind >= PageKind::kRowCode && kind <= PageKind::kRowCentre && HnswSuitsRows(v->meta);
+    const bool known = rows || kind == PageKind::kNode || kind == PageKind::kUpper || kind == PageKind::kTid || seeds ||
                        (kind == PageKind::kPart && v->meta.part_count > 0);
     if (!known) {
         BlockProblem(v->report, block, "has page kind %u", opaque->kind);
@@ -245,6 +247,10 @@ void SurveyPage(HnswVerifier* v, BlockNumber block, Page page) {
     brief->kind = opaque->kind;
     brief->flags = opaque->flags;
     brief->next = opaque->next;
+    if (rows) {
+        CheckContentSize(v, block, page, HnswRowPageBytes(v->meta, kind));
+        return;
+    }
     CheckContentSize(v, block, page, seeds ? HnswSeedBytes(v->meta) : HnswFreeList(v->meta, kind).content_bytes);
     if (seeds) {
         SurveySeeds(v, block, page);
@@ -350,6 +356,7 @@ void HnswVerify(Relation heap, Relation index, Snapshot snapshot, VerifyReport* 
     Survey(&v);
     VerifyFreeLists(&v);
     VerifySeeds(&v);
+    VerifyRowMap(&v);
     VerifyEntryPoint(&v);
     VerifyGraph(&v);
     CountUnreachable(&v);

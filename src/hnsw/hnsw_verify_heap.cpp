@@ -39,6 +39,7 @@ void CheckRow(Relation, ItemPointer tid, Datum* values, bool* isnull, bool, void
     const SlotView slot = CopySlot(*v, row->value, PageKind::kNode, &copy);
     if (WholePayload(v, slot, v->payload) && !HnswSamePayload(v->form, v->payload, check->value.payload))
         SlotProblem(v, row->value, "has row (%u,%u), which holds another vector", block, offset);
+    VerifyRowCode(v, *tid, check->value);
     if (slot.header->mixed == 0 && slot.header->hash != check->value.hash)
         SlotProblem(v, row->value, "has row (%u,%u), whose value is not that of the first", block, offset);
 }

@@ -27,6 +27,8 @@ static_assert(sizeof(SlotBrief) == 2);
 // Flags of a TidMapEntry.
 constexpr uint16 kRowKilled = 0x0001;  // flagged in the index; kRowInTable is another
 
+struct RowCodeCheck;  // hnsw_verify_rows.cpp
+
 struct HnswVerifier {
     Relation heap;
     Relation index;
@@ -46,8 +48,9 @@ struct HnswVerifier {
     BitSet linked_segments;    // by segment id
     BitSet linked_parts;       // by part id
     uint64 tid_estimate;
-    TidMap rows;         // every row pointer of the index; its value is the node
-    int64 visible_rows;  // rows of the table that were found in the index
+    TidMap rows;              // every row pointer of the index; its value is the node
+    int64 visible_rows;       // rows of the table that were found in the index
+    RowCodeCheck* row_codes;  // null: none to check
 };
 
 // The meta page is block 0, so no node or upper slot has its ids. A problem of a slot, named in front.
@@ -90,6 +93,10 @@ void CountUnreachable(HnswVerifier* v);
 // hnsw_verify_seeds.cpp: the form of one page of seeds; then the tree, after the survey.
 void SurveySeeds(HnswVerifier* v, BlockNumber block, Page page);
 void VerifySeeds(HnswVerifier* v);
+
+// hnsw_verify_rows.cpp: the pages of row codes; the code of a row whose value is indexable, if it has one.
+void VerifyRowMap(HnswVerifier* v);
+void VerifyRowCode(HnswVerifier* v, const ItemPointerData& tid, const IndexedVector& value);
 
 // hnsw_verify_heap.cpp: every visible row is in the index, every row pointer points to a row.
 void VerifyHeapToIndex(HnswVerifier* v);

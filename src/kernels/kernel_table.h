@@ -11,6 +11,7 @@
 #include "kernels/block_scan.h"
 #include "kernels/metric.h"
 #include "kernels/payload_layout.h"
+#include "kernels/row_code_layout.h"
 
 namespace vecann {
 
@@ -132,6 +133,11 @@ struct RotationRound {
     int block;  // a power of two, at most 64 and at most dim
 };
 
+// products[n] = <query, levels of row code n> of `count` row codes; the query has 32 x groups numbers. Summed in 32
+// lanes, one group after another, the lanes then pairwise: no sum is rounded more than groups + 6 times.
+using NibbleProductsOf = void (*)(const float* query, size_t groups, const char* const* codes, int count,
+                                  float* products);
+
 struct KernelTable {
     SimdLevel level;
     const char* name;
@@ -145,6 +151,7 @@ struct KernelTable {
     void (*rotate)(const RotationRound& round);
     BlockKernels block;
     CodebookKernels codebook;
+    NibbleProductsOf nibble_products;
 };
 
 // The table of a level; nullptr when it was not compiled in or this processor lacks it.

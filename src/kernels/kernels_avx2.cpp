@@ -13,6 +13,7 @@
 #include "kernels/code_kernels.h"
 #include "kernels/codebook_kernels.h"
 #include "kernels/dense_kernels.h"
+#include "kernels/nibble_kernels.h"
 #include "kernels/rotation_kernels.h"
 #include "kernels/score_avx2.h"
 
@@ -52,6 +53,22 @@ struct Pack {
         return {_mm256_cvtph_ps(_mm_set_epi64x(static_cast<int64_t>(words[1]), static_cast<int64_t>(words[0])))};
     }
     static Pack LoadPart(const uint8_t* p, size_t) { return Load(p); }
+    // Twice the levels are whole numbers, which a look-up gives; halving is exact.
+    static void LoadNibbles(const uint8_t* code, Pack* levels) {
+        const __m128i twice = _mm_setr_epi8(-15, -13, -11, -9, -7, -5, -3, -1, 1, 3, 5, 7, 9, 11, 13, 15);
+        const __m128i nibbles = _mm_set1_epi8(0x0f);
+        const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(code));
+        const __m128i low = _mm_shuffle_epi8(twice, _mm_and_si128(bytes, nibbles));
+        const __m128i high = _mm_shuffle_epi8(twice, _mm_and_si128(_mm_srli_epi16(bytes, 4), nibbles));
+        const __m256 half = _mm256_set1_ps(0.5f);
+        const auto widen = [&](__m128i eight) {
+            return Pack{_mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eight)), half)};
+        };
+        levels[0] = widen(low);
+        levels[1] = widen(_mm_unpackhi_epi64(low, low));
+        levels[2] = widen(high);
+        levels[3] = widen(_mm_unpackhi_epi64(high, high));
+    }
     // One by one: the instruction is twice as slow where the processor guards it against leaks.
     static Pack Gather(const float* p, const uint32_t* at) {
         return {_mm256_setr_ps(p[at[0]], p[at[1]], p[at[2]], p[at[3]], p[at[4]], p[at[5]], p[at[6]], p[at[7]])};
@@ -154,6 +171,7 @@ const KernelTable kAvx2Kernels = {
     &RotateRound<Pack>,
     MakeBlockKernels<Block, Pack>(),
     MakeCodebookKernels<Pack>(),
+    &NibbleProducts<Pack>,
 };
 
 }  // namespace vecann

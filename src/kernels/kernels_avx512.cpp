@@ -11,6 +11,7 @@
 #include "kernels/code_kernels.h"
 #include "kernels/codebook_kernels.h"
 #include "kernels/dense_kernels.h"
+#include "kernels/nibble_kernels.h"
 #include "kernels/rotation_kernels.h"
 #include "kernels/score_avx512.h"
 
@@ -37,6 +38,14 @@ struct Pack {
     }
     static Pack LoadPart(const uint8_t* p, size_t count) {
         return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(Mask(count), p)))};
+    }
+    // Levels are looked up: the instruction takes the low four bits of each lane and no notice of the others.
+    static void LoadNibbles(const uint8_t* code, Pack* levels) {
+        const __m512 table = _mm512_setr_ps(-7.5f, -6.5f, -5.5f, -4.5f, -3.5f, -2.5f, -1.5f, -0.5f, 0.5f, 1.5f, 2.5f,
+                                            3.5f, 4.5f, 5.5f, 6.5f, 7.5f);
+        const __m512i bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(code)));
+        levels[0] = {_mm512_permutexvar_ps(bytes, table)};
+        levels[1] = {_mm512_permutexvar_ps(_mm512_srli_epi32(bytes, 4), table)};
     }
     // One by one: the instruction is twice as slow where the processor guards it against leaks.
     static Pack Gather(const float* p, const uint32_t* at) {
@@ -130,6 +139,7 @@ const KernelTable kAvx512Kernels = {
     &RotateRound<Pack>,
     MakeBlockKernels<Block, Pack>(),
     MakeCodebookKernels<Pack>(),
+    &NibbleProducts<Pack>,
 };
 
 }  // namespace vecann

@@ -6,6 +6,7 @@
 #include "kernels/codebook_kernels.h"
 #include "kernels/dense_kernels.h"
 #include "kernels/levels.h"
+#include "kernels/nibble_kernels.h"
 #include "kernels/rotation_kernels.h"
 
 namespace vecann {
@@ -39,6 +40,22 @@ struct Pack {
         for (size_t i = 0; i < count; ++i)
             part[i] = p[i];
         return Load(part);
+    }
+    // The nibbles of four bytes stay where they are in a word, masked; a factor takes them down.
+    static void LoadNibbles(const uint8_t* code, Pack* levels) {
+        const Ints mask = {0xf, 0xf00, 0xf0000, 0xf000000};
+        const Floats down = {1, 0x1p-8f, 0x1p-16f, 0x1p-24f};
+        const auto expand = [&](int32_t word) {
+            const Ints nibbles = Ints{word, word, word, word} & mask;
+            return Pack{__builtin_convertvector(nibbles, Floats) * down - 7.5f};
+        };
+        for (size_t p = 0; p < 4; ++p) {
+            uint32_t word = 0;
+            for (size_t i = 0; i < 4; ++i)
+                word |= static_cast<uint32_t>(code[p * 4 + i]) << 8 * i;
+            levels[p] = expand(static_cast<int32_t>(word));
+            levels[p + 4] = expand(static_cast<int32_t>(word >> 4));
+        }
     }
     static Pack Gather(const float* p, const uint32_t* at) { return {Floats{p[at[0]], p[at[1]], p[at[2]], p[at[3]]}}; }
     static Pack Keep(Pack a, size_t count) {
@@ -136,6 +153,7 @@ const KernelTable kBaselineKernels = {
     &RotateRound<Pack>,
     MakeBlockKernels<Block, Pack>(),
     MakeCodebookKernels<Pack>(),
+    &NibbleProducts<Pack>,
 };
 
 }  // namespace vecann

@@ -9,7 +9,7 @@
 namespace vecann {
 
 // Grows with every incompatible change of any on-disk struct; 0.x releases refuse other versions with a REINDEX hint.
-constexpr uint16 kFormatVersion = 6;
+constexpr uint16 kFormatVersion = 7;
 constexpr uint16 kPageId = 0xFA01;
 constexpr BlockNumber kMetaBlock = 0;
 
@@ -24,6 +24,9 @@ enum class PageKind : uint16 {
     kIvfTape = 8,
     kIvfList = 9,
     kIvfPart = 10,
+    kRowCode = 11,
+    kRowMap = 12,
+    kRowCentre = 13,
 };
 
 constexpr uint16 kPageListed = 0x0001;  // the page is on the free list of its kind

@@ -1,0 +1,352 @@
+// Planting row codes: a look at all rows of the index, the middle of some of their vectors, then the codes, as many
+// pages of them at a time as memory holds, the map, and last the meta page. Locks: one page at a time, share to copy a
+// node page, exclusive to write.
+#include "hnsw/hnsw_am.h"
+#include "hnsw/hnsw_rows.h"
+#include "hnsw/hnsw_tids.h"
+
+namespace vecann {
+
+namespace {
+
+// The rows of a small table are read in a moment.
+constexpr uint64 kLeastRows = 256;
+
+// Places to a row, at most: a partial index of few rows would keep mostly empty pages.
+constexpr uint64 kMostPlaces = 4;
+
+// Rows whose offsets are larger than those of this share have no place, or a few pages full of short rows would make
+// every block's share as large.
+constexpr double kPlacedShare = 0.98;
+
+// The centre is the mean of so many vectors, evenly spread.
+constexpr uint64 kCentreSample = 2000;
+
+// Codes are planted anew when fewer of the rows looked at have one, on so many pages of nodes, evenly spread.
+constexpr double kCoveredShare = 7.0 / 8;
+constexpr BlockNumber kPagesLookedAt = 32;
+
+// and when the index has grown by this share since.
+constexpr uint64 kGrownShare = 8;
+
+struct RowPlanter {
+    HnswContext* ctx;
+    Arena arena;
+    RowShape shape;
+    BlockNumber blocks;  // of the index
+    PGAlignedBlock copy;
+    ArenaVec<NodeRow> rows;           // of the node at hand
+    ArenaVec<BlockNumber> old_pages;  // of plantings before
+    size_t old_used;
+    float* vector;  // scratch, dim floats; so are the two
+    float* centre;
+    float* scratch;  // 2 x dim floats
+    char* code;
+    char* codes;    // of the pages under way, per_page * code_size bytes each
+    bool* has_any;  // of these pages
+    uint64 first, count;
+};
+
+struct RowCensus {
+    uint64 rows;
+    uint64 nodes;
+    BlockNumber blocks;  // of the table, as far as rows tell
+    uint64 with_offset[MaxHeapTuplesPerPage + 1];
+};
+
+// Calls visit(slot, rows) for every live node of a page, without a lock; the rows are those of its chain too.
+template <class Visit>
+void ForNodes(RowPlanter* p, BlockNumber block, Visit visit) {
+    const HnswContext& ctx = *p->ctx;
+    vacuum_delay_point();
+    {
+        LockedPage page(ctx.index, block, BUFFER_LOCK_SHARE, ctx.strategy);
+        if (PageIsNew(page.page()) || !page.Is(PageKind::kNode)) return;
+        for (int i = 0; i < ctx.meta.slots; ++i)
+            HnswCheckedSlot(ctx.meta, ctx.index, page, PageKind::kNode, IdOf(ctx.meta, block, i));
+        memcpy(p->copy.data, page.page(), BLCKSZ);
+    }
+    for (int i = 0; i < ctx.meta.slots; ++i) {
+        const SlotView slot = SlotAt(ctx.meta, p->copy.data, i);
+        if (slot.state() != SlotState::kLive) continue;
+        p->rows.Clear();
+        if (slot.header->tid_chain == kInvalidId) {
+            for (int t = 0; t < slot.header->tid_count; ++t)
+                p->rows.Push({slot.tids[t].tid, true});
+        } else {
+            uint32 epoch;
+            HnswReadRows(ctx, IdOf(ctx.meta, block, i), slot.header->generation, false, &p->rows, &epoch);
+        }
+        visit(slot);
+    }
+}
+
+void CountRow(const TidEntryData& row, RowCensus* census) {
+    const OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(&row.tid);
+    if (offset > MaxHeapTuplesPerPage) return;
+    ++census->rows;
+    ++census->with_offset[offset];
+    census->blocks = Max(census->blocks, ItemPointerGetBlockNumberNoCheck(&row.tid) + 1);
+}
+
+void CountSegments(Page page, RowCensus* census) {
+    for (int i = 0; i < kSegmentsPerPage; ++i) {
+        const TidSegmentData& segment = *SegmentAt(page, i);
+        if (segment.in_use == 0) continue;
+        for (int t = 0; t < Min<int>(segment.count, kSegmentTids); ++t)
+            CountRow(segment.tids[t], census);
+    }
+}
+
+// A look at all rows: which offsets they have, and how far the table goes. Notes the pages of earlier plantings.
+void CountRows(RowPlanter* p, RowCensus* census) {
+    const HnswContext& ctx = *p->ctx;
+    memset(static_cast<void*>(census), 0, sizeof(*census));
+    for (BlockNumber block = kMetaBlock + 1; block < p->blocks; ++block) {
+        vacuum_delay_point();
+        p->old_pages.Reserve(p->old_pages.size + 1);  // no allocation under the lock
+        LockedPage page(ctx.index, block, BUFFER_LOCK_SHARE, ctx.strategy);
+        if (PageIsNew(page.page())) continue;
+        if (page.Is(PageKind::kNode)) {
+            HnswForSlots(ctx, page, [&](uint32, const SlotView& slot) {
+                if (slot.state() != SlotState::kLive) return;
+                ++census->nodes;
+                for (int t = 0; t < slot.header->tid_count; ++t)
+                    CountRow(slot.tids[t], census);
+            });
+        } else if (page.Is(PageKind::kTid)) {
+            CountSegments(page.page(), census);
+        } else if (HnswIsAnyRowPage(page)) {
+            p->old_pages.Push(block);
+        }
+    }
+}
+
+uint32 ChooseStride(const RowCensus& census) {
+    const double wanted = kPlacedShare * static_cast<double>(census.rows);
+    uint64 below = 0;
+    uint32 stride = 0;
+    while (stride < MaxHeapTuplesPerPage && static_cast<double>(below) < wanted)
+        below += census.with_offset[++stride];
+    return stride;
+}
+
+// The vector of a payload.
+void DecodeNode(RowPlanter* p, const SlotView& slot) {
+    const HnswContext& ctx = *p->ctx;
+    DecodeValue(ctx.form.rule(), slot.payload, p->vector, p->scratch);
+}
+
+// Looks at pages that hold as many nodes as the sample has, evenly spread.
+void SetCentre(RowPlanter* p, uint64 nodes) {
+    const size_t dim = static_cast<size_t>(p->ctx->form.dim);
+    const BlockNumber step = static_cast<BlockNumber>(Max<uint64>(nodes / kCentreSample, 1));
+    double* sum = p->arena.Allocate<double>(dim);
+    std::fill(sum, sum + dim, 0.0);
+    uint64 taken = 0;
+    for (BlockNumber block = kMetaBlock + 1; block < p->blocks; block += Min(step, p->blocks - block)) {
+        ForNodes(p, block, [&](const SlotView& slot) {
+            DecodeNode(p, slot);
+            if (!std::isfinite(NormOf(p->vector, p->ctx->form.dim))) return;
+            ++taken;
+            for (size_t i = 0; i < dim; ++i)
+                sum[i] += static_cast<double>(p->vector[i]);
+        });
+    }
+    for (size_t i = 0; i < dim; ++i)
+        p->centre[i] = static_cast<float>(sum[i] / static_cast<double>(Max<uint64>(taken, 1)));
+    p->arena.Release(sum, dim);
+}
+
+// Codes the rows of all nodes that have their places on the pages under way.
+void CodeRows(RowPlanter* p) {
+    const HnswContext& ctx = *p->ctx;
+    const RowShape& shape = p->shape;
+    const uint64 begin = p->first * shape.per_page, end = (p->first + p->count) * shape.per_page;
+    memset(p->codes, 0, p->count * shape.per_page * shape.code_size);
+    memset(p->has_any, 0, p->count * sizeof(bool));
+    for (BlockNumber block = kMetaBlock + 1; block < p->blocks; ++block) {
+        ForNodes(p, block, [&](const SlotView& slot) {
+            bool coded = false;
+            for (const NodeRow& row : p->rows) {
+                const OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(&row.tid);
+                if (!shape.Has(offset)) continue;
+                const uint64 place = shape.PlaceOf(ItemPointerGetBlockNumberNoCheck(&row.tid), offset);
+                if (place < begin || place >= end) continue;
+                if (!coded) {
+                    DecodeNode(p, slot);
+                    const float error = PayloadErrorOf(*ctx.desc, ctx.form.payload, ctx.form.dim, slot.payload).error;
+                    EncodeRowCode(p->vector, p->centre, ctx.form.dim, HnswIsExact(slot.payload) ? 0 : error, p->code,
+                                  p->scratch);
+                }
+                coded = true;
+                memcpy(p->codes + (place - begin) * shape.code_size, p->code, shape.code_size);
+                p->has_any[(place - begin) / shape.per_page] = true;
+            }
+        });
+    }
+}
+
+// Writes a page of this planting, in place of an old one or as a new one.
+BlockNumber WriteRowPage(RowPlanter* p, PageKind kind, uint32 number, const void* contents, size_t bytes) {
+    const HnswContext& ctx = *p->ctx;
+    vacuum_delay_point();
+    Buffer buffer;
+    if (p->old_used < p->old_pages.size) {
+        buffer = ReadBuffer(ctx.index, p->old_pages[p->old_used++]);
+        LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+    } else {
+        buffer = ExtendRelationLocked(ctx.index, MAIN_FORKNUM);
+    }
+    LockedPage page(ctx.index, buffer);
+    HnswCheckIdRange(ctx.index, page.block(), ctx.meta.slots);
+    PageTxn txn(ctx.index, ctx.mode);
+    const Page edit = txn.RegisterNew(page.buffer());
+    InitPage(edit, kind, HnswRowPageBytes(ctx.meta, kind));
+    *RowPageOf(edit) = {p->shape.generation, number};
+    memcpy(RowPageOf(edit) + 1, contents, bytes);
+    txn.Commit();
+    return page.block();
+}
+
+// Writes all codes; returns the blocks of their pages, 0 where there is no row.
+BlockNumber* WriteCodes(RowPlanter* p, uint64 pages) {
+    const RowShape& shape = p->shape;
+    const size_t page_bytes = shape.per_page * shape.code_size;
+    const uint64 memory = static_cast<uint64>(maintenance_work_mem) * 1024 / 2;
+    const uint64 at_once = Min<uint64>(Max<uint64>(memory / page_bytes, 1), pages);
+    BlockNumber* blocks = p->arena.Allocate<BlockNumber>(pages);
+    p->codes = p->arena.Allocate<char>(at_once * page_bytes);
+    p->has_any = p->arena.Allocate<bool>(at_once);
+    for (p->first = 0; p->first < pages; p->first += at_once) {
+        p->count = Min(at_once, pages - p->first);
+        CodeRows(p);
+        for (uint64 i = 0; i < p->count; ++i) {
+            const uint64 number = p->first + i;
+            blocks[number] = !p->has_any[i] ? 0
+                                            : WriteRowPage(p, PageKind::kRowCode, static_cast<uint32>(number),
+                                                           p->codes + i * page_bytes, page_bytes);
+        }
+    }
+    p->arena.Release(p->codes, at_once * page_bytes);
+    return blocks;
+}
+
+BlockNumber WriteMap(RowPlanter* p, const BlockNumber* blocks, uint64 pages) {
+    BlockNumber* root = p->arena.Allocate<BlockNumber>(kRowMapEntries);
+    BlockNumber* entries = p->arena.Allocate<BlockNumber>(kRowMapEntries);
+    memset(root, 0, kRowMapEntries * sizeof(BlockNumber));
+    constexpr size_t bytes = kRowMapEntries * sizeof(BlockNumber);
+    for (uint64 first = 0; first < pages; first += kRowMapEntries) {
+        memset(entries, 0, bytes);
+        memcpy(entries, blocks + first, Min<uint64>(kRowMapEntries, pages - first) * sizeof(BlockNumber));
+        const uint32 number = static_cast<uint32>(first / kRowMapEntries);
+        root[number] = WriteRowPage(p, PageKind::kRowMap, number, entries, bytes);
+    }
+    return WriteRowPage(p, PageKind::kRowMap, kRowMapRoot, root, bytes);
+}
+
+// Tells readers and inserts which planting counts; `root` 0: none.
+void SetRows(const HnswContext& ctx, const RowShape& shape, BlockNumber blocks) {
+    LockedPage page(ctx.index, kMetaBlock, BUFFER_LOCK_EXCLUSIVE);
+    PageTxn txn(ctx.index, ctx.mode);
+    HnswMetaData* edit = HnswMetaOf(txn.Register(page.buffer()));
+    edit->row_root = shape.root;
+    edit->row_centre = shape.centre;
+    edit->row_generation = shape.generation;
+    edit->row_stride = shape.stride;
+    edit->row_blocks = blocks;
+    txn.Commit();
+}
+
+void Plant(RowPlanter* p) {
+    HnswContext* ctx = p->ctx;
+    p->blocks = RelationGetNumberOfBlocks(ctx->index);
+    RowCensus* census = p->arena.Allocate<RowCensus>(1);
+    CountRows(p, census);
+    p->shape.stride = ChooseStride(*census);
+    const uint64 places = static_cast<uint64>(census->blocks) * p->shape.stride;
+    const uint64 pages = (places + p->shape.per_page - 1) / p->shape.per_page;
+    if (census->rows < kLeastRows || places > kMostPlaces * census->rows || pages > kMostRowPages) return;
+    SetCentre(p, census->nodes);
+    const BlockNumber* blocks = WriteCodes(p, pages);
+    p->shape.centre =
+        WriteRowPage(p, PageKind::kRowCentre, 0, p->centre, static_cast<size_t>(ctx->form.dim) * sizeof(float));
+    p->shape.root = WriteMap(p, blocks, pages);
+}
+
+}  // namespace
+
+void HnswPlantRows(HnswContext* ctx) {
+    const bool wanted = HnswWantsRows(ctx->index);
+    if (!HnswSuitsRows(ctx->meta) || (!wanted && !HnswHasRows(ctx->meta))) return;
+    MemoryContext memory = AllocSetContextCreate(CurrentMemoryContext, "hnsw row codes", ALLOCSET_DEFAULT_SIZES);
+    MemoryContext old = MemoryContextSwitchTo(memory);
+    RowPlanter* p = PallocZeroed<RowPlanter>();
+    p->ctx = ctx;
+    p->arena = MakeArena(memory);
+    p->rows.Init(&p->arena, kHnswInlineTids);
+    p->old_pages.Init(&p->arena);
+    const size_t dim = static_cast<size_t>(ctx->form.dim);
+    p->vector = p->arena.Allocate<float>(dim);
+    p->centre = p->arena.Allocate<float>(dim);
+    p->scratch = p->arena.Allocate<float>(2 * dim);
+    p->shape = RowShape::Of(ctx->meta);
+    p->code = p->arena.Allocate<char>(p->shape.code_size);
+    // Nobody follows the old map any more when its pages are written anew. After a crash on the way there are none.
+    p->shape.root = p->shape.centre = 0;
+    if (HnswHasRows(ctx->meta)) SetRows(*ctx, p->shape, 0);
+    ++p->shape.generation;
+    if (wanted) Plant(p);
+    SetRows(*ctx, p->shape, wanted ? RelationGetNumberOfBlocks(ctx->index) : 0);
+    MemoryContextSwitchTo(old);
+    MemoryContextDelete(memory);
+}
+
+namespace {
+
+// Have most rows a code, as far as some of them tell?
+bool AreRowsCovered(RowPlanter* p) {
+    const HnswContext& ctx = *p->ctx;
+    RowMap map;
+    map.Init(&ctx, RowShape::Of(ctx.meta));
+    const BlockNumber step = Max<BlockNumber>(p->blocks / kPagesLookedAt, 1);
+    uint64 rows = 0, coded = 0;
+    for (BlockNumber block = kMetaBlock + 1; block < p->blocks; block += Min(step, p->blocks - block)) {
+        ForNodes(p, block, [&](const SlotView&) {
+            for (const NodeRow& row : p->rows) {
+                ++rows;
+                coded += HnswReadRowCode(&map, row.tid, p->code) ? 1 : 0;
+            }
+        });
+    }
+    return static_cast<double>(coded) >= kCoveredShare * static_cast<double>(rows);
+}
+
+}  // namespace
+
+void HnswReplantRows(HnswContext* ctx) {
+    const HnswMetaData& meta = ctx->meta;
+    if (!HnswSuitsRows(meta)) return;
+    if (!HnswWantsRows(ctx->index)) {
+        HnswPlantRows(ctx);
+        return;
+    }
+    const BlockNumber blocks = RelationGetNumberOfBlocks(ctx->index);
+    if (static_cast<uint64>(blocks) * meta.slots < kLeastRows) return;
+    if (meta.row_blocks != 0 && blocks - meta.row_blocks < meta.row_blocks / kGrownShare) return;
+    MemoryContext memory = AllocSetContextCreate(CurrentMemoryContext, "hnsw row codes", ALLOCSET_DEFAULT_SIZES);
+    MemoryContext old = MemoryContextSwitchTo(memory);
+    RowPlanter* p = PallocZeroed<RowPlanter>();
+    p->ctx = ctx;
+    p->arena = MakeArena(memory);
+    p->blocks = blocks;
+    p->rows.Init(&p->arena, kHnswInlineTids);
+    p->code = p->arena.Allocate<char>(RowCodeSize(ctx->form.dim));
+    const bool covered = HnswHasRows(meta) && AreRowsCovered(p);
+    MemoryContextSwitchTo(old);
+    MemoryContextDelete(memory);
+    if (!covered) HnswPlantRows(ctx);
+}
+
+}  // namespace vecann

@@ -1,0 +1,247 @@
+// Unit tests of row codes: their bounds hold for every pair of query and vector, of ordinary and of nasty numbers, at
+// every instruction-set level, and they are as narrow as four bits allow.
+#include <gtest/gtest.h>
+
+#include <cfloat>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "compute/task_arena.h"
+#include "guarded_array.h"
+#include "kernels/kernel_table.h"
+#include "quant/row_code.h"
+
+namespace vecann {
+namespace {
+
+using Vector = std::vector<float>;
+constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr Metric kMetrics[] = {Metric::kL2, Metric::kInnerProduct};
+
+std::vector<SimdLevel> Levels() {
+    std::vector<SimdLevel> levels;
+    for (int level = 0; level < kSimdLevels; ++level)
+        if (KernelTableFor(static_cast<SimdLevel>(level)) != nullptr) levels.push_back(static_cast<SimdLevel>(level));
+    return levels;
+}
+
+// Numbers of one kind, by name in messages.
+enum class Data { kNormal, kLaplacian, kSparse, kConstant, kTiny, kDenormal, kLarge, kMixed };
+constexpr Data kData[] = {Data::kNormal, Data::kLaplacian, Data::kSparse, Data::kConstant,
+                          Data::kTiny,   Data::kDenormal,  Data::kLarge,  Data::kMixed};
+
+class Source {
+  public:
+    explicit Source(unsigned seed) : random_(seed) {}
+
+    Vector Make(Data data, int dim) {
+        Vector v(static_cast<size_t>(dim));
+        const float constant = normal_(random_);
+        for (float& x : v) {
+            const float z = normal_(random_);
+            const float sign = z < 0 ? -1.0f : 1.0f;
+            switch (data) {
+                case Data::kNormal:
+                    x = z;
+                    break;
+                case Data::kLaplacian:
+                    x = -sign * std::log(1e-6f + unit_(random_));
+                    break;
+                case Data::kSparse:
+                    x = unit_(random_) < 0.1f ? z : 0.0f;
+                    break;
+                case Data::kConstant:
+                    x = constant;
+                    break;
+                case Data::kTiny:
+                    x = z * 1e-30f;
+                    break;
+                case Data::kDenormal:
+                    x = z * 1e-42f;
+                    break;
+                case Data::kLarge:
+                    x = z * 1e17f;
+                    break;
+                case Data::kMixed:
+                    x = std::ldexp(z, static_cast<int>(unit_(random_) * 80) - 40);
+                    break;
+            }
+        }
+        return v;
+    }
+
+  private:
+    std::mt19937 random_;
+    std::normal_distribution<float> normal_{0, 1};
+    std::uniform_real_distribution<float> unit_{0, 1};
+};
+
+Vector Sum(const Vector& a, const Vector& b, float factor) {
+    Vector sum(a.size());
+    for (size_t i = 0; i < a.size(); ++i)
+        sum[i] = a[i] + factor * b[i];
+    return sum;
+}
+
+// In long double, so that the reference's own rounding does not show.
+long double Product(const Vector& a, const Vector& b) {
+    long double sum = 0;
+    for (size_t i = 0; i < a.size(); ++i)
+        sum += static_cast<long double>(a[i]) * b[i];
+    return sum;
+}
+double Norm(const Vector& a) {
+    return static_cast<double>(std::sqrt(Product(a, a)));
+}
+double Distance(const Vector& a, const Vector& b) {
+    long double sum = 0;
+    for (size_t i = 0; i < a.size(); ++i) {
+        const long double d = static_cast<long double>(a[i]) - b[i];
+        sum += d * d;
+    }
+    return static_cast<double>(std::sqrt(sum));
+}
+
+// A code that ends where readable memory ends.
+class Code {
+  public:
+    explicit Code(int dim) : bytes_(RowCodeSize(dim)), dim_(dim), scratch_(static_cast<size_t>(dim)) {
+        memset(bytes_.data(), 0x5a, RowCodeSize(dim));
+    }
+    Code(const Vector& v, const Vector& centre, double extra = 0) : Code(static_cast<int>(v.size())) {
+        Encode(v, centre, extra);
+    }
+    void Encode(const Vector& v, const Vector& centre, double extra = 0) {
+        EncodeRowCode(v.data(), centre.data(), dim_, extra, bytes_.data(), scratch_.data());
+    }
+    char* data() { return bytes_.data(); }
+    RowCodeData head() {
+        RowCodeData head;
+        memcpy(&head, bytes_.data(), sizeof(head));
+        return head;
+    }
+    int Level(int i) {
+        const auto byte = static_cast<uint8_t>(bytes_[sizeof(RowCodeData) + static_cast<size_t>(i / 32 * 16 + i % 16)]);
+        return i % 32 < 16 ? byte & 15 : byte >> 4;
+    }
+
+  private:
+    GuardedArray<char> bytes_;
+    int dim_;
+    Vector scratch_;
+};
+
+RowDistance Measure(Metric metric, const Vector& q, const Vector& centre, const char* code) {
+    TaskArena memory;
+    RowCodeQuery query;
+    query.Init(&memory.arena, metric, static_cast<int>(q.size()));
+    query.Set(q.data(), centre.data());
+    RowDistance known;
+    RowCodeDistances(query, &code, 1, &known);
+    return known;
+}
+
+// Returns whether the bounds say anything.
+bool CheckBounds(Metric metric, const Vector& q, const Vector& v, const RowDistance& known, const std::string& what) {
+    if (known.error == kInf) {
+        EXPECT_EQ(known.distance, 0) << what;
+        return false;
+    }
+    EXPECT_GT(known.error, 0) << what;
+    EXPECT_TRUE(std::isfinite(known.distance) && std::isfinite(known.error) && std::isfinite(known.norm)) << what;
+    const double distance = known.distance, error = known.error;
+    if (metric == Metric::kL2) {
+        EXPECT_GE(known.distance, 0) << what;
+        const double truth = Distance(q, v), root = std::sqrt(distance);
+        EXPECT_LE(root - error, truth) << what;
+        EXPECT_GE(root + error, truth) << what;
+        EXPECT_EQ(known.norm, 0) << what;
+    } else {
+        const double truth = static_cast<double>(-Product(q, v)), width = Norm(q) * error;
+        EXPECT_LE(distance - width, truth) << what;
+        EXPECT_GE(distance + width, truth) << what;
+        EXPECT_GE(static_cast<double>(known.norm) + error, Norm(v)) << what;
+    }
+    return true;
+}
+
+std::vector<int> Dimensions() {
+    std::vector<int> dims;
+    for (int dim = 1; dim <= 70; ++dim)
+        dims.push_back(dim);
+    for (const int dim : {127, 128, 784, 2038})
+        dims.push_back(dim);
+    return dims;
+}
+
+class RowCodeTest : public testing::TestWithParam<SimdLevel> {
+  protected:
+    void SetUp() override { ASSERT_TRUE(ForceSimdLevel(GetParam())); }
+    void TearDown() override { ForceSimdLevel(BestSimdLevel()); }
+};
+
+// Queries that are next to the vector, at its code, at the centre, far off, and zero.
+std::vector<Vector> QueriesOf(Source* source, Data data, const Vector& v, const Vector& centre) {
+    const int dim = static_cast<int>(v.size());
+    return {v,
+            Sum(v, source->Make(data, dim), 0.01f),
+            centre,
+            source->Make(data, dim),
+            Sum(centre, source->Make(data, dim), 1000.0f),
+            Vector(v.size())};
+}
+
+TEST_P(RowCodeTest, BoundsHoldForEveryPair) {
+    Source source(1);
+    for (const int dim : Dimensions())
+        for (const Data data : kData) {
+            const Vector near = source.Make(data, dim), zero(near.size());
+            for (const Vector& centre : {zero, near, Sum(near, source.Make(data, dim), 100.0f)})
+                for (const float spread : {0.0f, 0.05f, 1.0f}) {
+                    const Vector v = Sum(near, source.Make(data, dim), spread);
+                    Code code(v, centre);
+                    const std::string what = std::to_string(dim) + " " + std::to_string(static_cast<int>(data));
+                    ASSERT_TRUE(HasRowCode(code.data())) << what;
+                    ASSERT_TRUE(code.head().error < kInf || data == Data::kLarge) << what;
+                    for (const Vector& q : QueriesOf(&source, data, v, centre))
+                        for (const Metric metric : kMetrics) {
+                            const bool known = CheckBounds(metric, q, v, Measure(metric, q, centre, code.data()), what);
+                            EXPECT_TRUE(known || data == Data::kLarge) << what;
+                        }
+                }
+        }
+}
+
+INSTANTIATE_TEST_SUITE_P(AllLevels, RowCodeTest, testing::ValuesIn(Levels()),
+                         [](const auto& level) { return KernelTableFor(level.param)->name; });
+
+// What the code stands for, from its bytes alone: the levels, the scale, and what the head says of them.
+TEST(RowCodeFormatTest, HeadAndNibblesSayTheSame) {
+    Source source(2);
+    for (const int dim : Dimensions())
+        for (const double extra : {0.0, 0.25}) {
+            const Vector v = source.Make(Data::kNormal, dim), centre = source.Make(Data::kSparse, dim);
+            Code code(v, centre, extra);
+            const RowCodeData head = code.head();
+            double square = 0, norm2 = 0;
+            for (int i = 0; i < dim; ++i) {
+                const size_t at = static_cast<size_t>(i);
+                const double y = static_cast<double>(v[at]) - centre[at], level = head.scale * (code.Level(i) - 7.5);
+                square += (y - level) * (y - level);
+                norm2 += level * level;
+            }
+            for (int i = dim; i % 32 != 0; ++i)
+                EXPECT_EQ(code.Level(i), 0);
+            EXPECT_GE(head.error, std::sqrt(square) + extra);
+            EXPECT_LE(head.error, (std::sqrt(square) + extra) * (1 + 0x1p-22) + FLT_MIN);
+            EXPECT_NEAR(head.norm2, norm2, norm2 * 0x1p-23);
+        }
+}
+
+}  // namespace
+}  // namespace vecann
