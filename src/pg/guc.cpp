@@ -21,6 +21,7 @@ SettingsData settings = {kDefaultEfSearch,
                          true,
                          true,
                          true,
+                         true,
                          -1,
                          nullptr};
 
@@ -118,6 +119,10 @@ void InitSettings() {
                              "Lets the planner test the conditions of filtered queries on the rows of a search.",
                              "Where no other strategy is possible this one is used all the same.",
                              &settings.enable_post_filter, true, PGC_USERSET, GUC_EXPLAIN, nullptr, nullptr, nullptr);
+    DefineCustomBoolVariable("vecann.enable_row_codes",
+                             "Lets exact passes of filtered queries read only rows that an index's codes leave near.",
+                             "Without it, they read all rows of the bitmap.", &settings.enable_row_codes, true,
+                             PGC_USERSET, GUC_EXPLAIN, nullptr, nullptr, nullptr);
     DefineCustomEnumVariable("vecann.simd_level", "Instruction set of the distance kernels (for developers).", nullptr,
                              &settings.simd_level, -1, kSimdLevelOptions, PGC_SUSET, GUC_NOT_IN_SAMPLE, CheckSimdLevel,
                              AssignSimdLevel, nullptr);

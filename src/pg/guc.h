@@ -29,6 +29,7 @@ struct SettingsData {
     bool enable_bitmap_search;
     bool enable_exact_search;
     bool enable_post_filter;
+    bool enable_row_codes;
     int simd_level;     // -1: the best one
     char* race_points;  // only with VECANN_RACE_POINTS
 };

@@ -26,6 +26,13 @@ constexpr double kToastPiece = 1996;
 constexpr double kMemberOperators = 1;
 // The rows of a node looked up in a set, in units of cpu_operator_cost: 40 ns.
 constexpr double kTestOperators = 2;
+// Bounds of a row's distance by its code, in units of cpu_tuple_cost: 0.1 us. Besides the vector's codes a row has so
+// many bytes there.
+constexpr double kBoundTuples = 1;
+constexpr double kBoundBytes = 16;
+// Rows that are read although they are not wanted: so many, or, where that is more, so many for each wanted.
+constexpr double kReadBeyond = 40;
+constexpr double kReadForEach = 3;
 // Handing out a row whose distance is known, in units of cpu_tuple_cost.
 constexpr double kReturnTuples = 5;
 
@@ -33,7 +40,7 @@ using Field = double FilterPlan::*;
 constexpr Field kFields[] = {&FilterPlan::wanted,          &FilterPlan::index_rows,    &FilterPlan::rows_per_page,
                              &FilterPlan::members_per_row, &FilterPlan::node_cost,     &FilterPlan::beam,
                              &FilterPlan::fetch_cost,      &FilterPlan::distance_cost, &FilterPlan::found_distance,
-                             &FilterPlan::bitmap_cost};
+                             &FilterPlan::bound_cost,      &FilterPlan::bitmap_cost};
 
 List* AppendDouble(List* list, double value) {
     return lappend(list, makeFloat(psprintf("%.17g", value)));
@@ -61,6 +68,20 @@ SearchValues ValuesOf(const IndexOptInfo* index, const VectorSearchMethods* meth
     const SearchValues values = methods->values(relation);
     index_close(relation, NoLock);
     return values;
+}
+
+// What bounds cost for each of so many rows of the bitmap. Codes have four bits for a number of the vector.
+double BoundCost(const FilterPlan& plan, const SearchValues& values, double members, double page_cost) {
+    if (!values.bounded || !Settings().enable_row_codes) return 0;
+    const double code_pages = plan.index_rows * (values.width / 8 + kBoundBytes) / BLCKSZ;
+    return cpu_tuple_cost * kBoundTuples + page_cost * Min(code_pages / members, 1.0);
+}
+
+// The same with so many rows wanted.
+double ExactCostFor(const FilterPlan& plan, double members, double wanted) {
+    if (plan.bound_cost <= 0) return members * plan.row_cost();
+    const double read = wanted + Max(kReadBeyond, wanted * kReadForEach);
+    return members * plan.bound_cost + Min(read, members) * plan.row_cost();
 }
 
 }  // namespace
@@ -118,6 +139,11 @@ bool IsWorthTrying(const FilterPlan& plan, double exact) {
     return plan.beam * plan.node_cost * kWorthTrying < exact;
 }
 
+double ExactCost(const FilterPlan& plan, double members) {
+    const double wanted = plan.wanted > 0 ? plan.wanted * plan.members_per_row : plan.beam * 3 / 4;
+    return ExactCostFor(plan, members, wanted);
+}
+
 double NodesForMembers(const FilterPlan& plan, double members, double rate) {
     const double least = 1 / Max(plan.index_rows, 1.0);
     const double needed =
@@ -167,6 +193,7 @@ FilterPlan PlanFilter(PlannerInfo* root, const IndexPath* index_path, const Vect
     const double members = Max(selectivity * all, rows);
     scan += members * cpu_operator_cost * kMemberOperators;
     plan.bitmap_cost = scan;
+    plan.bound_cost = BoundCost(plan, values, members, uncached * random_page_cost_here);
     plan.members_per_row = members / rows;
     const double read = wanted * plan.members_per_row;
     plan.cost[static_cast<int>(Strategy::kBitmapSearch)] =
@@ -175,7 +202,7 @@ FilterPlan PlanFilter(PlannerInfo* root, const IndexPath* index_path, const Vect
     // Each pass over the rows keeps as many as fit work_mem.
     const double passes = 1 + std::floor(wanted * 40 / (work_mem * 1024.0));
     plan.cost[static_cast<int>(Strategy::kExact)] =
-        scan + members * plan.row_cost() * passes + wanted * cpu_tuple_cost * kReturnTuples;
+        scan + ExactCost(plan, members) * passes + wanted * cpu_tuple_cost * kReturnTuples;
     plan.may_try = Settings().enable_post_filter && plan.wanted > 0 && plan.wanted <= plan.beam &&
                    IsWorthTrying(plan, plan.cost[static_cast<int>(Strategy::kExact)]);
     return plan;
@@ -186,7 +213,10 @@ void SetFilterCost(const FilterPlan& plan, Strategy strategy, Path* path) {
     const double wanted = plan.wanted > 0 ? plan.wanted : Min(rows, plan.beam * 3 / 4);
     double startup = Min(cost, plan.beam * plan.node_cost);
     if (strategy == Strategy::kExact) startup = Max(0.0, cost - wanted * cpu_tuple_cost * kReturnTuples);
-    const double total = startup + (cost - startup) * Max(rows / Max(wanted, 1.0), 1.0);
+    double total = startup + (cost - startup) * Max(rows / Max(wanted, 1.0), 1.0);
+    // Bounds save reading rows that are not wanted, and no others.
+    const double members = rows * plan.members_per_row;
+    if (strategy == Strategy::kExact) total += ExactCostFor(plan, members, members) - ExactCost(plan, members);
     // A post-filter does what the index scan does and a little less. Who takes all rows reads pages in no order: the
     // server's own estimate knows that.
     const bool post = strategy == Strategy::kPostFilter;

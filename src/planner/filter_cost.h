@@ -31,6 +31,7 @@ struct FilterPlan {
     double beam;               // nodes that the shortest search reads
     double fetch_cost;         // of reading a row and testing it
     double distance_cost;      // of its distance
+    double bound_cost;         // ... of bounds of it, which leave few rows to be read; 0: the index has none
     double found_distance;     // ... when a search has found it, which may know its vector
     double bitmap_cost;        // of the bitmap
     double cost[kStrategies];  // of each, for the rows wanted; negative: not possible
@@ -57,6 +58,9 @@ void SetRangeCost(const FilterPlan& plan, Path* path);
 // Is a search to come before an exact pass of this cost, since the rows that pass may be the nearest? Where the pass
 // costs five of the shortest searches.
 bool IsWorthTrying(const FilterPlan& plan, double exact);
+
+// What an exact pass costs over a bitmap of so many rows.
+double ExactCost(const FilterPlan& plan, double members);
 
 // Nodes that a search for `members` rows reads when `rate` of all rows are members.
 double NodesForMembers(const FilterPlan& plan, double members, double rate);

@@ -1,7 +1,5 @@
-// Conditions of the custom scan: the bitmap's rows, the exact pass, switches at run time, and when rows may go out. See
+// Conditions of the custom scan: the bitmap's rows, strategies and switches at run time, and when rows may go out. See
 // README.md, "Filters".
-#include <algorithm>
-
 #include "pg/recent_buffers.h"
 #include "planner/vector_scan_state.h"
 
@@ -37,7 +35,7 @@ void ChooseStrategy(VectorScanState* state) {
     const FilterPlan& plan = filter->plan;
     const double members = MembersOf(*filter);
     const double rate = members / plan.index_rows, wanted = plan.wanted * plan.members_per_row;
-    const double exact = members * plan.row_cost();
+    const double exact = ExactCost(plan, members);
     const double search = NodesForMembers(plan, wanted, rate) * plan.node_cost + wanted * plan.found_cost();
     // Where the planner took the bitmap for a small one, nothing has been tried yet.
     const bool cheap = exact <= search && (plan.may_try || plan.wanted == 0 || !IsWorthTrying(plan, exact));
@@ -48,110 +46,6 @@ void ChooseStrategy(VectorScanState* state) {
         filter->search.most_nodes =
             static_cast<uint64>(Min(Max(exact / Max(plan.node_cost, 1e-9), Max(2 * plan.beam, 1.0)), 1e15));
 }
-
-// Does an exact pass bring a row again that went out already?
-bool WentOut(FilterState* filter, const ItemPointerData& tid) {
-    return filter->returned.Find(ItemPointerGetBlockNumber(&tid), ItemPointerGetOffsetNumber(&tid)) != nullptr;
-}
-
-// Asks the disk for the pages of an exact pass before they are read, as a bitmap heap scan does: for some more at each
-// page, up to effective_io_concurrency.
-struct PagesAhead {
-    TidSet::Cursor cursor;
-    int asked;   // and not reached yet
-    int target;  // so many
-    int most;
-    uint32 current;
-
-    static PagesAhead Of(Relation table) {
-        return {{}, 0, 0, get_tablespace_io_concurrency(table->rd_rel->reltablespace), InvalidBlockNumber};
-    }
-    // The pass has come to a row of this page.
-    void Reach(Relation table, const TidSet& members, uint32 block) {
-        if (block == current || most == 0) return;
-        current = block;
-        uint32 next;
-        if (asked > 0)
-            --asked;
-        else if (!members.NextPage(&cursor, &next))
-            return;
-        target = Min(2 * target + 1, most);
-        for (; asked < target && members.NextPage(&cursor, &next); ++asked)
-            PrefetchBuffer(table, MAIN_FORKNUM, next);
-    }
-};
-
-// Rows of the table that are asked for from memory together.
-constexpr int kAskedTogether = 16;
-
-// Some rows of the bitmap in order, which are asked for from memory.
-struct RowsTogether {
-    ItemPointerData tids[kAskedTogether];
-    Membership memberships[kAskedTogether];
-    int count;
-
-    bool Next(const TidSet& members, TidSet::Cursor* cursor, Relation table) {
-        count = 0;
-        uint32 block;
-        uint16 offset;
-        Membership m;
-        while (count < kAskedTogether && (m = members.Next(cursor, &block, &offset)) != Membership::kOut) {
-            ItemPointerSet(&tids[count], block, offset);
-            memberships[count++] = m;
-        }
-        PrefetchRows(table, tids, count);
-        return count > 0;
-    }
-};
-
-// Is it a row for the exact pass? The scan's tuple is it then.
-bool TakeExact(VectorScanState* state, ItemPointerData tid, Membership m) {
-    bool all_dead = false;
-    return !WentOut(&state->filter, tid) && FetchRow(state, tid, &all_dead) &&
-           FillAndTest(state, state->table_slot, {nullptr, nullptr}, m == Membership::kMaybe);
-}
-
-// Keeps a row among the nearest, at most so many.
-void KeepNearest(FilterState* filter, ArenaVec<PendingRow>* kept, const PendingRow& row, size_t most) {
-    const auto nearer = [](const PendingRow& a, const PendingRow& b) { return RowFarther(b, a); };
-    if (kept->size < most) {
-        kept->Push(row);
-        if (kept->size == most) std::make_heap(kept->begin(), kept->end(), nearer);
-        return;
-    }
-    filter->has_more = true;
-    if (!nearer(row, (*kept)[0])) return;
-    std::pop_heap(kept->begin(), kept->end(), nearer);
-    (*kept)[most - 1] = row;
-    std::push_heap(kept->begin(), kept->end(), nearer);
-}
-
-}  // namespace
-
-void ReadExact(VectorScanState* state, bool behind) {
-    FilterState* filter = &state->filter;
-    const size_t most = Max<size_t>(static_cast<size_t>(work_mem) * 1024 / sizeof(PendingRow), 64);
-    ArenaVec<PendingRow>* kept = &state->pending;
-    filter->has_more = false;
-    Relation table = state->css.ss.ss_currentRelation;
-    PagesAhead ahead = PagesAhead::Of(table);
-    TidSet::Cursor cursor = {};
-    RowsTogether rows;
-    while (rows.Next(filter->members, &cursor, table)) {
-        for (int i = 0; i < rows.count; ++i) {
-            CHECK_FOR_INTERRUPTS();
-            const ItemPointerData tid = rows.tids[i];
-            ahead.Reach(table, filter->members, ItemPointerGetBlockNumber(&tid));
-            if (!TakeExact(state, tid, rows.memberships[i])) continue;
-            const PendingRow row = RowAtHand(state, tid);
-            if (!behind || RowFarther(row, filter->last)) KeepNearest(filter, kept, row, most);
-        }
-    }
-    std::make_heap(kept->begin(), kept->end(), RowFarther);
-    state->through = true;
-}
-
-namespace {
 
 void OpenTable(VectorScanState* state) {
     if (state->fetch != nullptr) return;
@@ -172,7 +66,8 @@ bool SwitchToExact(VectorScanState* state) {
     state->row_due = false;
     // What waits comes again. The row that went out last may still stand in the slot.
     ClearPending(state);
-    ReadExact(state, state->search->in_order && filter->has_last);
+    filter->has_last = filter->has_last && state->search->in_order;
+    ReadExact(state);
     return true;
 }
 
@@ -201,7 +96,7 @@ bool GoOnByMembers(VectorScanState* state) {
 
 // What the exact pass would cost a post-filter that changes to it.
 double ExactCost(const FilterState& filter) {
-    return filter.members_ready ? MembersOf(filter) * filter.plan.row_cost()
+    return filter.members_ready ? ExactCost(filter.plan, MembersOf(filter))
                                 : filter.plan.cost[static_cast<int>(Strategy::kExact)];
 }
 
@@ -286,6 +181,9 @@ void NextCandidate(VectorScanState* state) {
 
 namespace {
 
+// Rows of the table that are asked for from memory together.
+constexpr int kAskedTogether = 16;
+
 // The heap's first rows are nearly the nearest ones.
 void AskForMet(const VectorScanState* state) {
     const ArenaVec<PendingRow>& met = state->filter.met;
@@ -324,6 +222,7 @@ void StartScan(VectorScanState* state) {
     state->returned = 0;
     filter->switched = filter->has_last = filter->has_more = filter->budget_hit = false;
     filter->by_members = false;
+    filter->bounds_counts = {};
     if (filter->bitmap != nullptr) {
         MemoryContextReset(filter->returned_memory);
         filter->returned_arena = MakeArena(filter->returned_memory);
@@ -351,7 +250,7 @@ void StartScan(VectorScanState* state) {
     OpenTable(state);
     if (filter->any && filter->running == Strategy::kExact) {
         PrepareQuery(state);
-        ReadExact(state, false);
+        ReadExact(state);
     } else {
         StartSearch(state);
     }

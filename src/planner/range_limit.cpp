@@ -109,6 +109,7 @@ void StartRangeLimit(VectorScanState* state) {
             // Nothing passes.
             state->row_due = false;
             state->through = range->reached = true;
+            range->limit = -get_float8_infinity();
             continue;
         }
         // NaN is more than every number.
@@ -125,7 +126,7 @@ void StopBeyondLimit(VectorScanState* state) {
     // What comes late comes in no order, and says so with bounds that are no numbers.
     const double nearest = state->candidate.nearest;
     if (!std::isfinite(nearest)) return;
-    if (range->is_strict ? nearest < range->limit : nearest <= range->limit) {
+    if (!range->IsBeyond(nearest)) {
         // The walk is not through with what lies within.
         range->end = 0;
         return;

@@ -21,7 +21,10 @@ struct RangeLimit {
     double limit;  // in force in this scan
     bool is_strict;
     uint64 end;    // so many nodes expanded are enough; 0: the last candidate was not beyond
-    bool reached;  // the search has ended at it
+    bool reached;  // the search, or the exact pass, has ended at it
+
+    // Is all that is at least so far beyond the limit? What has no place in the order meets no condition either.
+    bool IsBeyond(double nearest) const { return count > 0 && (is_strict ? nearest >= limit : nearest > limit); }
 };
 
 // What a range condition without LIMIT is taken to leave of an index, whatever the server's guess for an inequality:

@@ -345,6 +345,8 @@ void ClearPending(VectorScanState* state) {
     state->arena = MakeArena(state->pending_memory);
     state->pending.Init(&state->arena);
     state->filter.met.Init(&state->arena);
+    state->filter.bounded = {};
+    state->filter.bounded.rows.Init(&state->arena);
     state->pending_bytes = state->pending_unread = 0;
 }
 

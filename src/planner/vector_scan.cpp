@@ -158,6 +158,7 @@ bool NextRow(VectorScanState* state) {
         CHECK_FOR_INTERRUPTS();
         if (OutOfBudget(state)) return false;
         const bool may_go_out = MayGoOut(state);
+        if (ReadNextBounded(state)) continue;
         if (may_go_out && MetIsNext(state) && FloorOf(state->filter.met[0]) <= Settled(*state)) {
             TestNearestMet(state);
             continue;
@@ -170,7 +171,7 @@ bool NextRow(VectorScanState* state) {
         }
         if (state->through && !state->filter.has_more) return false;
         if (state->through) {
-            ReadExact(state, true);
+            ReadExactAgain(state);
             continue;
         }
         if (!state->row_due) {
@@ -245,11 +246,20 @@ void ReScanVectorScan(CustomScanState* node) {
     if (filter->bitmap->chgParam != nullptr) filter->members_ready = false;
 }
 
+// What the search and the exact pass of this scan did.
+SearchCounts ScanCounts(const VectorScanState* state) {
+    SearchCounts counts = state->filter.bounds_counts;
+    if (state->search != nullptr && state->filter.switched) AddCounts(&counts, state->search->counts);
+    return counts;
+}
+
 void EndVectorScan(CustomScanState* node) {
     VectorScanState* state = StateOf(node);
     ExecClearTuple(state->table_slot);
     ExecClearTuple(state->pending_slot);
+    const SearchCounts last = ScanCounts(state);
     if (state->search != nullptr) state->methods->close(state->search);
+    if (state->filter.bounds_counts.codes > 0) KeepLastScan(last);
     if (state->fetch != nullptr) table_index_fetch_end(state->fetch);
     if (state->index != nullptr) index_close(state->index, NoLock);
     if (state->filter.bitmap != nullptr) ExecEndNode(state->filter.bitmap);
@@ -290,6 +300,8 @@ void ExplainFilter(VectorScanState* state, List* context, ExplainState* es) {
         ExplainPropertyInteger("Bitmap Rows", nullptr, static_cast<int64>(filter.members.rows()), es);
         ExplainPropertyInteger("Bitmap Lossy Pages", nullptr, static_cast<int64>(filter.members.whole_pages()), es);
     }
+    if (filter.rows_bounded > 0)
+        ExplainPropertyInteger("Rows Bounded by Codes", nullptr, static_cast<int64>(filter.rows_bounded), es);
     if (filter.budget_hit) ExplainPropertyText("Stopped", "by the limit of rows of a scan", es);
 }
 

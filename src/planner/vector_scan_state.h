@@ -1,6 +1,6 @@
 // The state of the custom scan node, and the steps that its files have of each other: vector_scan.cpp (the node),
-// scan_rows.cpp (rows of the table and those that wait), filter_scan.cpp (conditions: bitmaps, the exact pass, when
-// rows may go out).
+// scan_rows.cpp (rows of the table and those that wait), filter_scan.cpp (conditions: bitmaps, strategies, when rows
+// may go out), exact_pass.cpp (all rows of a bitmap).
 #pragma once
 
 #include "core/tid_map.h"
@@ -23,6 +23,23 @@ struct PendingRow {
     ItemPointerData place;  // of the version that the snapshot sees
     IndexPlace in_index;    // of an unread row
     MinimalTuple tuple;     // of the scan tuple's form
+};
+
+// A row of an exact pass that has not been read, and is no nearer than this.
+struct BoundedRow {
+    double nearest;
+    ItemPointerData tid;
+};
+
+// What an exact pass leaves to be read when its turn comes.
+struct BoundedRows {
+    ArenaVec<BoundedRow> rows;  // in the memory of those that are pending
+    size_t next;                // those before it have been read
+    size_t sorted;              // those before it stand in order, in front of all others
+    size_t asked;               // of the pages of those before it the disk has been asked
+    size_t ahead;               // ... so many ahead
+    bool is_cut;                // for want of memory some are not here: none is in front of `cut`
+    BoundedRow cut;
 };
 
 // What is known of a row before it is read: the candidate whose row it is, or the row that has waited unread.
@@ -61,8 +78,11 @@ struct FilterState {
     ArenaVec<PendingRow> met;  // a heap, nearest on top; in the memory of those that are pending
     uint64 first_fetches;      // the scan's count when the search began
     PendingRow last;           // went out last
-    bool has_last;
-    bool has_more;  // the last exact pass left out rows behind those it kept
+    bool has_last;             // ... and an exact pass goes on behind it
+    bool has_more;             // the last exact pass left out rows behind those it kept
+    BoundedRows bounded;
+    uint64 rows_bounded;         // by the index, in all passes
+    SearchCounts bounds_counts;  // of the pass of this scan
 };
 
 struct VectorScanState {
@@ -192,9 +212,6 @@ double Settled(const VectorScanState& state);
 void StartScan(VectorScanState* state);
 // Asks the search for the next candidate; at its end, or when it costs too much, goes on in another way.
 void NextCandidate(VectorScanState* state);
-// Reads all rows of the bitmap and keeps the nearest, as many as fit work_mem, of those that have not gone out: with
-// `behind`, of those behind the row that went out last.
-void ReadExact(VectorScanState* state, bool behind);
 // Does a post-filter that has a bitmap pass over this row, unread?
 bool IsOutside(VectorScanState* state, const ItemPointerData& tid);
 // May rows go out now? A search meets them not quite in their order: before a round of a post-filter begins, rows
@@ -206,5 +223,16 @@ void NoteReturned(VectorScanState* state, const PendingRow& row);
 bool EndedAtBudget(VectorScanState* state);
 // May a search without conditions return no more rows, by its setting?
 bool OutOfBudget(const VectorScanState* state);
+
+// ---- exact_pass.cpp ------------------------------------------------------------------
+
+// Goes over all rows of the bitmap and keeps the nearest, as many as fit work_mem, of those that have not gone out, or
+// are behind the row that went out last. Rows of which the index has bounds are kept unread.
+void ReadExact(VectorScanState* state);
+// The same without bounds.
+void ReadExactAgain(VectorScanState* state);
+// Reads the next row of an exact pass that has not been read, or does the pass again; false when none may be nearer
+// than those that wait.
+bool ReadNextBounded(VectorScanState* state);
 
 }  // namespace vecann

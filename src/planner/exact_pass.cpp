@@ -1,0 +1,297 @@
+// The exact pass over the rows of a bitmap; see README.md, "Filters". Where the index bounds distances, rows are read
+// in the order of their lower bounds when their turn comes; all others in the order of the table.
+//
+// No lock or pin on the index outlives a pass, and no bound: what is kept of them is a number for each row.
+#include <algorithm>
+
+#include "pg/recent_buffers.h"
+#include "planner/vector_scan_state.h"
+
+namespace vecann {
+
+namespace {
+
+// Does an exact pass bring a row again that went out already?
+bool WentOut(FilterState* filter, const ItemPointerData& tid) {
+    return filter->returned.Find(ItemPointerGetBlockNumber(&tid), ItemPointerGetOffsetNumber(&tid)) != nullptr;
+}
+
+int MostAhead(Relation table) {
+    return get_tablespace_io_concurrency(table->rd_rel->reltablespace);
+}
+
+// Asks the disk for the pages of an exact pass before they are read, as a bitmap heap scan does: for some more at each
+// page, up to effective_io_concurrency.
+struct PagesAhead {
+    TidSet::Cursor cursor;
+    int asked;   // and not reached yet
+    int target;  // so many
+    int most;
+    uint32 current;
+
+    static PagesAhead Of(Relation table) { return {{}, 0, 0, MostAhead(table), InvalidBlockNumber}; }
+    // The pass has come to a row of this page.
+    void Reach(Relation table, const TidSet& members, uint32 block) {
+        if (block == current || most == 0) return;
+        current = block;
+        uint32 next;
+        if (asked > 0)
+            --asked;
+        else if (!members.NextPage(&cursor, &next))
+            return;
+        target = Min(2 * target + 1, most);
+        for (; asked < target && members.NextPage(&cursor, &next); ++asked)
+            PrefetchBuffer(table, MAIN_FORKNUM, next);
+    }
+};
+
+// Rows of the table that are asked for from memory together.
+constexpr int kAskedTogether = 16;
+// Rows that the index bounds together.
+constexpr int kBoundedTogether = 256;
+
+// Some rows of the bitmap in order.
+template <int kMost>
+struct RowsTogether {
+    ItemPointerData tids[kMost];
+    Membership memberships[kMost];
+    int count;
+
+    bool Next(const TidSet& members, TidSet::Cursor* cursor) {
+        count = 0;
+        uint32 block;
+        uint16 offset;
+        Membership m;
+        while (count < kMost && (m = members.Next(cursor, &block, &offset)) != Membership::kOut) {
+            ItemPointerSet(&tids[count], block, offset);
+            memberships[count++] = m;
+        }
+        return count > 0;
+    }
+    // Keeps those that `stays(i)`.
+    template <class Stays>
+    void Filter(Stays stays) {
+        int kept = 0;
+        for (int i = 0; i < count; ++i) {
+            if (!stays(i)) continue;
+            tids[kept] = tids[i];
+            memberships[kept++] = memberships[i];
+        }
+        count = kept;
+    }
+};
+
+// Is it a row for the exact pass? The scan's tuple is it then.
+bool TakeExact(VectorScanState* state, ItemPointerData tid, Membership m) {
+    bool all_dead = false;
+    return FetchRow(state, tid, &all_dead) &&
+           FillAndTest(state, state->table_slot, {nullptr, nullptr}, m == Membership::kMaybe);
+}
+
+size_t MostKept() {
+    return Max<size_t>(static_cast<size_t>(work_mem) * 1024 / sizeof(PendingRow), 64);
+}
+
+// Keeps a row among the nearest, at most so many.
+void KeepNearest(FilterState* filter, ArenaVec<PendingRow>* kept, const PendingRow& row, size_t most) {
+    const auto nearer = [](const PendingRow& a, const PendingRow& b) { return RowFarther(b, a); };
+    if (kept->size < most) {
+        kept->Push(row);
+        if (kept->size == most) std::make_heap(kept->begin(), kept->end(), nearer);
+        return;
+    }
+    filter->has_more = true;
+    if (!nearer(row, (*kept)[0])) return;
+    std::pop_heap(kept->begin(), kept->end(), nearer);
+    (*kept)[most - 1] = row;
+    std::push_heap(kept->begin(), kept->end(), nearer);
+}
+
+// Reads all rows.
+void ReadAll(VectorScanState* state) {
+    FilterState* filter = &state->filter;
+    const size_t most = MostKept();
+    Relation table = state->css.ss.ss_currentRelation;
+    PagesAhead ahead = PagesAhead::Of(table);
+    TidSet::Cursor cursor = {};
+    RowsTogether<kAskedTogether> rows;
+    while (rows.Next(filter->members, &cursor)) {
+        PrefetchRows(table, rows.tids, rows.count);
+        for (int i = 0; i < rows.count; ++i) {
+            CHECK_FOR_INTERRUPTS();
+            const ItemPointerData tid = rows.tids[i];
+            ahead.Reach(table, filter->members, ItemPointerGetBlockNumber(&tid));
+            if (WentOut(filter, tid) || !TakeExact(state, tid, rows.memberships[i])) continue;
+            const PendingRow row = RowAtHand(state, tid);
+            if (!filter->has_last || RowFarther(row, filter->last)) KeepNearest(filter, &state->pending, row, most);
+        }
+    }
+}
+
+// ---- with bounds ---------------------------------------------------------------------
+
+bool InFront(const BoundedRow& a, const BoundedRow& b) {
+    return OrderedBehind(b.nearest, b.tid, a.nearest, a.tid);
+}
+
+// May a row that has been read go out before one that has not?
+bool MayGoBefore(const PendingRow& row, const BoundedRow& unread) {
+    return !row.distance_null && !OrderedBehind(row.distance, row.tid, unread.nearest, unread.tid);
+}
+
+// Keeps a row unread; when there is no more room, half of all go.
+void KeepUnread(BoundedRows* bounded, const BoundedRow& row, size_t most) {
+    if (bounded->is_cut && !InFront(row, bounded->cut)) return;
+    bounded->rows.Push(row);
+    if (bounded->rows.size < most) return;
+    bounded->rows.size /= 2;
+    BoundedRow* middle = bounded->rows.end();
+    std::nth_element(bounded->rows.begin(), middle, middle + (most - bounded->rows.size), InFront);
+    bounded->cut = *middle;
+    bounded->is_cut = true;
+}
+
+// Reads rows that the index knows nothing of.
+void ReadUnknown(VectorScanState* state, const RowsTogether<kBoundedTogether>& rows, int pages_ahead) {
+    Relation table = state->css.ss.ss_currentRelation;
+    for (int i = 0, asked = 0; i < rows.count; ++i) {
+        CHECK_FOR_INTERRUPTS();
+        if (i % kAskedTogether == 0) PrefetchRows(table, rows.tids + i, Min(kAskedTogether, rows.count - i));
+        for (asked = Max(asked, i + 1); asked < rows.count && asked <= i + pages_ahead; ++asked) {
+            const BlockNumber block = ItemPointerGetBlockNumber(&rows.tids[asked]);
+            if (block != ItemPointerGetBlockNumber(&rows.tids[asked - 1])) PrefetchBuffer(table, MAIN_FORKNUM, block);
+        }
+        if (TakeExact(state, rows.tids[i], rows.memberships[i])) state->pending.Push(RowAtHand(state, rows.tids[i]));
+    }
+}
+
+// Asks for the bounds of all rows. False when the index knows of too few.
+bool BoundAll(VectorScanState* state, RowBounds* bounds) {
+    FilterState* filter = &state->filter;
+    const size_t most = Max<size_t>(static_cast<size_t>(work_mem) * 1024 / sizeof(BoundedRow), 64);
+    const int pages_ahead = MostAhead(state->css.ss.ss_currentRelation);
+    TidSet::Cursor cursor = {};
+    RowsTogether<kBoundedTogether> rows;
+    double nearest[kBoundedTogether], farthest[kBoundedTogether];
+    while (rows.Next(filter->members, &cursor)) {
+        CHECK_FOR_INTERRUPTS();
+        if (filter->returned.size() > 0) rows.Filter([&](int i) { return !WentOut(filter, rows.tids[i]); });
+        MemoryContext old = MemoryContextSwitchTo(state->pending_memory);
+        state->methods->bound(bounds, rows.tids, rows.count, nearest, farthest);
+        MemoryContextSwitchTo(old);
+        const int all = rows.count;
+        rows.Filter([&](int i) {
+            if (!(nearest[i] > -get_float8_infinity())) return true;
+            KeepUnread(&filter->bounded, {nearest[i], rows.tids[i]}, most);
+            return false;
+        });
+        filter->rows_bounded += static_cast<uint64>(all - rows.count);
+        ReadUnknown(state, rows, pages_ahead);
+        if (state->pending.size >= MostKept()) return false;
+    }
+    return true;
+}
+
+// Goes over all rows by their bounds; false when the index has none. Behind a row that went out the order is that of
+// distances, and nothing is saved.
+bool ReadByBounds(VectorScanState* state) {
+    FilterState* filter = &state->filter;
+    const ExprContext* query = state->row_context;
+    const VectorSearchMethods* methods = state->methods;
+    if (filter->plan.bound_cost <= 0 || methods->open_bounds == nullptr) return false;
+    if (filter->has_last || query->caseValue_isNull) return false;
+    MemoryContext old = MemoryContextSwitchTo(state->pending_memory);
+    RowBounds* bounds = methods->open_bounds(state->index, query->caseValue_datum);
+    MemoryContextSwitchTo(old);
+    if (bounds == nullptr) return false;
+    const bool through = BoundAll(state, bounds);
+    filter->bounds_counts = {0, bounds->pages, bounds->codes, 0, 0};
+    AddCounts(&state->counts, filter->bounds_counts);
+    methods->close_bounds(bounds);
+    if (!through) ClearPending(state);
+    return through;
+}
+
+void BeginPass(VectorScanState* state) {
+    state->filter.has_more = false;
+    state->through = true;
+}
+
+void EndPass(VectorScanState* state) {
+    std::make_heap(state->pending.begin(), state->pending.end(), RowFarther);
+}
+
+// Puts some more of the rows that have not been read in order, each time twice as many.
+void SortMore(BoundedRows* bounded) {
+    constexpr size_t kSortedFirst = 64;
+    BoundedRow* from = bounded->rows.begin() + bounded->sorted;
+    const size_t left = bounded->rows.size - bounded->sorted, n = Min(left, Max(bounded->sorted, kSortedFirst));
+    if (n < left) std::nth_element(from, from + n, bounded->rows.end(), InFront);
+    std::sort(from, from + n, InFront);
+    bounded->sorted += n;
+}
+
+// Asks for those that will probably be read next, from memory and from the disk.
+void AskForNext(BoundedRows* bounded, Relation table) {
+    const auto block_of = [&](size_t i) { return ItemPointerGetBlockNumber(&bounded->rows[i].tid); };
+    if (bounded->next % kAskedTogether == 0) {
+        ItemPointerData tids[kAskedTogether];
+        const size_t n = Min(bounded->sorted - bounded->next, static_cast<size_t>(kAskedTogether));
+        for (size_t i = 0; i < n; ++i)
+            tids[i] = bounded->rows[bounded->next + i].tid;
+        PrefetchRows(table, tids, static_cast<int>(n));
+    }
+    bounded->ahead = Min(2 * bounded->ahead + 1, static_cast<size_t>(MostAhead(table)));
+    bounded->asked = Max(bounded->asked, bounded->next + 1);
+    for (; bounded->asked < Min(bounded->sorted, bounded->next + 1 + bounded->ahead); ++bounded->asked)
+        PrefetchBuffer(table, MAIN_FORKNUM, block_of(bounded->asked));
+}
+
+}  // namespace
+
+void ReadExact(VectorScanState* state) {
+    BeginPass(state);
+    if (!ReadByBounds(state)) ReadAll(state);
+    EndPass(state);
+}
+
+void ReadExactAgain(VectorScanState* state) {
+    ClearPending(state);
+    BeginPass(state);
+    ReadAll(state);
+    EndPass(state);
+}
+
+bool ReadNextBounded(VectorScanState* state) {
+    FilterState* filter = &state->filter;
+    BoundedRows* bounded = &filter->bounded;
+    const ArenaVec<PendingRow>& pending = state->pending;
+    if (bounded->next == bounded->rows.size) {
+        if (!bounded->is_cut || state->range.IsBeyond(bounded->cut.nearest)) return false;
+        if (!pending.empty() && MayGoBefore(pending[0], bounded->cut)) return false;
+        ReadExactAgain(state);
+        return true;
+    }
+    if (bounded->next == bounded->sorted) SortMore(bounded);
+    const BoundedRow row = bounded->rows[bounded->next];
+    if (!pending.empty() && MayGoBefore(pending[0], row)) return false;
+    if (state->range.IsBeyond(row.nearest)) {
+        // So is what has been left out.
+        bounded->rows.size = bounded->next;
+        bounded->is_cut = false;
+        state->range.reached = true;
+        return true;
+    }
+    if (pending.size >= MostKept()) {
+        ReadExactAgain(state);
+        return true;
+    }
+    AskForNext(bounded, state->css.ss.ss_currentRelation);
+    ++bounded->next;
+    const uint32 block = ItemPointerGetBlockNumber(&row.tid);
+    const uint16 offset = ItemPointerGetOffsetNumber(&row.tid);
+    if (TakeExact(state, row.tid, filter->members.Find(block, offset))) PushPending(state, RowAtHand(state, row.tid));
+    return true;
+}
+
+}  // namespace vecann
