@@ -162,8 +162,8 @@ SearchValues Values(Relation index) {
 }
 
 constexpr VectorSearchMethods kMethods = {
-    &hnsw_cost_estimate, &Open,   &Start,  &Next,   &Value, &Upcoming, &Kill, &Close,
-    &HnswSearchCost,     &Values, nullptr, nullptr, nullptr};
+    &hnsw_cost_estimate, &Open,   &Start,          &Next,          &Value,          &Upcoming, &Kill, &Close,
+    &HnswSearchCost,     &Values, &HnswOpenBounds, &HnswBoundRows, &HnswCloseBounds};
 
 }  // namespace
 
