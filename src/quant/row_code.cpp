@@ -2,6 +2,7 @@
 // (src/flags.mk), so that every build gives the same bytes.
 #include "quant/row_code.h"
 
+#include <algorithm>
 #include <cfloat>
 #include <cmath>
 
@@ -21,7 +22,8 @@ constexpr float kTriedWidths[] = {0.8f, 0.9f, 1.0f, 1.12f, 1.3f, 1.6f};
 constexpr float kLeastRms = 1e-17f;
 // Loops go by lanes, which the compiler puts side by side.
 constexpr int kLanes = 8;
-constexpr int kBatch = 64;
+// Codes whose products are taken at once, while the next ones come from memory.
+constexpr int kBatch = 16;
 
 // At least x, above zero.
 float RoundUp(double x) {
@@ -74,13 +76,22 @@ double SquaredError(const float* v, const float* c, const float* levels, int dim
     return sum;
 }
 
+void FetchCodes(const char* const* codes, int count, size_t bytes) {
+    constexpr size_t kLine = 64;
+    for (int i = 0; i < count; ++i) {
+        for (size_t at = 0; at < bytes; at += kLine)
+            __builtin_prefetch(codes[i] + at);
+        __builtin_prefetch(codes[i] + bytes - 1);
+    }
+}
+
 RowCodeData HeadOf(const char* code) {
     RowCodeData head;
     memcpy(&head, code, sizeof(head));
     return head;
 }
 
-// The parts of `error` are halves, quarters or less of what is added for them, so that double's own rounding is paid.
+// The factor pays for the rounding to float32 of error and norm, and for double's own.
 RowDistance Known(double distance, double error, double norm) {
     constexpr double kUp = 1 + 0x1p-22;
     const RowDistance known = {static_cast<float>(distance), static_cast<float>(error * kUp),
@@ -170,11 +181,13 @@ void RowCodeQuery::Set(const float* rotated, const float* centre) {
 
 void RowCodeDistances(const RowCodeQuery& query, const char* const* codes, int count, RowDistance* out) {
     const auto products = Kernels().nibble.products;
-    const size_t groups = RowCodeGroups(query.dim);
+    const size_t groups = RowCodeGroups(query.dim), bytes = RowCodeSize(query.dim);
     const bool l2 = query.metric == Metric::kL2;
     float product[kBatch];
+    FetchCodes(codes, std::min(count, kBatch), bytes);
     for (int from = 0; from < count; from += kBatch) {
-        const int n = count - from < kBatch ? count - from : kBatch;
+        const int n = std::min(count - from, kBatch), next = from + n;
+        FetchCodes(codes + next, std::min(count - next, kBatch), bytes);
         products(query.values, groups, codes + from, n, product);
         for (int i = 0; i < n; ++i) {
             const RowCodeData head = HeadOf(codes[from + i]);
