@@ -17,9 +17,10 @@ constexpr uint64 kLeastRows = 256;
 // Places to a row, at most: a partial index of few rows would keep mostly empty pages.
 constexpr uint64 kMostPlaces = 4;
 
-// Rows whose offsets are larger than those of this share have no place, or a few pages full of short rows would make
-// every block's share as large.
+// Each block of the table has places up to the largest offset; but where that is more than so many times what this share
+// of the rows needs, the others have none: a few pages full of short rows would make every block's share as large.
 constexpr double kPlacedShare = 0.98;
+constexpr double kMostForAll = 1.25;
 
 // The centre is the mean of so many vectors, evenly spread.
 constexpr uint64 kCentreSample = 2000;
@@ -142,7 +143,10 @@ uint32 ChooseStride(const RowCensus& census) {
     uint32 stride = 0;
     while (stride < MaxHeapTuplesPerPage && static_cast<double>(below) < wanted)
         below += census.with_offset[++stride];
-    return stride;
+    uint32 largest = MaxHeapTuplesPerPage;
+    while (largest > stride && census.with_offset[largest] == 0)
+        --largest;
+    return static_cast<double>(largest) <= kMostForAll * static_cast<double>(stride) ? largest : stride;
 }
 
 // The vector of a payload.
