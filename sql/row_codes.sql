@@ -22,9 +22,9 @@ SET vecann.enable_post_filter = off;
 SET vecann.enable_bitmap_search = off;
 SELECT v AS query FROM rc WHERE id = 4321 \gset
 
--- What a query returns, as lines: by a sort, by exact passes that read all rows, by bounds. And what the last way has
--- read: 'few', less than a third of the rows of the bitmap; '-', without bounds.
-CREATE FUNCTION pg_temp.same(query text, OUT n_rows int, OUT plain text, OUT codes text, OUT read text) LANGUAGE plpgsql
+-- What a query returns, as lines: by a sort, by exact passes that read all rows, by bounds. And whether the last way has
+-- read less than a third of the rows with bounds; NULL: there were none.
+CREATE FUNCTION pg_temp.same(query text, OUT n_rows int, OUT plain text, OUT codes text, OUT few boolean) LANGUAGE plpgsql
 SET enable_seqscan FROM CURRENT SET enable_indexscan FROM CURRENT SET vecann.enable_custom_scan FROM CURRENT
 SET vecann.enable_row_codes FROM CURRENT SET enable_bitmapscan FROM CURRENT
 AS $$
@@ -52,9 +52,8 @@ BEGIN
         bounded := coalesce(substring(line FROM 'Rows Bounded by Codes: (.*)')::int, bounded);
         fetches := coalesce(substring(line FROM 'Heap Fetches: (.*)')::int, fetches);
     END LOOP;
-    read := CASE WHEN bounded IS NULL THEN '-' WHEN fetches < bounded / 3 THEN 'few' ELSE 'many' END;
+    few := fetches < bounded / 3;
 END $$;
-\set l2 '(v <-> ' :'query' ')'
 
 -- ---- plans -------------------------------------------------------------------------------
 
@@ -100,7 +99,13 @@ INSERT INTO rc_ask (what) SELECT format(what, 'v <-> ' || quote_literal(:'query'
     'SELECT * FROM (SELECT %1$s AS d, id FROM rc WHERE cat = 3 ORDER BY %1$s LIMIT 10 FOR UPDATE) AS t ORDER BY d',
     'SELECT id FROM rc WHERE cat = 3 ORDER BY v <-> (SELECT v FROM rc WHERE id = 77) LIMIT 4',
     'SELECT id FROM rc WHERE cat = 3 AND id < 100 ORDER BY v <-> NULL LIMIT 4']) AS what;
-SELECT n, (pg_temp.same(what)).* FROM rc_ask ORDER BY n;
+CREATE FUNCTION pg_temp.answers(numbers int[], pattern text DEFAULT '', other text DEFAULT '',
+    OUT n int, OUT n_rows int, OUT plain text, OUT codes text, OUT bounded boolean) RETURNS SETOF record LANGUAGE sql AS $$
+    SELECT n, (s).n_rows, (s).plain, (s).codes, (s).few IS NOT NULL
+    FROM (SELECT n, pg_temp.same(replace(what, pattern, other)) AS s FROM rc_ask WHERE n = ANY (numbers) OFFSET 0) AS t ORDER BY n;
+$$;
+SELECT * FROM pg_temp.answers((SELECT array_agg(n) FROM rc_ask));
+SELECT n, (pg_temp.same(what)).few FROM rc_ask WHERE n IN (2, 6, 8, 9, 10, 11, 12) ORDER BY n;
 
 -- Little memory: pages of the bitmap come in whole, and not all rows are kept.
 CREATE FUNCTION pg_temp.lossy(query text) RETURNS boolean LANGUAGE plpgsql AS $$
@@ -112,9 +117,10 @@ BEGIN
     RETURN false;
 END $$;
 SET work_mem = '64kB';
-SELECT n, pg_temp.lossy(what), (pg_temp.same(what)).* FROM rc_ask WHERE n IN (1, 2, 4, 6, 8, 9, 10, 17) ORDER BY n;
-SELECT (pg_temp.same(replace(what, 'LIMIT 10', ', id LIMIT 3000'))).* FROM rc_ask WHERE n = 2;
-SELECT (pg_temp.same(replace(what, 'LIMIT 10', ', id'))).* FROM rc_ask WHERE n = 2;
+SELECT n, pg_temp.lossy(what) FROM rc_ask WHERE n IN (2, 6, 8, 9, 10) ORDER BY n;
+SELECT * FROM pg_temp.answers('{1,2,4,6,8,9,10,17}');
+SELECT * FROM pg_temp.answers('{2,7,8}', 'LIMIT 10', ', id LIMIT 3000');
+SELECT * FROM pg_temp.answers('{2,7,8}', 'LIMIT 10', ', id');
 RESET work_mem;
 
 -- ---- rescans, cursors --------------------------------------------------------------------
@@ -123,9 +129,9 @@ CREATE TABLE rc_keys (k int, c int, q vector(24));
 INSERT INTO rc_keys SELECT id, id % 12, v FROM rc WHERE id <= 30;
 INSERT INTO rc_keys VALUES (31, 3, NULL), (32, NULL, (SELECT v FROM rc WHERE id = 1));
 ANALYZE rc_keys;
-SELECT (pg_temp.same('SELECT k, s.* FROM rc_keys, LATERAL (SELECT v <-> q AS d, id FROM rc WHERE cat = c ORDER BY v <-> q LIMIT 3) AS s '
-    || 'WHERE q IS NOT NULL ORDER BY k, d, id')).*;
-SELECT (pg_temp.same('SELECT k, s.d FROM rc_keys, LATERAL (SELECT v <-> q AS d, id FROM rc WHERE cat = 7 ORDER BY v <-> q LIMIT 60) AS s ORDER BY k, d')).*;
+SELECT n_rows, plain, codes FROM pg_temp.same('SELECT k, s.* FROM rc_keys, LATERAL (SELECT v <-> q AS d, id FROM rc WHERE cat = c ORDER BY v <-> q LIMIT 3) AS s '
+    || 'WHERE q IS NOT NULL ORDER BY k, d, id');
+SELECT n_rows, plain, codes FROM pg_temp.same('SELECT k, s.d FROM rc_keys, LATERAL (SELECT v <-> q AS d, id FROM rc WHERE cat = 7 ORDER BY v <-> q LIMIT 60) AS s ORDER BY k, d');
 
 -- A cursor sees what its snapshot sees, whatever becomes of the rows that have not been read.
 CREATE TABLE rc_truth AS SELECT row_number() OVER (ORDER BY d, id) AS n, id FROM (SELECT v <-> :'query' AS d, id FROM rc WHERE cat = 3) AS t;
@@ -179,8 +185,8 @@ BEGIN
     END LOOP;
 END $$;
 SET hnsw.ef_search = 10;
-SELECT * FROM pg_temp.tried((SELECT what FROM rc_ask WHERE n = 8));
-SELECT n, n_rows, plain, codes FROM (SELECT n, (pg_temp.same(what)).* FROM rc_ask WHERE n IN (1, 7, 8, 13, 15)) AS t ORDER BY n;
+SELECT * FROM pg_temp.tried(format('SELECT id FROM rc WHERE cat < 5 ORDER BY v <-> %L LIMIT 10', :'query'));
+SELECT n, plain, codes FROM pg_temp.answers('{1,7,8,13,15,17,18}');
 SET vecann.enable_post_filter = off;
 RESET hnsw.ef_search;
 
@@ -196,14 +202,14 @@ CREATE FUNCTION pg_temp.change(round int) RETURNS void LANGUAGE sql AS $$
         FROM generate_series(1, 1000) AS i, generate_series(1, 24) GROUP BY i ORDER BY i;
 $$;
 SELECT pg_temp.change(1);
-SELECT n, (pg_temp.same(what)).* FROM rc_ask WHERE n IN (1, 2, 4, 6, 10, 13, 15, 17, 18) ORDER BY n;
+SELECT * FROM pg_temp.answers('{1,2,4,6,10,13,15,17,18}');
 VACUUM rc;
-SELECT n, (pg_temp.same(what)).* FROM rc_ask WHERE n IN (1, 2, 4, 6, 10, 13, 15, 17, 18) ORDER BY n;
+SELECT * FROM pg_temp.answers('{1,2,4,6,10,13,15,17,18}');
 -- Rows take the places of others.
 SELECT pg_temp.change(2);
-SELECT n, (pg_temp.same(what)).* FROM rc_ask WHERE n IN (1, 2, 4, 6, 10, 13, 15, 17, 18) ORDER BY n;
+SELECT * FROM pg_temp.answers('{1,2,4,6,10,13,15,17,18}');
 VACUUM rc;
-SELECT n, (pg_temp.same(what)).* FROM rc_ask WHERE n IN (1, 2, 4, 6, 10, 13, 15, 17, 18) ORDER BY n;
+SELECT * FROM pg_temp.answers('{1,2,4,6,10,13,15,17,18}');
 BEGIN;
 DELETE FROM rc WHERE cat <> 3;
 ROLLBACK;
@@ -211,21 +217,21 @@ BEGIN;
 SAVEPOINT s;
 UPDATE rc SET v = :'query' WHERE id % 50 = 3;
 ROLLBACK TO s;
-SELECT n, (pg_temp.same(what)).* FROM rc_ask WHERE n IN (1, 2, 13) ORDER BY n;
+SELECT * FROM pg_temp.answers('{1,2,13}');
 ROLLBACK;
 
 -- ---- other distances, other types, other indexes ---------------------------------------------
 
 DROP INDEX rc_v;
 CREATE INDEX rc_v ON rc USING hnsw (v vector_ip_ops) WITH (seed = 5);
-SELECT n, (pg_temp.same(replace(what, '<->', '<#>'))).* FROM rc_ask WHERE n IN (1, 2, 4, 6, 13, 15, 18, 20) ORDER BY n;
+SELECT * FROM pg_temp.answers('{1,2,4,6,13,15,18,20}', '<->', '<#>');
 DROP INDEX rc_v;
 CREATE INDEX rc_v ON rc USING hnsw (v vector_cosine_ops) WITH (seed = 5);
-SELECT n, (pg_temp.same(replace(what, '<->', '<=>'))).* FROM rc_ask WHERE n IN (1, 2, 4, 6, 13, 15, 18, 19, 20) ORDER BY n;
+SELECT * FROM pg_temp.answers('{1,2,4,6,13,15,18,19,20}', '<->', '<=>');
 DROP INDEX rc_v;
 CREATE INDEX rc_v ON rc USING hnsw (v vector_l2_ops) WITH (seed = 5) WHERE cat <> 3 AND half = 1;
-SELECT n, (pg_temp.same(replace(what, 'half = 1', 'cat <> 3 AND half = 1'))).* FROM rc_ask WHERE n IN (8, 9, 10) ORDER BY n;
+SELECT * FROM pg_temp.answers('{8,9,10}', 'half = 1', 'cat <> 3 AND half = 1');
 DROP INDEX rc_v;
 CREATE INDEX rc_v ON rc USING hnsw ((v::halfvec(24)) halfvec_l2_ops) WITH (seed = 5);
-SELECT n, (pg_temp.same(replace(what, 'v <->', 'v::halfvec(24) <->'))).* FROM rc_ask WHERE n IN (1, 2, 4, 13, 15, 18) ORDER BY n;
+SELECT * FROM pg_temp.answers('{1,2,4,13,15,18}', 'v <->', 'v::halfvec(24) <->');
 DROP TABLE rc, rc_ask, rc_keys, rc_truth;
