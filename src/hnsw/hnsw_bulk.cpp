@@ -155,11 +155,13 @@ void WriteMoreRows(const BulkBuild& bulk, const BulkSlots& nodes) {
 void PlantRows(BulkBuild* bulk, const BulkSlots& nodes) {
     HnswContext* ctx = bulk->jobs.ctx;
     const VectorForm& form = ctx->form;
+    if (!HnswPlantsRows(*ctx)) return;
     HnswBeginPhase(kHnswPhaseRows, nodes.count);
     RowsAtHand::Row* rows = bulk->arena.Allocate<RowsAtHand::Row>(nodes.count + bulk->more_rows.size);
     float* errors = bulk->arena.Allocate<float>(nodes.count);
     uint64 count = 0;
     for (uint64 i = 0; i < nodes.count; ++i) {
+        if (i % kRowsBetweenLooks == 0) CHECK_FOR_INTERRUPTS();
         const char* payload = nodes.payloads + i * form.payload_size;
         errors[i] = HnswIsExact(payload) ? 0 : PayloadErrorOf(*ctx->desc, form.payload, form.dim, payload).error;
         rows[count++] = {nodes.nodes[i].tid, static_cast<uint32>(i)};
@@ -189,7 +191,7 @@ uint64 HnswBulkMemory(const BulkJobs& jobs, uint64 count) {
     return count * node +
            GraphBuildMemory(static_cast<int64>(count), meta.dim, meta.max_edges, Max(jobs.threads, kUsualThreads),
                             static_cast<Metric>(meta.metric)) +
-           Min(codes, jobs.chunk_bytes);
+           Min(codes, jobs.chunk_bytes) + (HnswPlantsRows(*jobs.ctx) ? count * kRowAtHandBytes : 0);
 }
 
 bool HnswBulkFits(const BulkJobs& jobs, uint64 count, uint64 memory_limit) {

@@ -19,9 +19,10 @@ struct HnswRowBounds : RowBounds {
 };
 static_assert(std::is_trivially_destructible_v<HnswRowBounds>);
 
-// A row of a call that has a place, and the block where that is.
+// A row of a call that has a place, and the page where that is.
 struct PlacedRow {
     uint64 place;
+    uint64 page;  // its number
     BlockNumber block;
     int row;
 };
@@ -37,9 +38,10 @@ int FindPlaces(HnswRowBounds* b, const ItemPointerData* tids, int n, PlacedRow* 
         const OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(&tids[i]);
         if (!shape.Has(offset)) continue;
         const uint64 place = shape.PlaceOf(ItemPointerGetBlockNumberNoCheck(&tids[i]), offset);
-        const BlockNumber block = b->map.Find(shape.PageOf(place));
+        const uint64 page = shape.PageOf(place);
+        const BlockNumber block = b->map.Find(page);
         if (block == 0) continue;
-        placed[count++] = {place, block, i};
+        placed[count++] = {place, page, block, i};
         PrefetchRecent(b->index, block, shape.OffsetOf(place), shape.code_size);
     }
     return count;
@@ -57,13 +59,13 @@ void Score(const HnswRowBounds& b, const char* const* codes, const PlacedRow* ro
     }
 }
 
-// Scores the rows placed[0 .. n), which all are in one block.
+// Scores the rows placed[0 .. n), which are all on one page.
 void ScorePage(HnswRowBounds* b, const PlacedRow* placed, int n, double* nearest, double* farthest) {
     const RowShape& shape = b->map.shape;
-    LockedPage page(b->index, ReadRecentBlock(b->index, placed[0].block));
-    LockBuffer(page.buffer(), BUFFER_LOCK_SHARE);
+    LockedPage page(b->index, placed[0].block, BUFFER_LOCK_SHARE);
     ++b->pages;
-    const uint32 number = static_cast<uint32>(shape.PageOf(placed[0].place));
+    CheckOldSnapshot(b->ctx.snapshot, b->index, page.page());
+    const uint32 number = static_cast<uint32>(placed[0].page);
     if (!HnswIsRowPage(b->ctx, page, PageKind::kRowCode, shape.generation, number)) return;
     b->codes += static_cast<uint64>(n);
     const char* codes[kAtOnce];
@@ -84,7 +86,7 @@ void BoundSome(HnswRowBounds* b, const ItemPointerData* tids, int n, double* nea
     const int count = FindPlaces(b, tids, n, placed);
     for (int begin = 0, end; begin < count; begin = end) {
         CHECK_FOR_INTERRUPTS();
-        for (end = begin + 1; end < count && placed[end].block == placed[begin].block;)
+        for (end = begin + 1; end < count && placed[end].page == placed[begin].page;)
             ++end;
         ScorePage(b, placed + begin, end - begin, nearest, farthest);
     }
@@ -99,6 +101,7 @@ RowBounds* HnswOpenBounds(Relation index, Datum query) {
     b->index = index;
     b->memory = memory;
     HnswOpen(&b->ctx, index, WriteMode::kLogged, memory);
+    if (ActiveSnapshotSet()) b->ctx.snapshot = GetActiveSnapshot();
     bool has = HnswHasRows(b->ctx.meta);
     if (has) {
         const int dim = b->ctx.form.dim;

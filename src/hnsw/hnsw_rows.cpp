@@ -8,7 +8,7 @@ namespace vecann {
 
 namespace {
 
-// A page with fewer codes than these is not worth reading for one of them (some 1,900 dimensions).
+// A page with fewer codes than these is not worth reading for one of them (above 1,984 dimensions).
 constexpr size_t kLeastPerPage = 8;
 
 }  // namespace
@@ -53,6 +53,7 @@ void RowMap::Init(const HnswContext* context, const RowShape& shape_of_codes) {
     at = kRowMapRoot;
     block = 0;
     root = nullptr;
+    lost = false;
     entry = PallocArray<BlockNumber>(kRowMapEntries);
 }
 
@@ -76,11 +77,14 @@ BlockNumber RowMap::FindMap(uint64 number) {
     if (at == wanted) return block;
     if (root == nullptr) {
         BlockNumber* entries = PallocArray<BlockNumber>(kRowMapEntries);
-        if (!Read(shape.root, kRowMapRoot, entries)) memset(entries, 0, kRowMapEntries * sizeof(BlockNumber));
+        lost = !Read(shape.root, kRowMapRoot, entries);
+        if (lost) memset(entries, 0, kRowMapEntries * sizeof(BlockNumber));
         root = entries;
     }
     at = kRowMapRoot;
-    if (root[wanted] == 0 || !Read(root[wanted], wanted, entry)) return 0;
+    if (root[wanted] == 0) return 0;
+    lost = !Read(root[wanted], wanted, entry);
+    if (lost) return 0;
     at = wanted;
     return block = root[wanted];
 }
@@ -151,8 +155,9 @@ void LinkRowPage(const HnswContext& ctx, uint32 generation, const RowLink& link)
     LockedPair pair(ctx.index, link.parent, child);
     if (!HnswIsRowPage(ctx, pair.a(), PageKind::kRowMap, generation, link.parent_number)) return;
     BlockNumber* at = RowMapOf(pair.a().page()) + link.entry;
-    if (*at != 0 || !pair.b().Is(link.kind)) return;
     const Page page = pair.b().page();
+    // A planting may have taken the new page for an old one.
+    if (*at != 0 || !pair.b().Is(link.kind) || reinterpret_cast<PageHeader>(page)->pd_lower != kPageContents) return;
     PagePatch patch(ctx.index, ctx.mode);
     *patch.Edit(pair.a().buffer(), at) = child;
     *patch.Edit(pair.b().buffer(), RowPageOf(page)) = {generation, link.number};
@@ -195,7 +200,7 @@ void HnswPutRowCode(const HnswContext& ctx, const ItemPointerData& tid, const Ne
             WriteRowCode(ctx, block, place, row);
             return;
         }
-        if (parent == 0 && map.root[map_number] != 0) return;  // planted anew meanwhile
+        if (map.lost) return;
         if (parent == 0)
             LinkRowPage(ctx, shape.generation, {shape.root, kRowMapRoot, map_number, PageKind::kRowMap, map_number});
         else

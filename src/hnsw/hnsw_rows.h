@@ -68,7 +68,7 @@ struct RowShape {
 constexpr uint64 kMostRowPages = static_cast<uint64>(kRowMapEntries) * kRowMapEntries;
 
 // Could an index of this form have row codes: not without codes of neighbours (L1, words), nor with split payloads, nor
-// with more dimensions than a page holds the centre of (2,036).
+// with so many dimensions that a page holds less than eight codes (above 1,984).
 bool HnswSuitsRows(const HnswMetaData& meta);
 // Has it, by the meta page at hand?
 inline bool HnswHasRows(const HnswMetaData& meta) {
@@ -83,13 +83,15 @@ struct RowMap {
     uint32 at;           // the map page whose entries are at hand; kRowMapRoot: none
     BlockNumber block;   // where that page is
     BlockNumber* root;   // kRowMapEntries, once read; null before
+    bool lost;           // the root, or the map page wanted, is another planting's by now
     BlockNumber* entry;  // kRowMapEntries
 
     // Memory belongs to the current context.
     void Init(const HnswContext* context, const RowShape& shape_of_codes);
     // The block of page `number`; 0: there is none.
     BlockNumber Find(uint64 number);
-    // The map page that leads, or would lead, to page `number`; 0: there is none. Leaves its entries at hand.
+    // The map page that leads, or would lead, to page `number`; 0: there is none, or it is lost. Leaves its entries at
+    // hand.
     BlockNumber FindMap(uint64 number);
     // Reads again what has changed.
     void Forget();
@@ -119,9 +121,12 @@ void HnswPutRowCode(const HnswContext& ctx, const ItemPointerData& tid, const Ne
 // Copies the code of a row; false when there is none.
 bool HnswReadRowCode(RowMap* map, const ItemPointerData& tid, char* code);
 
+// Is an index of this form, with its options, to have row codes?
+bool HnswPlantsRows(const HnswContext& ctx);
+
 // Plants codes of all rows there are, in place of those there were: the end of a build, or VACUUM; there is no other
 // such caller. None where the places would be four times the rows, or the rows are few. Memory: up to half of
-// maintenance_work_mem; where that is less than all codes, the nodes are read several times. Cancellable.
+// maintenance_work_mem; where that is less than all codes, they go through temporary files. Cancellable.
 void HnswPlantRows(HnswContext* ctx);
 
 // The rows of a build in memory, whose vectors are at hand, in any order.
@@ -137,6 +142,10 @@ struct RowsAtHand {
     uint64 nodes;
     ComputeOptions options;
 };
+// What that takes beside its input for a row of its own node.
+constexpr uint64 kRowAtHandBytes = sizeof(RowsAtHand::Row) + sizeof(float) + sizeof(PlacedNode);
+// Loops over all rows look for interrupts each time after so many.
+constexpr uint64 kRowsBetweenLooks = 4096;
 // The same of rows at hand, in threads.
 void HnswPlantRowsAtHand(HnswContext* ctx, const RowsAtHand& at_hand);
 

@@ -6,6 +6,7 @@
 #include "hnsw/hnsw_am.h"
 #include "hnsw/hnsw_rows.h"
 #include "hnsw/hnsw_tids.h"
+#include "pg/temp_file.h"
 
 namespace vecann {
 
@@ -36,6 +37,9 @@ constexpr uint64 kGrownShare = 8;
 // Codes of rows at hand that are written at once.
 constexpr uint64 kBytesAtHand = 4 * 1024 * 1024;
 
+// Temporary files at most; each has a buffer.
+constexpr uint64 kMostSpills = 256;
+
 struct RowPlanter {
     HnswContext* ctx;
     Arena arena;
@@ -49,9 +53,12 @@ struct RowPlanter {
     float* centre;
     float* scratch;  // 2 x dim floats
     char* code;
-    char* codes;    // of the pages under way, per_page * code_size bytes each
-    bool* has_any;  // of these pages
-    uint64 first, count;
+    char* codes;                // of the pages under way, per_page * code_size bytes each
+    bool* has_any;              // of these pages
+    uint64 first, count;        // of these
+    uint64 at_once;             // so many at most
+    TempFile* spills;           // place and code of each row, by at_once pages; null: all pages are under way
+    uint64* spilled;            // rows of each
     const RowsAtHand* at_hand;  // null: rows are those of the node pages
     PlacedNode* placed;         // of these, by place
     uint64 placed_count;
@@ -114,8 +121,10 @@ void CountRows(RowPlanter* p, RowCensus* census) {
     memset(static_cast<void*>(census), 0, sizeof(*census));
     if (p->at_hand != nullptr) {
         census->nodes = p->at_hand->nodes;
-        for (uint64 i = 0; i < p->at_hand->count; ++i)
+        for (uint64 i = 0; i < p->at_hand->count; ++i) {
+            if (i % kRowsBetweenLooks == 0) CHECK_FOR_INTERRUPTS();
             CountRow(p->at_hand->rows[i].tid, census);
+        }
         return;
     }
     for (BlockNumber block = kMetaBlock + 1; block < p->blocks; ++block) {
@@ -197,6 +206,7 @@ void PlaceRowsAtHand(RowPlanter* p) {
     const RowsAtHand& at_hand = *p->at_hand;
     p->placed = p->arena.Allocate<PlacedNode>(at_hand.count);
     for (uint64 i = 0; i < at_hand.count; ++i) {
+        if (i % kRowsBetweenLooks == 0) CHECK_FOR_INTERRUPTS();
         const RowsAtHand::Row& row = at_hand.rows[i];
         const OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(&row.tid);
         if (!p->shape.Has(offset)) continue;
@@ -223,37 +233,72 @@ void CodeRowsAtHand(RowPlanter* p) {
     RunCompute(ComputeTask::kRowEncode, &task, p->at_hand->options);
 }
 
-// Codes the rows of all nodes that have their places on the pages under way.
-void CodeRows(RowPlanter* p) {
-    const HnswContext& ctx = *p->ctx;
-    const RowShape& shape = p->shape;
-    const uint64 begin = p->first * shape.per_page, end = (p->first + p->count) * shape.per_page;
-    memset(p->codes, 0, p->count * shape.per_page * shape.code_size);
-    memset(p->has_any, 0, p->count * sizeof(bool));
-    if (p->at_hand != nullptr) {
-        CodeRowsAtHand(p);
+// Begins with pages first .. first + count - 1.
+void ClearPages(RowPlanter* p, uint64 first, uint64 count) {
+    p->first = first;
+    p->count = count;
+    memset(p->codes, 0, count * p->shape.per_page * p->shape.code_size);
+    memset(p->has_any, 0, count * sizeof(bool));
+}
+
+// Puts a code on its page, which is under way.
+void PutCode(RowPlanter* p, uint64 place, const char* code) {
+    const uint64 at = place - p->first * p->shape.per_page;
+    memcpy(p->codes + at * p->shape.code_size, code, p->shape.code_size);
+    p->has_any[at / p->shape.per_page] = true;
+}
+
+// The same, or keeps it until its page is.
+void KeepCode(RowPlanter* p, uint64 place, const char* code) {
+    if (p->spills == nullptr) {
+        PutCode(p, place, code);
         return;
     }
+    const uint64 spill = p->shape.PageOf(place) / p->at_once;
+    p->spills[spill].Put(place);
+    p->spills[spill].Write(code, p->shape.code_size);
+    ++p->spilled[spill];
+}
+
+// Codes the rows of all nodes. The index grows meanwhile: what has no page is left out.
+void CodeNodes(RowPlanter* p, uint64 pages) {
+    const HnswContext& ctx = *p->ctx;
     for (BlockNumber block = kMetaBlock + 1; block < p->blocks; ++block) {
         ForNodes(p, block, [&](const SlotView& slot) {
-            bool coded = false;
+            DecodeNode(p, slot);
+            const float error = PayloadErrorOf(*ctx.desc, ctx.form.payload, ctx.form.dim, slot.payload).error;
+            EncodeRowCode(p->vector, p->centre, ctx.form.dim,
+                          HnswIsExact(slot.payload) ? 0 : static_cast<double>(error), p->code, p->scratch);
             for (const NodeRow& row : p->rows) {
                 const OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(&row.tid);
-                if (!shape.Has(offset)) continue;
-                const uint64 place = shape.PlaceOf(ItemPointerGetBlockNumberNoCheck(&row.tid), offset);
-                if (place < begin || place >= end) continue;
-                if (!coded) {
-                    DecodeNode(p, slot);
-                    const float error = PayloadErrorOf(*ctx.desc, ctx.form.payload, ctx.form.dim, slot.payload).error;
-                    EncodeRowCode(p->vector, p->centre, ctx.form.dim, HnswIsExact(slot.payload) ? 0 : error, p->code,
-                                  p->scratch);
-                }
-                coded = true;
-                memcpy(p->codes + (place - begin) * shape.code_size, p->code, shape.code_size);
-                p->has_any[(place - begin) / shape.per_page] = true;
+                if (!p->shape.Has(offset)) continue;
+                const uint64 place = p->shape.PlaceOf(ItemPointerGetBlockNumberNoCheck(&row.tid), offset);
+                if (p->shape.PageOf(place) < pages) KeepCode(p, place, p->code);
             }
         });
     }
+}
+
+void OpenSpills(RowPlanter* p, uint64 pages) {
+    const uint64 count = (pages + p->at_once - 1) / p->at_once;
+    p->spills = p->arena.Allocate<TempFile>(count);
+    p->spilled = p->arena.Allocate<uint64>(count);
+    for (uint64 i = 0; i < count; ++i) {
+        p->spills[i].Create();
+        p->spilled[i] = 0;
+    }
+}
+
+void ReadSpill(RowPlanter* p, uint64 spill) {
+    TempFile* file = &p->spills[spill];
+    file->Rewind();
+    for (uint64 i = 0; i < p->spilled[spill]; ++i) {
+        if (i % kRowsBetweenLooks == 0) CHECK_FOR_INTERRUPTS();
+        const uint64 place = file->Get<uint64>();
+        file->Read(p->code, p->shape.code_size);
+        PutCode(p, place, p->code);
+    }
+    file->Close();
 }
 
 // Writes a page of this planting, in place of an old one or as a new one.
@@ -278,28 +323,35 @@ BlockNumber WriteRowPage(RowPlanter* p, PageKind kind, uint32 number, const void
     return page.block();
 }
 
+// As many pages as memory holds; rows at hand are all there, however little is coded at once.
+uint64 PagesAtOnce(const RowPlanter& p, uint64 pages) {
+    const uint64 most = static_cast<uint64>(maintenance_work_mem) * 1024 / 2;
+    const uint64 memory = p.at_hand != nullptr ? Min(most, kBytesAtHand) : most;
+    const uint64 fit = Max<uint64>(memory / (p.shape.per_page * p.shape.code_size), 1);
+    return Min(p.at_hand != nullptr ? fit : Max(fit, pages / kMostSpills + 1), pages);
+}
+
 // Writes all codes; returns the blocks of their pages, 0 where there is no row.
 BlockNumber* WriteCodes(RowPlanter* p, uint64 pages) {
-    const RowShape& shape = p->shape;
-    const size_t page_bytes = shape.per_page * shape.code_size;
-    const uint64 most = static_cast<uint64>(maintenance_work_mem) * 1024 / 2;
-    // Rows at hand are all there, however little is coded at once.
-    const uint64 memory = p->at_hand != nullptr ? Min(most, kBytesAtHand) : most;
-    const uint64 at_once = Min<uint64>(Max<uint64>(memory / page_bytes, 1), pages);
+    const size_t page_bytes = p->shape.per_page * p->shape.code_size;
+    p->at_once = PagesAtOnce(*p, pages);
     BlockNumber* blocks = p->arena.Allocate<BlockNumber>(pages);
-    p->codes = p->arena.Allocate<char>(at_once * page_bytes);
-    p->has_any = p->arena.Allocate<bool>(at_once);
-    for (p->first = 0; p->first < pages; p->first += at_once) {
-        p->count = Min(at_once, pages - p->first);
-        CodeRows(p);
-        for (uint64 i = 0; i < p->count; ++i) {
-            const uint64 number = p->first + i;
-            blocks[number] = !p->has_any[i] ? 0
-                                            : WriteRowPage(p, PageKind::kRowCode, static_cast<uint32>(number),
-                                                           p->codes + i * page_bytes, page_bytes);
-        }
+    p->codes = p->arena.Allocate<char>(p->at_once * page_bytes);
+    p->has_any = p->arena.Allocate<bool>(p->at_once);
+    if (p->at_hand == nullptr) {
+        if (p->at_once < pages) OpenSpills(p, pages);
+        ClearPages(p, 0, p->at_once);
+        CodeNodes(p, pages);
     }
-    p->arena.Release(p->codes, at_once * page_bytes);
+    for (uint64 first = 0; first < pages; first += p->at_once) {
+        if (p->at_hand != nullptr || p->spills != nullptr) ClearPages(p, first, Min(p->at_once, pages - first));
+        if (p->at_hand != nullptr) CodeRowsAtHand(p);
+        if (p->spills != nullptr) ReadSpill(p, first / p->at_once);
+        for (uint64 i = 0; i < p->count; ++i)
+            blocks[first + i] = !p->has_any[i] ? 0
+                                               : WriteRowPage(p, PageKind::kRowCode, static_cast<uint32>(first + i),
+                                                              p->codes + i * page_bytes, page_bytes);
+    }
     return blocks;
 }
 
@@ -348,8 +400,8 @@ void Plant(RowPlanter* p) {
 }
 
 void PlantFrom(HnswContext* ctx, const RowsAtHand* at_hand) {
-    const bool wanted = HnswWantsRows(ctx->index);
-    if (!HnswSuitsRows(ctx->meta) || (!wanted && !HnswHasRows(ctx->meta))) return;
+    const bool wanted = HnswPlantsRows(*ctx);
+    if (!wanted && !HnswHasRows(ctx->meta)) return;
     MemoryContext memory = AllocSetContextCreate(CurrentMemoryContext, "hnsw row codes", ALLOCSET_DEFAULT_SIZES);
     MemoryContext old = MemoryContextSwitchTo(memory);
     RowPlanter* p = PallocZeroed<RowPlanter>();
@@ -375,6 +427,10 @@ void PlantFrom(HnswContext* ctx, const RowsAtHand* at_hand) {
 }
 
 }  // namespace
+
+bool HnswPlantsRows(const HnswContext& ctx) {
+    return HnswSuitsRows(ctx.meta) && HnswWantsRows(ctx.index);
+}
 
 void HnswPlantRows(HnswContext* ctx) {
     PlantFrom(ctx, nullptr);
@@ -408,9 +464,8 @@ bool AreRowsCovered(RowPlanter* p) {
 
 void HnswReplantRows(HnswContext* ctx) {
     const HnswMetaData& meta = ctx->meta;
-    if (!HnswSuitsRows(meta)) return;
-    if (!HnswWantsRows(ctx->index)) {
-        HnswPlantRows(ctx);
+    if (!HnswPlantsRows(*ctx)) {
+        HnswPlantRows(ctx);  // takes away what there is
         return;
     }
     const BlockNumber blocks = RelationGetNumberOfBlocks(ctx->index);

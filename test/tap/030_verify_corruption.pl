@@ -429,6 +429,8 @@ my @damages = (
 	[ 'stride', sub { meta('row_stride', meta('row_stride') + 1) }, qr/has the code of another vector/, 'works' ],
 	[ 'map page out of the file', sub { row_page(meta('row_root'), 'entry', 99999) }, qr/map of row codes leads to it, but/, 'works' ],
 	[ 'map in a circle', sub { row_page(row_map(), 'entry', row_map()) }, qr/is no page of kind 11/, 'works' ],
+	[ 'map entry out of the file', sub { row_page(row_map(), 'entry', 99999) }, qr/map of row codes leads to it, but/, 'works' ],
+	[ 'map entry of no block', sub { row_page(row_map(), 'entry', INVALID) }, qr/map of row codes leads to it, but/, 'works' ],
 	[ 'page of codes of another planting', sub { row_page(row_codes(), 'generation', 77) }, qr/page 0 of planting 77 of row codes/, 'works' ],
 	[ 'page of codes of another place', sub { row_page(row_codes(), 'number', 5) }, qr/is page 5 of planting/, 'works' ],
 	[ 'a code', sub { row_page(row_codes(), 'square', 50) }, qr/has the code of another vector/, 'works' ],

@@ -168,6 +168,25 @@ $primary->safe_psql('postgres', 'ALTER INDEX wide_l2 SET (row_codes = on); VACUU
 cmp_ok($found, '>', 0.9 * $rows, "row_codes = on: $found of $rows are bounded");
 check('wide', 'with row codes again');
 
+# More codes than half of the memory go through temporary files; those that exist are read as they are.
+$primary->safe_psql('postgres', q{
+	CREATE TABLE long (id bigserial PRIMARY KEY, cat int DEFAULT 1, v vector(256)) WITH (autovacuum_enabled = off);
+	INSERT INTO long (v) SELECT random_vector(256) FROM generate_series(1, 4500);
+	CREATE INDEX ON long (cat);
+	CREATE INDEX long_l2 ON long USING hnsw (v vector_l2_ops) WITH (m = 4, ef_construction = 16, row_codes = off);
+	ALTER INDEX long_l2 SET (row_codes = on);
+	SET maintenance_work_mem = '1MB';
+	VACUUM long;});
+my $temporary = $primary->safe_psql('postgres', 'SELECT temp_files FROM pg_stat_database WHERE datname = current_database()');
+cmp_ok($temporary, '>', 1, "codes went through $temporary temporary files");
+my $halves = $primary->safe_psql('postgres', qq{
+	BEGIN; $exact
+	EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) SELECT id FROM long WHERE cat = 1
+	ORDER BY v <-> array_fill(0.5, ARRAY[256])::vector LIMIT 10;
+	COMMIT;});
+like($halves, qr/Rows Bounded by Codes: 4500/, 'all rows have codes');
+verify_ok($primary, 'long_l2', 'through temporary files');
+
 # A partial index of few rows keeps none.
 $primary->safe_psql('postgres', q{
 	CREATE INDEX wide_part ON wide USING hnsw (v vector_l2_ops) WHERE id % 12 = 0;
@@ -206,7 +225,10 @@ my %read = (
 for my $how ('immediate', 'postmaster')
 {
 	my @running = (start_load($primary, 3, %load), start_load($standby, 1, %read));
-	sleep 3;
+	sleep 1;
+	$primary->safe_psql('postgres', 'REINDEX INDEX CONCURRENTLY built_cosine; REINDEX INDEX CONCURRENTLY built_l2')
+	  if $how eq 'immediate';
+	sleep 2;
 	crash($primary, $how);
 	is(stop_load(@running), '', "no errors under load before $how");
 	check('built', "after $how");
