@@ -17,8 +17,9 @@ constexpr uint64 kLeastRows = 256;
 // Places to a row, at most: a partial index of few rows would keep mostly empty pages.
 constexpr uint64 kMostPlaces = 4;
 
-// Each block of the table has places up to the largest offset; but where that is more than so many times what this share
-// of the rows needs, the others have none: a few pages full of short rows would make every block's share as large.
+// Each block of the table has places up to the largest offset; but where that is more than so many times what this
+// share of the rows needs, the others have none: a few pages full of short rows would make every block's share as
+// large.
 constexpr double kPlacedShare = 0.98;
 constexpr double kMostForAll = 1.25;
 
