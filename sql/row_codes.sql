@@ -83,9 +83,9 @@ INSERT INTO rc_ask (what) SELECT format(what, 'v <-> ' || quote_literal(:'query'
     'SELECT %1$s, id FROM rc WHERE doc @@ ''x1'' AND cat = 21 ORDER BY %1$s LIMIT 10',
     'SELECT %1$s, id FROM rc WHERE doc @@ ''x1'' OR cat = 22 ORDER BY %1$s LIMIT 10',
     'SELECT %1$s, id FROM rc WHERE cat = 4 AND note = ''n0'' ORDER BY %1$s LIMIT 10',
-    'SELECT %1$s, id FROM rc WHERE half = 1 AND note = ''n3'' ORDER BY %1$s LIMIT 10',
+    'SELECT %1$s, id FROM rc WHERE half = 1 AND note = ''n3'' ORDER BY %1$s, id LIMIT 10',
     'SELECT %1$s, id FROM rc WHERE half = 1 AND note = ''n1'' AND %1$s > 1.5 ORDER BY %1$s LIMIT 10',
-    'SELECT %1$s, id FROM rc WHERE half = 1 AND %1$s < 1.3 ORDER BY %1$s',
+    'SELECT %1$s, id FROM rc WHERE half = 1 AND %1$s < 1.3 ORDER BY %1$s, id',
     'SELECT %1$s, id FROM rc WHERE half = 1 AND %1$s <= 1.3 ORDER BY %1$s LIMIT 5',
     'SELECT %1$s, id FROM rc WHERE half = 1 AND %1$s < (SELECT NULL::float8) ORDER BY %1$s LIMIT 5',
     'SELECT %1$s, id FROM rc WHERE cat = 3 ORDER BY %1$s',
@@ -129,7 +129,7 @@ CREATE TABLE rc_keys (k int, c int, q vector(24));
 INSERT INTO rc_keys SELECT id, id % 12, v FROM rc WHERE id <= 30;
 INSERT INTO rc_keys VALUES (31, 3, NULL), (32, NULL, (SELECT v FROM rc WHERE id = 1));
 ANALYZE rc_keys;
-SELECT n_rows, plain, codes FROM pg_temp.same('SELECT k, s.* FROM rc_keys, LATERAL (SELECT v <-> q AS d, id FROM rc WHERE cat = c ORDER BY v <-> q LIMIT 3) AS s '
+SELECT n_rows, plain, codes FROM pg_temp.same('SELECT k, s.* FROM rc_keys, LATERAL (SELECT v <-> q AS d, id FROM rc WHERE cat = c ORDER BY v <-> q, id LIMIT 3) AS s '
     || 'WHERE q IS NOT NULL ORDER BY k, d, id');
 SELECT n_rows, plain, codes FROM pg_temp.same('SELECT k, s.d FROM rc_keys, LATERAL (SELECT v <-> q AS d, id FROM rc WHERE cat = 7 ORDER BY v <-> q LIMIT 60) AS s ORDER BY k, d');
 
