@@ -198,7 +198,7 @@ bool ReadByBounds(VectorScanState* state) {
     FilterState* filter = &state->filter;
     const ExprContext* query = state->row_context;
     const VectorSearchMethods* methods = state->methods;
-    if (filter->plan.bound_cost <= 0 || methods->open_bounds == nullptr) return false;
+    if (!DoBoundsPay(filter->plan, MembersOf(*filter)) || methods->open_bounds == nullptr) return false;
     if (filter->has_last || query->caseValue_isNull) return false;
     MemoryContext old = MemoryContextSwitchTo(state->pending_memory);
     RowBounds* bounds = methods->open_bounds(state->index, query->caseValue_datum);

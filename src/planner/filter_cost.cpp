@@ -79,9 +79,10 @@ double BoundCost(const FilterPlan& plan, const SearchValues& values, double memb
 
 // The same with so many rows wanted.
 double ExactCostFor(const FilterPlan& plan, double members, double wanted) {
-    if (plan.bound_cost <= 0) return members * plan.row_cost();
+    const double all = members * plan.row_cost();
+    if (plan.bound_cost <= 0) return all;
     const double read = wanted + Max(kReadBeyond, wanted * kReadForEach);
-    return members * plan.bound_cost + Min(read, members) * plan.row_cost();
+    return Min(members * plan.bound_cost + read * plan.row_cost(), all);
 }
 
 }  // namespace
@@ -142,6 +143,10 @@ bool IsWorthTrying(const FilterPlan& plan, double exact) {
 double ExactCost(const FilterPlan& plan, double members) {
     const double wanted = plan.wanted > 0 ? plan.wanted * plan.members_per_row : plan.beam * 3 / 4;
     return ExactCostFor(plan, members, wanted);
+}
+
+bool DoBoundsPay(const FilterPlan& plan, double members) {
+    return ExactCost(plan, members) < members * plan.row_cost();
 }
 
 double NodesForMembers(const FilterPlan& plan, double members, double rate) {

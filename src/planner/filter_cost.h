@@ -61,6 +61,8 @@ bool IsWorthTrying(const FilterPlan& plan, double exact);
 
 // What an exact pass costs over a bitmap of so many rows.
 double ExactCost(const FilterPlan& plan, double members);
+// Is it to ask the index for bounds of their distances?
+bool DoBoundsPay(const FilterPlan& plan, double members);
 
 // Nodes that a search for `members` rows reads when `rate` of all rows are members.
 double NodesForMembers(const FilterPlan& plan, double members, double rate);

@@ -22,12 +22,6 @@ void LoadMembers(VectorScanState* state) {
     filter->members_ready = true;
 }
 
-// How many rows the bitmap has.
-double MembersOf(const FilterState& filter) {
-    return static_cast<double>(filter.members.rows()) +
-           static_cast<double>(filter.members.whole_pages()) * filter.plan.rows_per_page;
-}
-
 // How a scan with a bitmap goes, now that the number of its rows is known: the exact pass or a search, which may give
 // up when it has cost as much as the pass would.
 void ChooseStrategy(VectorScanState* state) {

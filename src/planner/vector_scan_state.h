@@ -169,6 +169,12 @@ inline OpExpr* DistanceOf(const CustomScan* plan) {
     return castNode(OpExpr, llast_node(TargetEntry, plan->custom_scan_tlist)->expr);
 }
 
+// How many rows the bitmap has.
+inline double MembersOf(const FilterState& filter) {
+    return static_cast<double>(filter.members.rows()) +
+           static_cast<double>(filter.members.whole_pages()) * filter.plan.rows_per_page;
+}
+
 // NULL is farther than all, NaN than all numbers.
 inline double FloorOf(const PendingRow& row) {
     return row.distance_null ? get_float8_infinity() : OrderKey(row.distance);

@@ -12,7 +12,7 @@ use constant EXACT_SETTINGS => (
 	'vecann.enable_custom_scan = off', 'work_mem = \'64MB\'');
 
 # Settings of the extension that not every version has.
-my @optional = qw(vecann.enable_bitmap_search vecann.enable_exact_search vecann.enable_post_filter);
+my @optional = qw(vecann.enable_bitmap_search vecann.enable_exact_search vecann.enable_post_filter vecann.enable_row_codes);
 
 # ---- settings ------------------------------------------------------------------------
 
