@@ -1,5 +1,7 @@
 // Bounds of rows' distances by their codes, for the custom scan. Locks: one page at a time, share, for the time of
 // scoring the codes wanted of it.
+#include <algorithm>
+
 #include "hnsw/hnsw_rows.h"
 #include "pg/recent_buffers.h"
 
@@ -47,20 +49,17 @@ int FindPlaces(HnswRowBounds* b, const ItemPointerData* tids, int n, PlacedRow* 
     return count;
 }
 
-void Score(const HnswRowBounds& b, const char* const* codes, const PlacedRow* rows, int n, double* nearest,
-           double* farthest) {
+void Score(const HnswRowBounds& b, const char* const* codes, const PlacedRow* rows, int n, double* nearest) {
     RowDistance distances[kAtOnce];
     RowCodeDistances(b.code, codes, n, distances);
     for (int i = 0; i < n; ++i) {
         const RowDistance& d = distances[i];
-        const OrderBounds bounds = HnswBounds(b.ctx.form, b.query, d.distance, {d.error, d.norm, false});
-        nearest[rows[i].row] = bounds.lower;
-        farthest[rows[i].row] = bounds.upper;
+        nearest[rows[i].row] = HnswBounds(b.ctx.form, b.query, d.distance, {d.error, d.norm, false}).lower;
     }
 }
 
 // Scores the rows placed[0 .. n), which are all on one page.
-void ScorePage(HnswRowBounds* b, const PlacedRow* placed, int n, double* nearest, double* farthest) {
+void ScorePage(HnswRowBounds* b, const PlacedRow* placed, int n, double* nearest) {
     const RowShape& shape = b->map.shape;
     LockedPage page(b->index, placed[0].block, BUFFER_LOCK_SHARE);
     ++b->pages;
@@ -73,22 +72,19 @@ void ScorePage(HnswRowBounds* b, const PlacedRow* placed, int n, double* nearest
         const int some = Min(n - done, kAtOnce);
         for (int i = 0; i < some; ++i)
             codes[i] = static_cast<const char*>(page.page()) + shape.OffsetOf(placed[done + i].place);
-        Score(*b, codes, placed + done, some, nearest, farthest);
+        Score(*b, codes, placed + done, some, nearest);
     }
 }
 
-void BoundSome(HnswRowBounds* b, const ItemPointerData* tids, int n, double* nearest, double* farthest) {
-    for (int i = 0; i < n; ++i) {
-        nearest[i] = -get_float8_infinity();
-        farthest[i] = get_float8_infinity();
-    }
+void BoundSome(HnswRowBounds* b, const ItemPointerData* tids, int n, double* nearest) {
+    std::fill(nearest, nearest + n, -get_float8_infinity());
     PlacedRow placed[kMostPlaced];
     const int count = FindPlaces(b, tids, n, placed);
     for (int begin = 0, end; begin < count; begin = end) {
         CHECK_FOR_INTERRUPTS();
         for (end = begin + 1; end < count && placed[end].page == placed[begin].page;)
             ++end;
-        ScorePage(b, placed + begin, end - begin, nearest, farthest);
+        ScorePage(b, placed + begin, end - begin, nearest);
     }
 }
 
@@ -121,12 +117,12 @@ RowBounds* HnswOpenBounds(Relation index, Datum query) {
     return nullptr;
 }
 
-void HnswBoundRows(RowBounds* bounds, const ItemPointerData* tids, int n, double* nearest, double* farthest) {
+void HnswBoundRows(RowBounds* bounds, const ItemPointerData* tids, int n, double* nearest) {
     HnswRowBounds* b = static_cast<HnswRowBounds*>(bounds);
     MemoryContext old = MemoryContextSwitchTo(b->memory);
     const uint64 map_pages = b->map.pages_read;
     for (int done = 0; done < n; done += kMostPlaced)
-        BoundSome(b, tids + done, Min(n - done, kMostPlaced), nearest + done, farthest + done);
+        BoundSome(b, tids + done, Min(n - done, kMostPlaced), nearest + done);
     b->pages += b->map.pages_read - map_pages;
     MemoryContextSwitchTo(old);
 }

@@ -149,7 +149,8 @@ SearchValues Values(Relation index) {
     const double element = ctx.desc->element == ElementKind::kFloat16 ? 2 : 4;
     // The dimensions of a value in words say nothing of its width; a few hundred bytes it may have.
     constexpr double kUsualWords = 500;
-    SearchValues values = {ctx.form.words ? kUsualWords : element * ctx.form.dim, false, HnswHasRows(meta)};
+    SearchValues values = {ctx.form.words ? kUsualWords : element * ctx.form.dim, false,
+                           HnswHasRows(meta) ? static_cast<double>(RowCodeSize(ctx.form.dim)) : 0};
     if (!ctx.form.may_be_exact || meta.entry == kInvalidId) return values;
     void* payload = palloc(ctx.form.payload_size);
     ProbedSlot probed;

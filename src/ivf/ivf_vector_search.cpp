@@ -73,13 +73,13 @@ constexpr int kUsualWidth = 1000;
 SearchValues Values(Relation index) {
     IvfMetaData meta;
     // A broken index must not keep other plans from being made.
-    if (!IvfPeekMeta(index, &meta)) return {static_cast<double>(kUsualWidth), false, false};
+    if (!IvfPeekMeta(index, &meta)) return {static_cast<double>(kUsualWidth), false, 0};
     // Payloads beside codes are those of the build.
     const bool exact = meta.stored_exact != 0 || meta.quantizer == static_cast<uint8>(Quantizer::kNone);
     const bool plain = exact && meta.metric != static_cast<uint8>(Metric::kCosine);
-    if (HasWords(meta)) return {static_cast<double>(meta.dim) / BITS_PER_BYTE, plain, false};
+    if (HasWords(meta)) return {static_cast<double>(meta.dim) / BITS_PER_BYTE, plain, 0};
     return {static_cast<double>(meta.element == static_cast<uint8>(ElementKind::kFloat16) ? 2 : 4) * meta.dim, plain,
-            false};
+            0};
 }
 
 constexpr VectorSearchMethods kFlatMethods = {

@@ -45,8 +45,6 @@ struct PagesAhead {
     }
 };
 
-// Rows of the table that are asked for from memory together.
-constexpr int kAskedTogether = 16;
 // Rows that the index bounds together.
 constexpr int kBoundedTogether = 256;
 
@@ -172,12 +170,12 @@ bool BoundAll(VectorScanState* state, RowBounds* bounds) {
     const int pages_ahead = MostAhead(state->css.ss.ss_currentRelation);
     TidSet::Cursor cursor = {};
     RowsTogether<kBoundedTogether> rows;
-    double nearest[kBoundedTogether], farthest[kBoundedTogether];
+    double nearest[kBoundedTogether];
     while (rows.Next(filter->members, &cursor)) {
         CHECK_FOR_INTERRUPTS();
         if (filter->returned.size() > 0) rows.Filter([&](int i) { return !WentOut(filter, rows.tids[i]); });
         MemoryContext old = MemoryContextSwitchTo(state->pending_memory);
-        state->methods->bound(bounds, rows.tids, rows.count, nearest, farthest);
+        state->methods->bound(bounds, rows.tids, rows.count, nearest);
         MemoryContextSwitchTo(old);
         const int all = rows.count;
         rows.Filter([&](int i) {

@@ -26,10 +26,8 @@ constexpr double kToastPiece = 1996;
 constexpr double kMemberOperators = 1;
 // The rows of a node looked up in a set, in units of cpu_operator_cost: 40 ns.
 constexpr double kTestOperators = 2;
-// Bounds of a row's distance by its code, in units of cpu_tuple_cost: 0.1 us. Besides the vector's codes a row has so
-// many bytes there.
+// Bounds of a row's distance by its code, in units of cpu_tuple_cost: 0.1 us.
 constexpr double kBoundTuples = 1;
-constexpr double kBoundBytes = 16;
 // Rows that are read although they are not wanted: so many, or, where that is more, so many for each wanted.
 constexpr double kReadBeyond = 40;
 constexpr double kReadForEach = 3;
@@ -72,8 +70,8 @@ SearchValues ValuesOf(const IndexOptInfo* index, const VectorSearchMethods* meth
 
 // What bounds cost for each of so many rows of the bitmap. Codes have four bits for a number of the vector.
 double BoundCost(const FilterPlan& plan, const SearchValues& values, double members, double page_cost) {
-    if (!values.bounded || !Settings().enable_row_codes) return 0;
-    const double code_pages = plan.index_rows * (values.width / 8 + kBoundBytes) / BLCKSZ;
+    if (values.code <= 0 || !Settings().enable_row_codes) return 0;
+    const double code_pages = plan.index_rows * values.code / BLCKSZ;
     return cpu_tuple_cost * kBoundTuples + page_cost * Min(code_pages / members, 1.0);
 }
 

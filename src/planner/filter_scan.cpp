@@ -175,9 +175,6 @@ void NextCandidate(VectorScanState* state) {
 
 namespace {
 
-// Rows of the table that are asked for from memory together.
-constexpr int kAskedTogether = 16;
-
 // The heap's first rows are nearly the nearest ones.
 void AskForMet(const VectorScanState* state) {
     const ArenaVec<PendingRow>& met = state->filter.met;

@@ -153,7 +153,7 @@ struct SearchCost {
 struct SearchValues {
     double width;  // of one, in bytes
     bool known;    // the index has them to the last bit, as far as one node tells: candidates come with them
-    bool bounded;  // RowBounds are there for most rows
+    double code;   // bytes of a row's code by which RowBounds are known; 0: there are none
 };
 
 // What an index knows of the distances of rows by their place in the table: codes in the order of the table. Access
@@ -186,11 +186,11 @@ struct VectorSearchMethods {
     // Bounds for a query that is not NULL, in the current memory context; null: the index has none. `query` stays as
     // long as they. The function itself is null where an access method has none at all.
     RowBounds* (*open_bounds)(Relation index, Datum query);
-    // What the ORDER BY operator returns for the row at tids[i] is not less than nearest[i], and not more than
-    // farthest[i], if the snapshot of the caller, which began before, sees the row and its value is neither NULL nor
-    // without a place in the order (NaN). Where the index cannot tell: -infinity and infinity. The tids ascend, from
-    // one call to the next too for speed's sake. Holds no lock or pin afterwards. Deterministic bounds, no estimates.
-    void (*bound)(RowBounds* bounds, const ItemPointerData* tids, int n, double* nearest, double* farthest);
+    // What the ORDER BY operator returns for the row at tids[i] is not less than nearest[i], if the snapshot of the
+    // caller, which began before, sees the row and its value is neither NULL nor without a place in the order (NaN).
+    // -infinity where the index cannot tell. The tids ascend, from one call to the next too for speed's sake. Holds no
+    // lock or pin afterwards. Deterministic bounds, no estimates.
+    void (*bound)(RowBounds* bounds, const ItemPointerData* tids, int n, double* nearest);
     void (*close_bounds)(RowBounds* bounds);
 };
 
