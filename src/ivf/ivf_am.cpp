@@ -160,16 +160,26 @@ extern "C" bytea* ivfpq_options(Datum reloptions, bool validate) {
     return options;
 }
 
+namespace {
+
+// A setting counts lists as they were learnt; vacuum may have made more of them.
+uint32 ListsOf(const IvfMetaData& meta, int learnt) {
+    const double lists = std::ceil(learnt * meta.lists_each());
+    return static_cast<uint32>(Min(Max(lists, 1.0), static_cast<double>(kIvfMaxLists)));
+}
+
+}  // namespace
+
 IvfSearchSettings IvfSettingsOf(const IvfMetaData& meta) {
     const SettingsData& settings = Settings();
     if (meta.compact != 0) {
-        uint32 probes = static_cast<uint32>(settings.ivfpq_probes);
-        if (probes == 0) probes = Max<uint32>(meta.probes, 1);
-        return {probes, Max(probes, static_cast<uint32>(settings.ivfpq_max_probes)),
+        uint32 probes = Max<uint32>(meta.probes, 1);
+        if (settings.ivfpq_probes > 0) probes = ListsOf(meta, settings.ivfpq_probes);
+        return {probes, Max(probes, ListsOf(meta, settings.ivfpq_max_probes)),
                 settings.ivfpq_iterative_scan != static_cast<int>(IterativeScan::kOff), settings.ivfpq_probes == 0};
     }
-    const uint32 probes = static_cast<uint32>(settings.ivfflat_probes);
-    return {probes, Max(probes, static_cast<uint32>(settings.ivfflat_max_probes)),
+    const uint32 probes = ListsOf(meta, settings.ivfflat_probes);
+    return {probes, Max(probes, ListsOf(meta, settings.ivfflat_max_probes)),
             settings.ivfflat_iterative_scan != static_cast<int>(IterativeScan::kOff), false};
 }
 
@@ -186,7 +196,7 @@ SearchCost IvfSearchCost(const IndexOptInfo* info) {
     }
     double random_page_cost_here;
     get_tablespace_page_costs(info->reltablespace, &random_page_cost_here, nullptr);
-    const double rows = Max(info->tuples, 1.0), lists = Max<double>(meta.lists, 1.0);
+    const double rows = Max(info->tuples, 1.0), lists = Max<double>(meta.open_lists(), 1.0);
     const double uncached =
         info->pages > 0 ? Max(0.0, 1.0 - static_cast<double>(effective_cache_size) / info->pages) : 0.0;
     const double centroid = cpu_operator_cost * (kRowOperators + kDimensionOperators * meta.dim);

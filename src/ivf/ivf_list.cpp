@@ -258,17 +258,26 @@ void IvfCheckStructure(const IvfContext& ctx) {
     LockedPage page(ctx.index, kMetaBlock, BUFFER_LOCK_SHARE);
     page.Check(PageKind::kMeta);
     if (IvfMetaOf(page.page())->stamp == ctx.meta.stamp) return;
-    ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-                    errmsg("index \"%s\" was built anew by VACUUM, and the pages of the old one are in use again",
-                           RelationGetRelationName(ctx.index)),
-                    errhint("Run the query again.")));
+    IvfRaiseReplaced(ctx.index);
 }
 
 ListEntryData IvfReadEntry(const IvfContext& ctx, uint32 list) {
-    LockedPage page(ctx.index, DirectoryBlock(ctx.meta, list), BUFFER_LOCK_SHARE);
-    page.Check(PageKind::kIvfDirectory);
-    CheckOldSnapshot(ctx.snapshot, ctx.index, page.page());
-    return *EntryOf(page.page(), list);
+    const BlockNumber block = DirectoryBlock(ctx.meta, list);
+    {
+        LockedPage page(ctx.index, block, BUFFER_LOCK_SHARE);
+        if (page.Is(PageKind::kIvfDirectory)) {
+            CheckOldSnapshot(ctx.snapshot, ctx.index, page.page());
+            return *EntryOf(page.page(), list);
+        }
+    }
+    IvfCheckStructure(ctx);
+    IvfRaiseBroken(ctx, block);
+}
+
+void IvfRaiseBroken(const IvfContext& ctx, BlockNumber block) {
+    ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
+                    errmsg("a list of index \"%s\" breaks at block %u", RelationGetRelationName(ctx.index), block),
+                    errhint("Please REINDEX it.")));
 }
 
 PartRange IvfPartRange(const IvfMetaData& meta, int number) {
@@ -339,13 +348,16 @@ void IvfAddPage(const IvfContext& ctx, uint32 list, const ListEntryData& seen) {
 }
 
 void IvfPutRow(const IvfContext& ctx, uint32 list, const RowImage& row) {
+    PageLink gone = {InvalidBlockNumber, 0};
     for (;;) {
         CHECK_FOR_INTERRUPTS();
         const ListEntryData entry = IvfReadEntry(ctx, list);
         PageLink at = entry.hint;
         Put put = Put::kFull;
+        ChainGuard guard = {0};
         while (put == Put::kFull && at.block != InvalidBlockNumber) {
             CHECK_FOR_INTERRUPTS();
+            guard.Step(ctx, at.block);
             put = ctx.meta.parts > 0    ? TryLong(ctx, list, row, &at)
                   : HasStored(ctx.meta) ? TryStored(ctx, list, row, &at)
                                         : TryPage(ctx, list, row, &at);
@@ -356,7 +368,12 @@ void IvfPutRow(const IvfContext& ctx, uint32 list, const RowImage& row) {
             return;
         }
         if (put == Put::kFull) IvfAddPage(ctx, list, entry);
-        if (put == Put::kGone && SameLink(at, entry.hint)) ResetHint(ctx, list, entry.hint);
+        if (put != Put::kGone) continue;
+        // A chain leads to a page only as long as that is in it; but a hint may lead to one that has gone.
+        const bool chained = !SameLink(at, entry.hint) || SameLink(at, entry.head);
+        if (chained && SameLink(at, gone)) IvfRaiseBroken(ctx, at.block);
+        gone = at;
+        if (SameLink(at, entry.hint)) ResetHint(ctx, list, entry.hint);
     }
 }
 

@@ -29,6 +29,18 @@ struct RowImage {
 };
 
 ListEntryData IvfReadEntry(const IvfContext& ctx, uint32 list);
+// Raises ERRCODE_INDEX_CORRUPTED: a link leads where no page of the list is.
+[[noreturn]] void IvfRaiseBroken(const IvfContext& ctx, BlockNumber block);
+
+// Counts the pages of a chain on the way along it: one that bites its tail has no end.
+struct ChainGuard {
+    uint64 pages;
+
+    void Step(const IvfContext& ctx, BlockNumber block) {
+        // Other processes may add pages.
+        if (++pages > BlocksSeen(ctx.index) && pages > RelationGetNumberOfBlocks(ctx.index)) IvfRaiseBroken(ctx, block);
+    }
+};
 
 // Puts a free page at the head of a list, unless somebody has changed the entry since `seen`.
 void IvfAddPage(const IvfContext& ctx, uint32 list, const ListEntryData& seen);

@@ -163,7 +163,8 @@ void EndPage(ListWriter* writer, const char* entry) {
     const IvfMetaData& meta = writer->build->ctx.meta;
     const ListView view = ImageOf(writer);
     const BlockNumber block = writer->block;
-    view.header->owner = writer->list + 1;
+    const uint32* numbers = writer->build->list_numbers;
+    view.header->owner = (numbers != nullptr ? numbers[writer->list] : writer->list) + 1;
     view.header->structure = static_cast<uint16>(meta.structure);
     view.header->live = static_cast<uint16>(writer->slots);
     writer->left -= static_cast<uint64>(writer->slots);
@@ -380,7 +381,7 @@ void IvfLoadLists(IvfBuild* build) {
             LoadRange(build, writer, first, end, rows);
         build->Report(PROGRESS_CREATEIDX_TUPLES_DONE, static_cast<int64>(done += rows));
     }
-    StoreDirectory(*build);
+    if (build->list_numbers == nullptr) StoreDirectory(*build);
     pfree(writer);
 }
 

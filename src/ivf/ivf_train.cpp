@@ -54,32 +54,6 @@ void NoticeLittleData(const IvfBuild& build, uint32 wished) {
                              static_cast<unsigned long long>(IvfRowsToLearn(build.options)))));
 }
 
-void FindCentroids(IvfBuild* build) {
-    KMeansTask task;
-    memset(static_cast<void*>(&task), 0, sizeof(task));
-    task.points = build->sample;
-    task.count = static_cast<int64>(build->sample_count);
-    task.dim = static_cast<int32>(build->dim);
-    task.clusters = static_cast<int32>(build->ctx.meta.lists);
-    task.iterations = kRounds;
-    task.seed = build->options.seed;
-    task.centroids = build->centroids;
-    RunCompute(ComputeTask::kKMeans, &task, build->jobs());
-}
-
-// The lists of vectors: those of the nearest centroids.
-void FindLists(IvfBuild* build, const float* points, uint64 count, int32* labels) {
-    AssignTask task;
-    memset(static_cast<void*>(&task), 0, sizeof(task));
-    task.points = points;
-    task.count = static_cast<int64>(count);
-    task.dim = static_cast<int32>(build->dim);
-    task.centroids = build->centroids;
-    task.clusters = static_cast<int32>(build->ctx.meta.lists);
-    task.labels = labels;
-    RunCompute(ComputeTask::kAssign, &task, build->quiet_jobs());
-}
-
 // out = the vectors rotated, by the build's matrix or the fixed rotation.
 void Rotate(IvfBuild* build, const float* points, uint64 count, float* out) {
     RotateTask task;
@@ -325,6 +299,38 @@ void EncodeStored(IvfBuild* build) {
 
 }  // namespace
 
+void IvfFindCentroids(IvfBuild* build) {
+    KMeansTask task;
+    memset(static_cast<void*>(&task), 0, sizeof(task));
+    task.points = build->sample;
+    task.count = static_cast<int64>(build->sample_count);
+    task.dim = static_cast<int32>(build->dim);
+    task.clusters = static_cast<int32>(build->ctx.meta.lists);
+    task.iterations = kRounds;
+    task.seed = build->options.seed;
+    task.centroids = build->centroids;
+    RunCompute(ComputeTask::kKMeans, &task, build->jobs());
+}
+
+void IvfFindLists(IvfBuild* build, const float* points, uint64 count, int32* labels) {
+    AssignTask task;
+    memset(static_cast<void*>(&task), 0, sizeof(task));
+    task.points = points;
+    task.count = static_cast<int64>(count);
+    task.dim = static_cast<int32>(build->dim);
+    task.centroids = build->centroids;
+    task.clusters = static_cast<int32>(build->ctx.meta.lists);
+    task.labels = labels;
+    RunCompute(ComputeTask::kAssign, &task, build->quiet_jobs());
+}
+
+uint32 IvfProbesNeeded(IvfBuild* build, const int32* labels) {
+    Arena arena = MakeArena(CurrentMemoryContext);
+    ArenaVec<NearPair> pairs;
+    pairs.Init(&arena);
+    return ProbesNeeded(build, labels, &pairs);
+}
+
 uint32 IvfListsWished(const IvfBuild& build) {
     if (build.options.lists > 0) return build.options.lists;
     const double root = std::sqrt(Max(build.estimated, 1.0));
@@ -385,9 +391,9 @@ void IvfTrain(IvfBuild* build) {
         meta->probes = 1;
         return;
     }
-    FindCentroids(build);
+    IvfFindCentroids(build);
     int32* labels = PallocArray<int32>(build->sample_count);
-    FindLists(build, build->sample, build->sample_count, labels);
+    IvfFindLists(build, build->sample, build->sample_count, labels);
     Arena arena = MakeArena(CurrentMemoryContext);
     ArenaVec<NearPair> pairs;
     pairs.Init(&arena);
@@ -401,7 +407,7 @@ void IvfInitBatches(IvfBuild* build) {
     const uint64 row = 2 * build->row_bytes() + build->record_bytes() + 64;
     build->batch_room = Min(Max(build->memory_limit / 4 / row, kLeastBatchRows), kMostBatchRows);
     build->batch = PallocArray<float>(build->batch_room * build->dim);
-    if (IsRotated(meta)) build->rotated = PallocArray<float>(build->batch_room * build->dim);
+    if (IsRotated(meta) && build->list_numbers == nullptr) build->rotated = PallocArray<float>(build->batch_room * build->dim);
     build->batch_tids = PallocArray<ItemPointerData>(build->batch_room);
     build->labels = PallocArray<int32>(build->batch_room);
     build->entries = PallocArray<char>(build->batch_room * meta.entry_size);
@@ -425,14 +431,15 @@ void IvfAssignBatch(IvfBuild* build) {
         Rotate(build, build->batch, build->batch_count, build->rotated);
         points = build->rotated;
     }
-    FindLists(build, points, build->batch_count, build->labels);
-    if (HasPayload(meta))
-        EncodePayloads(build);
-    else if (meta.quantizer == static_cast<uint8>(Quantizer::kPq))
+    IvfFindLists(build, points, build->batch_count, build->labels);
+    const bool rewriting = build->list_numbers != nullptr;
+    if (meta.quantizer == static_cast<uint8>(Quantizer::kPq))
         EncodePq(build, points);
-    else
+    else if (!HasPayload(meta))
         EncodeSignsOf(build, points);
-    if (HasStored(meta)) EncodeStored(build);
+    else if (!rewriting)
+        EncodePayloads(build);
+    if (HasStored(meta) && !rewriting) EncodeStored(build);
     for (uint64 i = 0; i < build->batch_count; ++i) {
         SpoolRow row;
         memset(static_cast<void*>(&row), 0, sizeof(row));
