@@ -103,8 +103,9 @@ void IvfTrain(IvfBuild* build);
 void IvfFindCentroids(IvfBuild* build);
 // The lists of vectors: those of the nearest centroids.
 void IvfFindLists(IvfBuild* build, const float* points, uint64 count, int32* labels);
-// How many lists a search should read, by the sample and the lists that its rows are in.
-uint32 IvfProbesNeeded(IvfBuild* build, const int32* labels);
+// Learns how many lists a search should read, and how far codes err, by the sample and the lists that its rows are in;
+// with `codebook` the codes too. The sample is rotated, as the centroids are; residuals take its place.
+void IvfLearnSearch(IvfBuild* build, const int32* labels, bool codebook);
 // Makes room for batches of rows, and the temporary file.
 void IvfInitBatches(IvfBuild* build);
 // Adds a row to the sample, or has it take the place of another.

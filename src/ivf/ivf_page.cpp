@@ -71,6 +71,8 @@ void IvfLayOut(IvfMetaData* meta) {
 }
 
 bool AreSoundSizes(const IvfMetaData& meta) {
+    // Arithmetic over a codebook divides by the number of sub-quantizers.
+    if ((meta.codebook != 0) != (meta.quantizer == static_cast<uint8>(Quantizer::kPq))) return false;
     if (meta.closed >= meta.lists || meta.learnt_lists > static_cast<uint32>(kIvfMaxLists)) return false;
     if (meta.dim < 1 || meta.slots < 1 || meta.lists < 1 || meta.parts > kIvfMostParts || meta.entry_size < 1 ||
         meta.quantizer > static_cast<uint8>(Quantizer::kRabitq) || meta.lists > kIvfMaxLists)

@@ -21,6 +21,8 @@ namespace {
 constexpr double kGrown = 1.5;
 // A list is divided that has so many times the rows that it should have.
 constexpr double kOutgrown = 2;
+// Where lists with this share of the rows are to be divided, all are written anew: then codes are learnt anew as well.
+constexpr double kMostRows = 0.5;
 // Lists are packed that have fewer rows than this part of their slots, and so many pages; together they must free this
 // share of the list pages, and so many, since directory and centroids are written once more.
 constexpr double kSparse = 0.5;
@@ -54,6 +56,7 @@ struct Rewriter {
     BitSet closed;
     ListCount* lists;
     uint64 rows, pages;      // of all lists
+    bool whole;                // all lists are, and codes are learnt anew
     uint64 taken, taken_rows;  // lists that are written anew, and their rows
     uint32 wished;           // lists that they become
 
@@ -63,7 +66,7 @@ struct Rewriter {
     float* centroid;   // of the list at hand
     uint32 centroid_of;
     float* vector;  // a row, rotated where there is a rotation
-    const float* codebook;
+    const float* codebook;  // of the codes there are; that of the new lists is the build's
     HeapRows table;
     MemoryContext row_memory;
 };
@@ -95,6 +98,7 @@ void CountLists(Rewriter* w) {
 }
 
 void Take(Rewriter* w, ListCount* list, double target) {
+    if (list->taken) return;
     list->taken = true;
     ++w->taken;
     w->taken_rows += list->rows;
@@ -110,6 +114,9 @@ void TakeOutgrown(Rewriter* w) {
     const double target = Max(Max(learnt, std::sqrt(rows)), static_cast<double>(kLeastRowsOfList));
     for (uint32 list = 0; list < meta.lists; ++list)
         if (static_cast<double>(w->lists[list].rows) > kOutgrown * target) Take(w, &w->lists[list], target);
+    w->whole = static_cast<double>(w->taken_rows) >= kMostRows * rows;
+    for (uint32 list = 0; list < meta.lists && w->whole; ++list)
+        if (!w->closed.Has(list)) Take(w, &w->lists[list], target);
 }
 
 bool IsSparse(const IvfMetaData& meta, const ListCount& list) {
@@ -263,7 +270,8 @@ void SampleBlock(Rewriter* w, Sampled* sample, BlockNumber block) {
         if (!view.IsLive(slot) || sample->seen++ < sample->next || sample->count == sample->room) continue;
         sample->next += sample->step;
         sample->lists[sample->count] = owner - 1;
-        DecodeRow(w, owner - 1, view, slot, sample->points + sample->count++ * w->build->dim);
+        RowVector(w, owner - 1, view, slot);
+        memcpy(sample->points + sample->count++ * w->build->dim, w->vector, w->build->row_bytes());
     }
 }
 
@@ -346,8 +354,8 @@ float* AllCentroids(Rewriter* w) {
     return all;
 }
 
-// How many lists searches should read from now on, by the whole sample.
-void LearnProbes(Rewriter* w, const Sampled& sample, const float* centroids) {
+// What searches need to know from now on, by the whole sample, which is used up.
+void LearnSearch(Rewriter* w, const Sampled& sample, const float* centroids) {
     const uint32 lists = w->fresh.meta.lists;
     const size_t dim = w->build->dim;
     int32* labels = PallocArray<int32>(sample.count);
@@ -370,7 +378,10 @@ void LearnProbes(Rewriter* w, const Sampled& sample, const float* centroids) {
     whole.centroids = open;
     whole.ctx.meta.lists = count;
     whole.estimated = static_cast<double>(w->rows);
-    w->fresh.meta.probes = IvfProbesNeeded(&whole, labels);
+    IvfLearnSearch(&whole, labels, w->whole);
+    w->fresh.meta.probes = whole.ctx.meta.probes;
+    w->fresh.meta.error_scale = w->build->ctx.meta.error_scale = whole.ctx.meta.error_scale;
+    w->build->codebook = whole.codebook;
     pfree(open);
     pfree(place);
     pfree(labels);
@@ -379,7 +390,7 @@ void LearnProbes(Rewriter* w, const Sampled& sample, const float* centroids) {
 // ---- writing ---------------------------------------------------------------------
 
 void WriteSkeleton(Rewriter* w, const float* centroids) {
-    const IvfNumbers numbers = {centroids, nullptr, nullptr};
+    const IvfNumbers numbers = {centroids, w->whole ? w->build->codebook : nullptr, nullptr};
     const BlockNumber count = IvfPlaceSkeleton(&w->fresh.meta, 0, numbers);
     NewPages pages = w->build->pages;
     pages.next = IvfReserveBlocks(w->old.ctx.index, count);
@@ -454,7 +465,7 @@ void AddLate(Rewriter* w, uint32 list, const PageLink& link, const ListView& vie
     } else {
         IvfVector value = w->build->value;
         value.vector = w->vector;
-        IvfEncodeCode(w->fresh, w->codebook, value, w->build->centroids + nearest * w->build->dim, &row);
+        IvfEncodeCode(w->fresh, w->build->codebook, value, w->build->centroids + nearest * w->build->dim, &row);
     }
     if (HasStored(meta)) {
         char* stored = PallocArray<char>(StoredBytes(meta));
@@ -547,8 +558,7 @@ void InitRewriter(Rewriter* w) {
     build->threads = IsAutovacuum() ? 1 : ComputeThreads(nullptr);
     build->pages = {old.index, MAIN_FORKNUM, InvalidBlockNumber, RelationNeedsWAL(old.index)};
     IvfInitVector(old, &build->value);
-    build->codebook = const_cast<float*>(IvfReadCodebook(old));
-    w->codebook = build->codebook;
+    w->codebook = build->codebook = const_cast<float*>(IvfReadCodebook(old));
     w->centroid = PallocArray<float>(build->dim);
     w->centroid_of = PG_UINT32_MAX;
     w->vector = PallocArray<float>(build->dim);
@@ -561,7 +571,7 @@ bool Learn(Rewriter* w) {
     TakeSample(w, &sample);
     if (!LearnCentroids(w, sample) || !NumberLists(w)) return false;
     float* centroids = AllCentroids(w);
-    if (w->fresh.meta.compact != 0) LearnProbes(w, sample, centroids);
+    if (w->fresh.meta.compact != 0) LearnSearch(w, sample, centroids);
     pfree(sample.lists);
     pfree(sample.points);
     pfree(w->build->sample);
@@ -571,10 +581,7 @@ bool Learn(Rewriter* w) {
     return true;
 }
 
-void Rewrite(Rewriter* w) {
-    InitRewriter(w);
-    if (!FitsMemory(*w) || !Learn(w)) return;
-    OpenTable(&w->table, w->old.ctx.index);
+void WriteAll(Rewriter* w) {
     WriteLists(w);
     VECANN_RACE_POINT("ivf-rewrite-before-rest");
     for (int round = 0; round < kMostRounds; ++round)
@@ -584,11 +591,18 @@ void Rewrite(Rewriter* w) {
     CatchUp(w, true);
     PutInPlace(w);
     UnlockPage(w->old.ctx.index, kMetaBlock, ExclusiveLock);
-    CloseTable(&w->table);
     ereport(IsAutovacuum() ? LOG : NOTICE,
             (errmsg("index \"%s\": made %u lists of %llu with %llu rows", RelationGetRelationName(w->old.ctx.index),
                     w->build->ctx.meta.lists, static_cast<unsigned long long>(w->taken),
                     static_cast<unsigned long long>(w->build->rows))));
+}
+
+void Rewrite(Rewriter* w) {
+    InitRewriter(w);
+    if (!FitsMemory(*w)) return;
+    OpenTable(&w->table, w->old.ctx.index);
+    if (Learn(w)) WriteAll(w);
+    CloseTable(&w->table);
 }
 
 }  // namespace

@@ -203,9 +203,8 @@ float ErrorScale(IvfBuild* build, const int32* labels, const ArenaVec<NearPair>&
     return std::isfinite(bound) ? Max(bound, kLeastErrorScale) : 1;
 }
 
-// Makes residuals of the sample, learns the rotation, and the codebook of what is rotated.
-void TrainCodes(IvfBuild* build, const int32* labels, const ArenaVec<NearPair>& pairs) {
-    const IvfMetaData& meta = build->ctx.meta;
+// Puts residuals in the place of the sample's rows.
+void MakeResiduals(IvfBuild* build, const int32* labels) {
     for (uint64 i = 0; i < build->sample_count; ++i) {
         if (i % 1024 == 0) CHECK_FOR_INTERRUPTS();
         float* point = build->sample + i * build->dim;
@@ -213,6 +212,26 @@ void TrainCodes(IvfBuild* build, const int32* labels, const ArenaVec<NearPair>& 
         for (size_t d = 0; d < build->dim; ++d)
             point[d] -= centroid[d];
     }
+}
+
+// Learns the codebook from residuals.
+void TrainCodebook(IvfBuild* build) {
+    PqTrainTask task;
+    memset(static_cast<void*>(&task), 0, sizeof(task));
+    task.points = build->sample;
+    task.count = static_cast<int64>(build->sample_count);
+    task.shape = IvfPqShape(build->ctx.meta);
+    task.iterations = kPqRounds;
+    task.seed = build->options.seed;
+    task.sample = kPqSample;
+    build->codebook = task.codebook = PallocArray<float>(task.shape.codebook_floats());
+    RunCompute(ComputeTask::kPqTrain, &task, build->jobs());
+}
+
+// Makes residuals of the sample, learns the rotation, and the codebook of what is rotated.
+void TrainCodes(IvfBuild* build, const int32* labels, const ArenaVec<NearPair>& pairs) {
+    const IvfMetaData& meta = build->ctx.meta;
+    MakeResiduals(build, labels);
     const bool pq = meta.quantizer == static_cast<uint8>(Quantizer::kPq);
     if (pq && build->options.opq) {
         OpqTrainTask task;
@@ -229,16 +248,7 @@ void TrainCodes(IvfBuild* build, const int32* labels, const ArenaVec<NearPair>& 
     }
     if (!pq || build->matrix != nullptr) build->centroids = Rotated(build, build->centroids, meta.lists);
     if (!pq) return;
-    PqTrainTask task;
-    memset(static_cast<void*>(&task), 0, sizeof(task));
-    task.points = build->sample;
-    task.count = static_cast<int64>(build->sample_count);
-    task.shape = IvfPqShape(meta);
-    task.iterations = kPqRounds;
-    task.seed = build->options.seed;
-    task.sample = kPqSample;
-    build->codebook = task.codebook = PallocArray<float>(task.shape.codebook_floats());
-    RunCompute(ComputeTask::kPqTrain, &task, build->jobs());
+    TrainCodebook(build);
     build->ctx.meta.error_scale = ErrorScale(build, labels, pairs);
 }
 
@@ -324,11 +334,16 @@ void IvfFindLists(IvfBuild* build, const float* points, uint64 count, int32* lab
     RunCompute(ComputeTask::kAssign, &task, build->quiet_jobs());
 }
 
-uint32 IvfProbesNeeded(IvfBuild* build, const int32* labels) {
+void IvfLearnSearch(IvfBuild* build, const int32* labels, bool codebook) {
     Arena arena = MakeArena(CurrentMemoryContext);
     ArenaVec<NearPair> pairs;
     pairs.Init(&arena);
-    return ProbesNeeded(build, labels, &pairs);
+    IvfMetaData* meta = &build->ctx.meta;
+    meta->probes = ProbesNeeded(build, labels, &pairs);
+    if (meta->quantizer != static_cast<uint8>(Quantizer::kPq)) return;
+    MakeResiduals(build, labels);
+    if (codebook) TrainCodebook(build);
+    meta->error_scale = ErrorScale(build, labels, pairs);
 }
 
 uint32 IvfListsWished(const IvfBuild& build) {

@@ -156,8 +156,10 @@ void SetHint(const IvfContext& ctx, uint32 list, const PageLink& hint) {
 void MendList(const IvfContext& ctx, uint32 list) {
     PageLink link = IvfReadEntry(ctx, list).head, hint = {InvalidBlockNumber, 0};
     Before before = {true, DirectoryBlock(ctx.meta, list)};
+    ChainGuard guard = {0};
     while (link.block != InvalidBlockNumber) {
         vacuum_delay_point();
+        guard.Step(ctx, link.block);
         PageLink next;
         int live;
         {
