@@ -62,6 +62,8 @@ constexpr double kBitOperators = kDimensionOperators / 32;
 // The same of a code: 64 sub-quantizers 4 ns.
 constexpr double kCodeOperators = 0.1;
 constexpr double kQuantizerOperators = 1.0 / 1000;
+// Rows that a search for ten measures by stored payloads.
+constexpr double kMeasured = 50;
 
 }  // namespace
 
@@ -207,7 +209,10 @@ SearchCost IvfSearchCost(const IndexOptInfo* info) {
     const double row =
         Max((HasPayload(meta) ? vector : code) + uncached * random_page_cost_here * info->pages / rows, kLeastCost);
     const double probes = Min<double>(IvfSettingsOf(meta).probes, lists);
-    return {row, Min(rows, rows * probes / lists) + lists * centroid / row};
+    const double read = Min(rows, rows * probes / lists);
+    // Candidates are measured by payloads on other pages, before the executor reads what is left of them.
+    const double measured = HasStored(meta) ? Min(read, kMeasured) * (vector + uncached * random_page_cost_here) : 0;
+    return {row, read + (lists * centroid + measured) / row};
 }
 
 extern "C" void ivfflat_cost_estimate(PlannerInfo*, IndexPath* path, double, Cost* startup_cost, Cost* total_cost,

@@ -18,7 +18,7 @@ namespace vecann {
 namespace {
 
 // So many times the rows of when its lists were made last, and an index is looked through.
-constexpr double kGrown = 1.5;
+constexpr double kGrown = 1.2;
 // A list is divided that has so many times the rows that it should have.
 constexpr double kOutgrown = 2;
 // Where lists with this share of the rows are to be divided, all are written anew: then codes are learnt anew as well.

@@ -11,6 +11,9 @@ struct IvfVectorSearch : VectorSearch {
 };
 static_assert(std::is_trivially_destructible_v<IvfVectorSearch>);
 
+// Lists without a row of the range that is asked for, after which the search for it ends.
+constexpr double kListsBeyond = 4;
+
 VectorSearch* Open(Relation index) {
     IvfVectorSearch* search = PallocZeroed<IvfVectorSearch>();
     search->index = index;
@@ -31,6 +34,9 @@ void Start(VectorSearch* base, const SearchQuery& query) {
     IvfWalkStart(&search->walk, query);
     MemoryContextSwitchTo(old);
     search->in_order = false;
+    // Few lists say little of where the range ends: as many again, and so many at least.
+    const IvfMetaData& meta = search->walk.ctx.meta;
+    search->beyond = static_cast<uint64>(kListsBeyond * Max(meta.built_rows, 1.0) / meta.open_lists()) + 1;
     search->one_beam = !search->walk.settings.iterative;
     KeepState(search);
 }

@@ -132,7 +132,9 @@ void StopBeyondLimit(VectorScanState* state) {
     }
     state->row_due = false;
     const uint64 expanded = state->search->counts.expanded;
-    if (range->end == 0) range->end = expanded + Max(Min(expanded, kMostBeyond), expanded / 4);
+    const uint64 usual = Max(Min(expanded, kMostBeyond), expanded / 4);
+    const uint64 beyond = state->search->beyond;
+    if (range->end == 0) range->end = expanded + (beyond > 0 ? Max(expanded, beyond) : usual);
     if (expanded >= range->end) state->through = range->reached = true;
 }
 
