@@ -47,7 +47,7 @@ bool HoldsEnough(Relearner* r) {
     if (static_cast<uint64>(RelationGetNumberOfBlocks(r->old.ctx.index)) * r->old.ctx.meta.slots < wanted) return false;
     uint64 rows = 0;
     ForListPages(&r->old, 0, IvfReadEntry(r->old.ctx, 0).head, {InvalidBlockNumber, 0}, false,
-             [&rows](const PageLink&, const ListView& view) { rows += view.header->live; });
+                 [&rows](const PageLink&, const ListView& view) { rows += view.header->live; });
     return rows >= wanted;
 }
 

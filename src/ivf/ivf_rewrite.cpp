@@ -47,7 +47,7 @@ struct HeapRows {
 
 struct ListCount {
     uint64 rows, pages;
-    bool taken;  // is written anew
+    bool taken;     // is written anew
     PageLink done;  // the pages from here on have been read
 };
 
@@ -55,17 +55,17 @@ struct Rewriter {
     ListReader old;
     BitSet closed;
     ListCount* lists;
-    uint64 rows, pages;      // of all lists
+    uint64 rows, pages;        // of all lists
     bool whole;                // all lists are, and codes are learnt anew
     uint64 taken, taken_rows;  // lists that are written anew, and their rows
-    uint32 wished;           // lists that they become
+    uint32 wished;             // lists that they become
 
-    IvfBuild* build;  // of the new lists alone
-    uint32* numbers;  // what they are called
+    IvfBuild* build;   // of the new lists alone
+    uint32* numbers;   // what they are called
     IvfContext fresh;  // the index as it will be
     float* centroid;   // of the list at hand
     uint32 centroid_of;
-    float* vector;  // a row, rotated where there is a rotation
+    float* vector;          // a row, rotated where there is a rotation
     const float* codebook;  // of the codes there are; that of the new lists is the build's
     HeapRows table;
     MemoryContext row_memory;
@@ -145,10 +145,10 @@ bool IsWorthALook(const IvfContext& ctx, const VacuumCounts& counts) {
 bool FitsMemory(const Rewriter& w) {
     const uint64 bytes = (w.old.ctx.meta.lists + w.wished) * w.build->row_bytes();
     if (bytes <= w.build->memory_limit / 2) return true;
-    ereport(WARNING, (errmsg("maintenance_work_mem is too low to divide the lists of index \"%s\"",
-                             RelationGetRelationName(w.old.ctx.index)),
-                      errhint("Set it to at least %llu MB.",
-                              static_cast<unsigned long long>(2 * bytes / (1024 * 1024) + 1))));
+    ereport(WARNING,
+            (errmsg("maintenance_work_mem is too low to divide the lists of index \"%s\"",
+                    RelationGetRelationName(w.old.ctx.index)),
+             errhint("Set it to at least %llu MB.", static_cast<unsigned long long>(2 * bytes / (1024 * 1024) + 1))));
     return false;
 }
 
@@ -239,8 +239,7 @@ void RowVector(Rewriter* w, uint32 list, const ListView& view, int slot) {
 // The payload beside a row's code. Nobody takes rows out of a list meanwhile, so it stands where the page says.
 void CopyStored(Rewriter* w, const PageLink& link, const ListView& view, int slot, char* payload) {
     const IvfContext& ctx = w->old.ctx;
-    const BlockNumber block =
-        ctx.meta.stored_on_page > 0 ? view.parts[StoredPlaceOf(ctx.meta, slot).part] : link.block;
+    const BlockNumber block = ctx.meta.stored_on_page > 0 ? view.parts[StoredPlaceOf(ctx.meta, slot).part] : link.block;
     if (!IvfReadStored(ctx, block, slot, view.tids[slot], payload)) IvfRaiseBroken(ctx, block);
 }
 
@@ -486,10 +485,11 @@ uint64 CatchUp(Rewriter* w, bool hurry) {
         ListCount* count = &w->lists[list];
         if (!count->taken) continue;
         const PageLink first = hurry ? IvfReadEntry(w->old.ctx, list).head : IvfFreezeList(&w->old, list);
-        pages += ForListPages(&w->old, list, first, count->done, hurry, [&](const PageLink& link, const ListView& view) {
-            for (int slot = 0; slot < w->old.ctx.meta.slots; ++slot)
-                if (view.IsLive(slot)) AddLate(w, list, link, view, slot);
-        });
+        pages +=
+            ForListPages(&w->old, list, first, count->done, hurry, [&](const PageLink& link, const ListView& view) {
+                for (int slot = 0; slot < w->old.ctx.meta.slots; ++slot)
+                    if (view.IsLive(slot)) AddLate(w, list, link, view, slot);
+            });
         count->done = first;
     }
     table_index_fetch_reset(w->table.fetch);

@@ -422,7 +422,8 @@ void IvfInitBatches(IvfBuild* build) {
     const uint64 row = 2 * build->row_bytes() + build->record_bytes() + 64;
     build->batch_room = Min(Max(build->memory_limit / 4 / row, kLeastBatchRows), kMostBatchRows);
     build->batch = PallocArray<float>(build->batch_room * build->dim);
-    if (IsRotated(meta) && build->list_numbers == nullptr) build->rotated = PallocArray<float>(build->batch_room * build->dim);
+    if (IsRotated(meta) && build->list_numbers == nullptr)
+        build->rotated = PallocArray<float>(build->batch_room * build->dim);
     build->batch_tids = PallocArray<ItemPointerData>(build->batch_room);
     build->labels = PallocArray<int32>(build->batch_room);
     build->entries = PallocArray<char>(build->batch_room * meta.entry_size);

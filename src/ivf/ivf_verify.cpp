@@ -52,9 +52,8 @@ PageKind KindByPlace(const IvfMetaData& meta, BlockNumber block) {
 // A list page that vacuum has replaced, or has not finished, and has yet to take back.
 bool IsOfAnother(const IvfVerifier& v, const ListView& view) {
     const uint32 owner = view.header->owner;
-    return v.ctx.meta.strays != 0 &&
-           (view.header->structure != static_cast<uint16>(v.ctx.meta.structure) ||
-            (owner != 0 && (owner > v.ctx.meta.lists || v.closed.Has(owner - 1))));
+    return v.ctx.meta.strays != 0 && (view.header->structure != static_cast<uint16>(v.ctx.meta.structure) ||
+                                      (owner != 0 && (owner > v.ctx.meta.lists || v.closed.Has(owner - 1))));
 }
 
 void CheckListPage(IvfVerifier* v, BlockNumber block, Page page) {
@@ -394,8 +393,8 @@ void InitVerifier(IvfVerifier* v) {
 bool CheckMeta(IvfVerifier* v) {
     const IvfMetaData& meta = v->ctx.meta;
     const BlockNumber directory = (meta.lists + kEntriesPerPage - 1) / kEntriesPerPage;
-    if ((meta.structure == 0 && meta.learnt_lists == 0 && meta.directory != kMetaBlock + 1) || meta.directory == kMetaBlock ||
-        meta.centroids != meta.directory + directory)
+    if ((meta.structure == 0 && meta.learnt_lists == 0 && meta.directory != kMetaBlock + 1) ||
+        meta.directory == kMetaBlock || meta.centroids != meta.directory + directory)
         VerifyProblem(v->report, "block 0: the directory or the centroids are not where they belong");
     if (meta.dim != IndexDimensions(v->ctx.index))
         VerifyProblem(v->report, "block 0: has %u dimensions, the column has %d", meta.dim,

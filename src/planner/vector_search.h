@@ -119,10 +119,10 @@ struct VectorSearch {
     int64 max_rows;  // to be returned by this search, before filters; -1: no limit; set by `start`
     bool in_order;   // rows nearer than one before do not come; set by `start`
     bool one_beam;   // ends before all rows have come; set by `start`
-    // A search for a range of distances goes on for as many nodes at least, since the last one that lay within; 0: for a
-    // quarter or so of those met before. Set by `start`.
+    // A search for a range of distances goes on for as many nodes at least, since the last one that lay within; 0: for
+    // a quarter or so of those met before. Set by `start`.
     uint64 beyond;
-    bool gave_up;    // ended as the filter allows; set by `start` and `next`
+    bool gave_up;  // ended as the filter allows; set by `start` and `next`
     SearchCounts counts;
 };
 
