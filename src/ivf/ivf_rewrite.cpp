@@ -22,7 +22,7 @@ constexpr double kGrown = 1.2;
 // A list is divided that has so many times the rows that it should have.
 constexpr double kOutgrown = 2;
 // Where lists with this share of the rows are to be divided, all are written anew: then codes are learnt anew as well.
-constexpr double kMostRows = 0.5;
+constexpr double kMostRows = 0.1;
 // Lists are packed that have fewer rows than this part of their slots, and so many pages; together they must free this
 // share of the list pages, and so many, since directory and centroids are written once more.
 constexpr double kSparse = 0.5;
