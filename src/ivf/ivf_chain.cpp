@@ -1,4 +1,4 @@
-// Reading lists that vacuum writes anew; see ivf_chain.h. Locks: one page, and the meta page's heavyweight lock for as
+// Reading lists that vacuum writes anew; see ivf_chain.h. Locks: one page, and the structure's for as
 // long as it takes to put a page at the head of a list.
 #include "ivf/ivf_chain.h"
 
@@ -45,7 +45,7 @@ void IvfDecodePayload(const IvfContext& ctx, const char* payload, float* vector)
 
 PageLink IvfFreezeList(ListReader* reader, uint32 list) {
     const IvfContext& ctx = reader->ctx;
-    LockPage(ctx.index, kMetaBlock, ExclusiveLock);
+    IvfLockStructure(ctx.index, ExclusiveLock);
     PageLink next;
     for (;;) {
         CHECK_FOR_INTERRUPTS();
@@ -59,7 +59,7 @@ PageLink IvfFreezeList(ListReader* reader, uint32 list) {
         if (view.header->live == 0 && entry.alone != 0 && SameLink(entry.hint, entry.head)) break;
         IvfAddPage(ctx, list, entry);
     }
-    UnlockPage(ctx.index, kMetaBlock, ExclusiveLock);
+    IvfUnlockStructure(ctx.index, ExclusiveLock);
     return next;
 }
 

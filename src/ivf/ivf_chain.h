@@ -1,5 +1,5 @@
 // Reading the lists of an index that vacuum is about to write anew: pages as copies, rows as vectors. Inserts that put
-// rows there hold the heavyweight lock of the meta page in share mode, each for one row.
+// rows there hold the structure's lock in share mode, each for one row.
 #pragma once
 
 #include "ivf/ivf_list.h"
@@ -42,7 +42,7 @@ const char* IvfWholeEntry(ListReader* reader, const ListView& view, int slot);
 void IvfDecodePayload(const IvfContext& ctx, const char* payload, float* vector);
 
 // From now on inserts into the list go to a new page at its head, or to such as come before that. Returns the link to
-// the page behind it, from which on nothing changes. Takes the meta page's lock.
+// the page behind it, from which on nothing changes. Takes the structure's lock.
 PageLink IvfFreezeList(ListReader* reader, uint32 list);
 
 // Vacuum that was interrupted leaves pages behind, which the next one is to look for.

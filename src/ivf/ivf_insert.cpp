@@ -39,7 +39,7 @@ extern "C" bool ivf_insert(Relation index, Datum* values, bool* isnull, ItemPoin
     if (IvfExtract(ctx, values[0], &value)) {
         // Vacuum may put another structure in the place of this one, but not while a row is on its way into it.
         VECANN_RACE_POINT("ivf-insert-before-lock");
-        LockPage(index, kMetaBlock, ShareLock);
+        IvfLockStructure(index, ShareLock);
         const bool learnt = ctx.meta.trained != 0;
         ctx.meta = IvfReadMeta(index);
         VECANN_RACE_POINT("ivf-insert-with-lock");
@@ -53,7 +53,7 @@ extern "C" bool ivf_insert(Relation index, Datum* values, bool* isnull, ItemPoin
             value = again;
         }
         IvfInsertVector(ctx, value, *heap_tid);
-        UnlockPage(index, kMetaBlock, ShareLock);
+        IvfUnlockStructure(index, ShareLock);
     }
     MemoryContextSwitchTo(old);
     MemoryContextDelete(memory);

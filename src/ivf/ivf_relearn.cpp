@@ -3,7 +3,7 @@
 // "Structures".
 //
 // Invariants: until that record nobody but this vacuum reads the new structure; after it nobody changes the old one.
-// Inserts into the old one hold the meta page's heavyweight lock in share mode, each for one row.
+// Inserts into the old one hold the structure's lock in share mode, each for one row.
 #include "ivf/ivf_relearn.h"
 
 #include "ivf/ivf_build.h"
@@ -207,10 +207,10 @@ void Relearn(Relearner* r) {
         if (pages <= kFewPages) break;
     }
     VECANN_RACE_POINT("ivf-relearn-before-switch");
-    LockPage(r->old.ctx.index, kMetaBlock, ExclusiveLock);
+    IvfLockStructure(r->old.ctx.index, ExclusiveLock);
     CatchUp(r, IvfReadEntry(r->old.ctx, 0).head, done, true);
     PutInPlace(*r);
-    UnlockPage(r->old.ctx.index, kMetaBlock, ExclusiveLock);
+    IvfUnlockStructure(r->old.ctx.index, ExclusiveLock);
     ereport(IsAutovacuum() ? LOG : NOTICE,
             (errmsg("index \"%s\": made %u lists of %.0f rows", RelationGetRelationName(r->old.ctx.index),
                     r->build->ctx.meta.lists, static_cast<double>(r->build->rows) + r->caught_up)));

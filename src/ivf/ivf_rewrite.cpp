@@ -23,6 +23,10 @@ constexpr double kGrown = 1.2;
 constexpr double kOutgrown = 2;
 // Where lists with this share of the rows are to be divided, all are written anew: then codes are learnt anew as well.
 constexpr double kMostRows = 0.1;
+// The same where the codes of the rows err by so many times what those erred that the lists were made of (mean squares of
+// so many rows of a sample): bounds hold no longer for rows that have drifted.
+constexpr double kErrMore = 1.25;
+constexpr uint64 kErrorSample = 2000;
 // Lists are packed that have fewer rows than this part of their slots, and so many pages; together they must free this
 // share of the list pages, and so many, since directory and centroids are written once more.
 constexpr double kSparse = 0.5;
@@ -56,7 +60,8 @@ struct Rewriter {
     BitSet closed;
     ListCount* lists;
     uint64 rows, pages;        // of all lists
-    bool whole;                // all lists are, and codes are learnt anew
+    double target;             // rows that a list should have; 0: the index has not grown
+    bool whole;                // all lists are written anew, and codes are learnt anew
     uint64 taken, taken_rows;  // lists that are written anew, and their rows
     uint32 wished;             // lists that they become
 
@@ -111,12 +116,16 @@ void TakeOutgrown(Rewriter* w) {
     const double rows = static_cast<double>(w->rows);
     if (rows < kGrown * meta.built_rows || rows < static_cast<double>(kLeastRowsOfList * meta.open_lists())) return;
     const double learnt = meta.learnt_lists > 0 ? meta.learnt_rows / meta.learnt_lists : meta.built_rows / meta.lists;
-    const double target = Max(Max(learnt, std::sqrt(rows)), static_cast<double>(kLeastRowsOfList));
+    w->target = Max(Max(learnt, std::sqrt(rows)), static_cast<double>(kLeastRowsOfList));
     for (uint32 list = 0; list < meta.lists; ++list)
-        if (static_cast<double>(w->lists[list].rows) > kOutgrown * target) Take(w, &w->lists[list], target);
-    w->whole = static_cast<double>(w->taken_rows) >= kMostRows * rows;
-    for (uint32 list = 0; list < meta.lists && w->whole; ++list)
-        if (!w->closed.Has(list)) Take(w, &w->lists[list], target);
+        if (static_cast<double>(w->lists[list].rows) > kOutgrown * w->target) Take(w, &w->lists[list], w->target);
+}
+
+void TakeAll(Rewriter* w) {
+    w->whole = true;
+    for (uint32 list = 0; list < w->old.ctx.meta.lists; ++list)
+        if (!w->closed.Has(list)) Take(w, &w->lists[list], w->target);
+    w->wished = static_cast<uint32>(std::ceil(static_cast<double>(w->rows) / w->target));
 }
 
 bool IsSparse(const IvfMetaData& meta, const ListCount& list) {
@@ -274,10 +283,8 @@ void SampleBlock(Rewriter* w, Sampled* sample, BlockNumber block) {
     }
 }
 
-void TakeSample(Rewriter* w, Sampled* sample) {
+void TakeSample(Rewriter* w, uint64 wanted, Sampled* sample) {
     memset(static_cast<void*>(sample), 0, sizeof(*sample));
-    const uint64 lists = w->old.ctx.meta.open_lists() + w->wished;
-    const uint64 wanted = Max(kSampleOfList * lists, kLeastSample);
     sample->room = Max<uint64>(Min(wanted, w->build->memory_limit / 4 / w->build->row_bytes()), 1);
     sample->points = PallocArray<float>(sample->room * w->build->dim);
     sample->lists = PallocArray<uint32>(sample->room);
@@ -287,6 +294,31 @@ void TakeSample(Rewriter* w, Sampled* sample) {
         vacuum_delay_point();
         SampleBlock(w, sample, block);
     }
+}
+
+// Have rows drifted so far that the bounds of their codes hold no longer? Sign codes have bounds of their own.
+bool CodesErrMore(Rewriter* w) {
+    const IvfContext& ctx = w->old.ctx;
+    if (ctx.meta.quantizer != static_cast<uint8>(Quantizer::kPq)) return false;
+    const PqShape shape = IvfPqShape(ctx.meta);
+    uint8_t* code = PallocArray<uint8_t>(shape.code_bytes());
+    Sampled sample;
+    TakeSample(w, kErrorSample, &sample);
+    double error = 0, learnt = 0;
+    for (uint64 i = 0; i < sample.count; ++i) {
+        float* point = sample.points + i * w->build->dim;
+        ReadTapeRecord(ctx.index, CentroidTape(ctx.meta), sample.lists[i], w->centroid);
+        for (size_t d = 0; d < w->build->dim; ++d)
+            point[d] -= w->centroid[d];
+        error += static_cast<double>(EncodePq(shape, w->codebook, point, code));
+        const double of_list = static_cast<double>(IvfReadEntry(ctx, sample.lists[i]).error);
+        learnt += of_list * of_list;
+    }
+    w->centroid_of = PG_UINT32_MAX;
+    pfree(sample.points);
+    pfree(sample.lists);
+    pfree(code);
+    return error > kErrMore * learnt;
 }
 
 // Learns the centroids of the new lists from those of the sampled rows that will be in them.
@@ -568,7 +600,7 @@ void InitRewriter(Rewriter* w) {
 // Learns the new centroids. False when that leads to nothing.
 bool Learn(Rewriter* w) {
     Sampled sample;
-    TakeSample(w, &sample);
+    TakeSample(w, Max(kSampleOfList * (w->old.ctx.meta.open_lists() + w->wished), kLeastSample), &sample);
     if (!LearnCentroids(w, sample) || !NumberLists(w)) return false;
     float* centroids = AllCentroids(w);
     if (w->fresh.meta.compact != 0) LearnSearch(w, sample, centroids);
@@ -587,10 +619,10 @@ void WriteAll(Rewriter* w) {
     for (int round = 0; round < kMostRounds; ++round)
         if (CatchUp(w, false) <= kFewPages) break;
     VECANN_RACE_POINT("ivf-rewrite-before-switch");
-    LockPage(w->old.ctx.index, kMetaBlock, ExclusiveLock);
+    IvfLockStructure(w->old.ctx.index, ExclusiveLock);
     CatchUp(w, true);
     PutInPlace(w);
-    UnlockPage(w->old.ctx.index, kMetaBlock, ExclusiveLock);
+    IvfUnlockStructure(w->old.ctx.index, ExclusiveLock);
     ereport(IsAutovacuum() ? LOG : NOTICE,
             (errmsg("index \"%s\": made %u lists of %llu with %llu rows", RelationGetRelationName(w->old.ctx.index),
                     w->build->ctx.meta.lists, static_cast<unsigned long long>(w->taken),
@@ -599,9 +631,13 @@ void WriteAll(Rewriter* w) {
 
 void Rewrite(Rewriter* w) {
     InitRewriter(w);
-    if (!FitsMemory(*w)) return;
     OpenTable(&w->table, w->old.ctx.index);
-    if (Learn(w)) WriteAll(w);
+    CountLists(w);
+    TakeOutgrown(w);
+    const bool many = static_cast<double>(w->taken_rows) >= kMostRows * static_cast<double>(w->rows);
+    if (w->target > 0 && (many || CodesErrMore(w))) TakeAll(w);
+    TakeSparse(w);
+    if (w->taken > 0 && FitsMemory(*w) && Learn(w)) WriteAll(w);
     CloseTable(&w->table);
 }
 
@@ -616,10 +652,7 @@ void IvfRewriteLists(Relation index, BufferAccessStrategy strategy, const Vacuum
     if (w->old.ctx.meta.strays == 0 && w->old.ctx.meta.trained != 0 && IsWorthALook(w->old.ctx, counts)) {
         Arena arena = MakeArena(memory);
         IvfFindClosed(w->old.ctx, &arena, &w->closed);
-        CountLists(w);
-        TakeOutgrown(w);
-        TakeSparse(w);
-        if (w->taken > 0) Rewrite(w);
+        Rewrite(w);
     }
     MemoryContextSwitchTo(old);
     MemoryContextDelete(memory);

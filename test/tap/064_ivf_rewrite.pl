@@ -56,8 +56,8 @@ my %kinds = (
 	opq => [ '<->', 'ivfpq (v vector_l2_ops) WITH (opq = true, bits = 8)' ]);
 my @kinds = sort keys %kinds;
 my ($trained, $rows) = (1000, 10000);
-$primary->safe_psql('postgres', 'SELECT setseed(0.1); CREATE TABLE source (id bigserial PRIMARY KEY, v vector(16))');
-$primary->safe_psql('postgres', "INSERT INTO source (v) SELECT * FROM drifting($trained, 0)");
+$primary->safe_psql('postgres', 'CREATE TABLE source (id bigserial PRIMARY KEY, v vector(16))');
+$primary->safe_psql('postgres', "SELECT setseed(0.1); INSERT INTO source (v) SELECT * FROM drifting($trained, 0)");
 for my $kind (@kinds)
 {
 	$primary->safe_psql('postgres', qq{
@@ -90,8 +90,7 @@ my @loads = (start_load($primary, 1, %readers), start_load($standby, 1, %readers
 for my $step (1 .. 3)
 {
 	my $more = ($rows - $trained) / 3;
-	$primary->safe_psql('postgres', "SELECT setseed(0.$step)");
-	$primary->safe_psql('postgres', "INSERT INTO source (v) SELECT * FROM drifting($more, $step)");
+	$primary->safe_psql('postgres', "SELECT setseed(0.$step); INSERT INTO source (v) SELECT * FROM drifting($more, $step)");
 	$primary->safe_psql('postgres', "INSERT INTO $_ SELECT * FROM source WHERE id > (SELECT count(*) FROM source) - $more") for @kinds;
 	for my $kind (@kinds)
 	{
@@ -118,7 +117,7 @@ for my $kind (@kinds)
 	my $fresh = $primary->safe_psql('postgres', "SELECT recall_of('$kind', '$op')");
 	my $fresh_size = $primary->safe_psql('postgres', "SELECT pg_relation_size('${kind}_v')");
 	note("$kind: lists $lists, recall $before{$kind}, $after, of a REINDEX $fresh; size $size, $fresh_size");
-	cmp_ok($size, '<', 4 * $fresh_size, "$kind: size, against $fresh_size of a REINDEX");
+	cmp_ok($size, '<=', 2 * $fresh_size, "$kind: size, against $fresh_size of a REINDEX");
 }
 $primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
 for my $kind (@kinds)
