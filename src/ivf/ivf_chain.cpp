@@ -1,5 +1,5 @@
 // Reading lists that vacuum writes anew; see ivf_chain.h. Locks: one page, and the structure's for as
-// long as it takes to put a page at the head of a list.
+// long as it takes to change the entry of a list.
 #include "ivf/ivf_chain.h"
 
 #include "ivf/ivf_vector.h"
@@ -43,24 +43,24 @@ void IvfDecodePayload(const IvfContext& ctx, const char* payload, float* vector)
     pfree(DatumGetPointer(value));
 }
 
-PageLink IvfFreezeList(ListReader* reader, uint32 list) {
-    const IvfContext& ctx = reader->ctx;
+PageLink IvfFreezeList(const IvfContext& ctx, uint32 list) {
     IvfLockStructure(ctx.index, ExclusiveLock);
-    PageLink next;
-    for (;;) {
-        CHECK_FOR_INTERRUPTS();
-        const ListEntryData entry = IvfReadEntry(ctx, list);
-        if (entry.head.block == InvalidBlockNumber) {
-            next = entry.head;
-            break;
+    PageLink head;
+    {
+        LockedPage page(ctx.index, DirectoryBlock(ctx.meta, list), BUFFER_LOCK_EXCLUSIVE);
+        page.Check(PageKind::kIvfDirectory);
+        ListEntryData* entry = EntryOf(page.page(), list);
+        head = entry->head;
+        if (entry->hint.block != InvalidBlockNumber) {
+            PagePatch patch(ctx.index, WriteMode::kLogged);
+            ListEntryData* edit = patch.Edit(page.buffer(), entry);
+            edit->hint = {InvalidBlockNumber, 0};
+            edit->alone = 1;
+            patch.Commit();
         }
-        const ListView view = IvfCopyPage(reader, list, entry.head);
-        next = view.next();
-        if (view.header->live == 0 && entry.alone != 0 && SameLink(entry.hint, entry.head)) break;
-        IvfAddPage(ctx, list, entry);
     }
     IvfUnlockStructure(ctx.index, ExclusiveLock);
-    return next;
+    return head;
 }
 
 void IvfSetStrays(const IvfContext& ctx) {

@@ -41,9 +41,9 @@ const char* IvfWholeEntry(ListReader* reader, const ListView& view, int slot);
 // Decodes a payload of a list.
 void IvfDecodePayload(const IvfContext& ctx, const char* payload, float* vector);
 
-// From now on inserts into the list go to a new page at its head, or to such as come before that. Returns the link to
-// the page behind it, from which on nothing changes. Takes the structure's lock.
-PageLink IvfFreezeList(ListReader* reader, uint32 list);
+// From now on inserts into the list put a new page at its head. Returns the link to what is the head now, from which on
+// nothing changes. Takes the structure's lock.
+PageLink IvfFreezeList(const IvfContext& ctx, uint32 list);
 
 // Vacuum that was interrupted leaves pages behind, which the next one is to look for.
 void IvfSetStrays(const IvfContext& ctx);

@@ -189,7 +189,7 @@ void PutInPlace(const Relearner& r) {
 }
 
 void Relearn(Relearner* r) {
-    PageLink done = IvfFreezeList(&r->old, 0);
+    PageLink done = IvfFreezeList(r->old.ctx, 0);
     ListPages(r, done);
     r->build->estimated = static_cast<double>(r->rows);
     if (r->rows == 0 || !FitsMemory(*r->build)) return;
@@ -201,7 +201,7 @@ void Relearn(Relearner* r) {
     WriteLists(r);
     VECANN_RACE_POINT("ivf-relearn-before-rest");
     for (int round = 0; round < kMostRounds; ++round) {
-        const PageLink next = IvfFreezeList(&r->old, 0);
+        const PageLink next = IvfFreezeList(r->old.ctx, 0);
         const uint64 pages = CatchUp(r, next, done, false);
         done = next;
         if (pages <= kFewPages) break;

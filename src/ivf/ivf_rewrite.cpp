@@ -451,7 +451,7 @@ void WriteLists(Rewriter* w) {
     IvfInitBatches(build);
     for (uint32 list = 0; list < w->old.ctx.meta.lists; ++list) {
         if (!w->lists[list].taken) continue;
-        const PageLink first = IvfFreezeList(&w->old, list);
+        const PageLink first = IvfFreezeList(w->old.ctx, list);
         w->lists[list].done = first;
         ForListPages(&w->old, list, first, {InvalidBlockNumber, 0}, false,
                      [&](const PageLink& link, const ListView& view) { AddToBatch(w, list, link, view); });
@@ -516,7 +516,7 @@ uint64 CatchUp(Rewriter* w, bool hurry) {
     for (uint32 list = 0; list < w->old.ctx.meta.lists; ++list) {
         ListCount* count = &w->lists[list];
         if (!count->taken) continue;
-        const PageLink first = hurry ? IvfReadEntry(w->old.ctx, list).head : IvfFreezeList(&w->old, list);
+        const PageLink first = hurry ? IvfReadEntry(w->old.ctx, list).head : IvfFreezeList(w->old.ctx, list);
         pages +=
             ForListPages(&w->old, list, first, count->done, hurry, [&](const PageLink& link, const ListView& view) {
                 for (int slot = 0; slot < w->old.ctx.meta.slots; ++slot)
