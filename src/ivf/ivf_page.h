@@ -221,14 +221,6 @@ inline StoredPlace StoredPlaceOf(const IvfMetaData& meta, int slot) {
     const size_t step = sizeof(StoredHeadData) + StoredBytes(meta);
     return {slot / meta.stored_on_page, static_cast<size_t>(slot % meta.stored_on_page) * step};
 }
-// The bytes of a payload that its piece `number` holds.
-struct StoredPiece {
-    size_t begin, bytes;
-};
-inline StoredPiece StoredPieceOf(const IvfMetaData& meta, int number) {
-    const size_t begin = static_cast<size_t>(number) * kStoredRoom;
-    return {begin, Min(StoredBytes(meta) - begin, kStoredRoom)};
-}
 
 // Pointers to part pages in a list page's header.
 inline int PartPointers(const IvfMetaData& meta) {

@@ -23,8 +23,8 @@ constexpr double kGrown = 1.2;
 constexpr double kOutgrown = 2;
 // Where lists with this share of the rows are to be divided, all are written anew: then codes are learnt anew as well.
 constexpr double kMostRows = 0.1;
-// The same where the codes of the rows err by so many times what those erred that the lists were made of (mean squares of
-// so many rows of a sample): bounds hold no longer for rows that have drifted.
+// The same where the codes of the rows err by so many times what those erred that the lists were made of (mean squares
+// of so many rows of a sample): bounds hold no longer for rows that have drifted.
 constexpr double kErrMore = 1.25;
 constexpr uint64 kErrorSample = 2000;
 // Lists are packed that have fewer rows than this part of their slots, and so many pages; together they must free this
