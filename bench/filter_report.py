@@ -1,20 +1,24 @@
 #!/usr/bin/python3
 # Prints the tables of a filters.json again, and draws its pictures with --draw.
-"""The report of the filter grid, as Markdown, and its pictures.
+"""The report of the filter grid, as Markdown, and its pictures (filter_plots.py).
 
-usage: filter_report.py FILTERS.json [--draw FOLDER]
+usage: filter_report.py FILTERS.json [--markdown] [--draw FOLDER]
+  --markdown   the grid and the checks alone, as documents show them; without it every cell and every plan as well
 
 The best forced plan is the one with the highest QPS among those with recall .95 or more and no answer with too few rows;
 where none has that, the one with the highest recall.
 """
 import json
 import os
+import re
 import sys
 
-import plots
+import report
 
 ENOUGH = 0.95
-STYLES = ["--", ":", "-.", (0, (1, 3)), (0, (5, 1, 1, 1, 1, 1))]
+MIDDLE = (0.1, 0.01)  # where a filter costs the others most
+# What the planner's choice may take of the time of our best strategy.
+CHOICE = {"independent": 1.5, "correlated": 3, "anti-correlated": 3}
 
 
 def forced(cell, peer):
@@ -39,7 +43,7 @@ def best_forced(cell, peer):
 
 
 def number(x):
-    return f"{x:,.0f}" if x >= 100 else f"{x:.2f}" if x < 10 else f"{x:.1f}"
+    return f"{x:,.0f}" if x >= 100 or x == 0 else f"{x:.2f}" if x < 10 else f"{x:.1f}"
 
 
 def table(header, rows):
@@ -80,13 +84,107 @@ def plan_table(dataset):
     return table(["cell", "plan", "taken", "recall", "short", "of", "QPS", "p50 ms", "p99 ms"], rows)
 
 
-def verdict(dataset):
+# ---- the grid in short, and the checks ------------------------------------------------
+
+def planned(dataset):
+    """(cell, result) of the planner's choice in every cell of vecann."""
+    return [(c, c["plans"]["vecann"]["planner"]) for c in dataset["cells"] if "vecann" in c["plans"]]
+
+
+def to_best(cell, peer):
+    """QPS of vecann's planner's choice in times of a peer's best forced plan; None without one."""
+    found = best(cell, peer)
+    return None if found is None else cell["plans"]["vecann"]["planner"]["tps"] / found[1]["tps"]
+
+
+def recall(x):
+    return "1" if x > 0.9995 else f"{x:.3f}".lstrip("0")
+
+
+def short_name(cell):
+    """Its name without the arrangement, and with shares as people write them."""
+    name = cell["name"].replace(" " + cell["arrangement"], "").rstrip(",")
+    return re.sub(r"^([0-9.]+)%", lambda m: f"{float(m.group(1)):g} %", name)
+
+
+def grid_entry(cell):
+    ours = cell["plans"]["vecann"]["planner"]
+    text = f"{number(ours['tps'])} ({recall(ours['recall'])}{', ' + str(ours['short']) + ' short' if ours['short'] else ''})"
+    theirs = best(cell, "pgvector")
+    ratios = []
+    if theirs is not None:
+        ratios.append(number(to_best(cell, "pgvector")) + ("" if good(theirs[1]) else f" ({recall(theirs[1]['recall'])})"))
+    if best(cell, "vecann") is not None:
+        ratios.append(number(to_best(cell, "vecann")))
+    return "; ".join([text] + ratios)
+
+
+def grid_table(dataset):
+    """A row for each condition, a column for each arrangement."""
+    cells = [c for c, _ in planned(dataset)]
+    arrangements = list(dict.fromkeys(c["arrangement"] for c in cells))
+    rows = {}
+    for cell in cells:
+        name = short_name(cell)
+        rows.setdefault(name, {})[cell["arrangement"]] = grid_entry(cell)
+    if not rows:
+        return []
+    return (["Queries a second of the planner's choice (recall@10); in times of the best plan that pgvector can be forced into (its "
+             f"recall, where below {ENOUGH}); in times of our best strategy, each forced.", ""] +
+            table(["rows that pass"] + arrangements,
+                  [[name] + [found.get(a, "-") for a in arrangements] for name, found in rows.items()]))
+
+
+def check(what, values, bar, more=True):
+    """A line of one check. values: [(cell, number)]; more: these are to be `bar` or more, else at most that. The worst of the
+    cells that fail it are named."""
+    if not values:
+        return []
+    failed = sorted(((f"{short_name(c)}, {c['arrangement']}", v) for c, v in values if (v < bar if more else v > bar)),
+                    key=lambda x: x[1], reverse=not more)
+    named = ", ".join(f"{name} ({number(v)})" for name, v in failed[:5]) + (", ..." if len(failed) > 5 else "")
+    spread = f"{number(min(v for _, v in values))} to {number(max(v for _, v in values))}"
+    return [f"- {what}: {len(values) - len(failed)} of {len(values)} cells; {spread}" + (f"; not: {named}" if failed else "")]
+
+
+def checks(dataset):
     """How many cells fulfil what a filter must not cost."""
-    cells = [c["plans"]["vecann"]["planner"] for c in dataset["cells"] if "vecann" in c["plans"]]
+    cells = planned(dataset)
     if not cells:
         return []
-    return [f"{sum(p['recall'] >= ENOUGH for p in cells)} of {len(cells)} cells have recall {ENOUGH} or more, lowest "
-            f"{min(p['recall'] for p in cells):.3f}; {sum(p['short'] == 0 for p in cells)} give all rows that exist.", ""]
+    unfiltered = dataset["unfiltered"]["vecann"]["p99_ms"]
+    lines = check(f"recall@10 of {ENOUGH} or more", [(c, p["recall"]) for c, p in cells], ENOUGH)
+    lines += check("answers with fewer rows than LIMIT (or than there are): none", [(c, p["short"]) for c, p in cells], 0,
+                   False)
+    ratios = [(c, to_best(c, "pgvector")) for c, _ in cells if best(c, "pgvector") is not None]
+    lines += check("QPS at least 0.95 of pgvector's best plan", ratios, 0.95)
+    lines += check("QPS at least 3 times that where 10 or 1 % pass",
+                   [(c, v) for c, v in ratios if c["selectivity"] in MIDDLE], 3)
+    for arrangement, most in CHOICE.items():
+        chosen = [(c, 1 / to_best(c, "vecann")) for c, _ in cells
+                  if c["arrangement"] == arrangement and best(c, "vecann") is not None]
+        lines += check(f"{arrangement}: the planner's choice takes at most {most} times our best strategy", chosen,
+                       most, False)
+    lines += check("btree: p99 at most 3 times that without a condition",
+                   [(c, p["p99_ms"] / unfiltered) for c, p in cells if c["kind"] == "btree"], 3, False)
+    lines += check("full text, jsonb: p99 at most 3 times that without a condition and the bare bitmap together",
+                   [(c, p["p99_ms"] / (unfiltered + c["bitmap_p99_ms"])) for c, p in cells if c["kind"] != "btree"],
+                   3, False)
+    return lines + [""]
+
+
+def without_conditions(dataset):
+    return [f"Without conditions, {peer}: {number(u['tps'])} a second, p50 {number(u['p50_ms'])} ms, p99 "
+            f"{number(u['p99_ms'])} ms." for peer, u in dataset["unfiltered"].items()] + [""]
+
+
+def in_short(results):
+    """The grid and the checks of every data set."""
+    lines = []
+    for name, dataset in results["datasets"].items():
+        lines += [f"### {name}: {dataset['rows']:,} x {dataset['dim']}, {dataset['metric']}", ""]
+        lines += without_conditions(dataset) + grid_table(dataset) + checks(dataset)
+    return lines
 
 
 def rendered(results):
@@ -94,90 +192,23 @@ def rendered(results):
     lines += [f"- **Skipped** {k}: {v}" for k, v in results["skipped"].items()]
     for name, dataset in results["datasets"].items():
         lines += ["", f"## {name}: {dataset['rows']:,} x {dataset['dim']}, {dataset['metric']}", ""]
-        lines += [f"Unfiltered, {peer}: {number(u['tps'])} a second, p50 {number(u['p50_ms'])} ms, p99 "
-                  f"{number(u['p99_ms'])} ms." for peer, u in dataset["unfiltered"].items()]
-        lines += [""] + verdict(dataset) + choice_table(dataset) + ["### All plans", ""] + plan_table(dataset)
+        lines += without_conditions(dataset) + grid_table(dataset) + checks(dataset)
+        lines += ["### The planner's choice", ""] + choice_table(dataset) + ["### All plans", ""] + plan_table(dataset)
     return lines
 
 
 def save(results, folder):
-    path = os.path.join(folder, "filters.json")
-    with open(path + ".new", "w", encoding="utf-8") as f:
-        json.dump(results, f, indent=1)
-    os.replace(path + ".new", path)
-    with open(os.path.join(folder, "filters.md"), "w", encoding="utf-8") as f:
-        f.write("\n".join(rendered(results)) + "\n")
+    report.write(folder, "filters", results, {"filters.md": "\n".join(rendered(results)) + "\n"})
 
 
-# ---- pictures ------------------------------------------------------------------------
-
-def lines_of(cells):
-    """{(peer, plan): [(selectivity, result)]} of the cells of one panel."""
-    out = {}
-    for cell in sorted(cells, key=lambda c: c["selectivity"]):
-        for peer, plans in cell["plans"].items():
-            for name, p in plans.items():
-                out.setdefault((peer, name), []).append((cell["selectivity"], p))
-    return out
-
-
-def draw_panel(axes, cells, what, joined):
-    names = {}
-    for (peer, name), points in lines_of(cells).items():
-        order = names.setdefault(peer, [])
-        style = "-"
-        if name != "planner":
-            style = STYLES[len(order) % len(STYLES)]
-            order.append(name)
-        axes.plot([100 * s for s, _ in points], [p[what] for _, p in points], marker="o" if name == "planner" else ".",
-                  linestyle=style if joined else "none", linewidth=2 if name == "planner" else 1, color=plots.COLOURS[peer],
-                  label=f"{peer}: {name}", alpha=1 if name == "planner" else 0.75)
-    axes.set_xscale("log")
-    axes.grid(True, which="both", alpha=0.3)
-
-
-def draw_kind(pyplot, path, title, panels, joined):
-    """QPS above, recall below, one column for each panel (name, cells)."""
-    figure, axes = pyplot.subplots(2, len(panels), figsize=(4.2 * len(panels), 6.4), constrained_layout=True, sharex=True,
-                                   sharey="row", squeeze=False, height_ratios=[2, 1])
-    for column, (name, cells) in enumerate(panels):
-        draw_panel(axes[0][column], cells, "tps", joined)
-        draw_panel(axes[1][column], cells, "recall", joined)
-        axes[0][column].set_yscale("log")
-        axes[0][column].set_title(name)
-        axes[1][column].set_xlabel("% of the rows pass")
-    axes[0][0].set_ylabel("queries a second, one client")
-    axes[1][0].set_ylabel("recall@10")
-    figure.suptitle(title)
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize="small")
-    return plots.save(pyplot, figure, path)
-
-
-def draw(results, folder):
-    """Pictures of every data set; the paths. Without matplotlib it says so and draws nothing."""
-    pyplot = plots.load_pyplot()
-    if pyplot is None:
-        return []
-    out = []
-    for name, dataset in results["datasets"].items():
-        title = f"{name}: {dataset['rows']:,} x {dataset['dim']}"
-        cells = dataset["cells"]
-        arrangements = list(dict.fromkeys(c["arrangement"] for c in cells))
-        if len({c["selectivity"] for c in cells}) <= 5 and cells:
-            for kind in dict.fromkeys(c["kind"] for c in cells):
-                panels = [(a, [c for c in cells if c["kind"] == kind and c["arrangement"] == a]) for a in arrangements]
-                path = os.path.join(folder, f"filters_{name}_{kind.replace(' ', '_')}")
-                out += draw_kind(pyplot, path, f"{title}, {kind}", panels, True)
-        elif cells:
-            panels = [(a, [c for c in cells if c["arrangement"] == a]) for a in arrangements]
-            out += draw_kind(pyplot, os.path.join(folder, f"filters_{name}"), title, panels, False)
-    return out
+def main():
+    with open(sys.argv[1], encoding="utf-8") as f:
+        read = json.load(f)
+    print("\n".join(in_short(read) if "--markdown" in sys.argv[2:] else rendered(read)))
+    if "--draw" in sys.argv[2:]:
+        import filter_plots  # draws what this file ranks, so it needs this file
+        filter_plots.draw(read, sys.argv[sys.argv.index("--draw") + 1])
 
 
 if __name__ == "__main__":
-    with open(sys.argv[1], encoding="utf-8") as results_file:
-        read = json.load(results_file)
-    print("\n".join(rendered(read)))
-    if "--draw" in sys.argv[2:]:
-        draw(read, sys.argv[sys.argv.index("--draw") + 1])
+    main()

@@ -6,7 +6,6 @@ The server is the one PGHOST, PGPORT and PGUSER name; it gets a database named a
 Run it through bench/side-by-side, or bench/measure on a machine that has the peers.
 """
 import argparse
-import json
 import os
 import platform
 import subprocess
@@ -24,11 +23,11 @@ import stages
 
 STAGES = ["build", "recall", "qps", "insert", "vacuum", "churn", "disk"]
 DEFAULT_STAGES = STAGES[:4]
-QUICK = {"datasets": ["gen-20000x32"], "seconds": 1, "rounds": 1, "clients": [1, os.cpu_count()], "inserts": 200,
+QUICK = {"datasets": ["gen-20000x32"], "seconds": 1, "many_seconds": 1, "rounds": 1, "clients": [1, os.cpu_count()], "inserts": 200,
          "stage": STAGES[:6]}
-NORMAL = {"seconds": 5, "rounds": 3, "clients": [1, os.cpu_count(), 16], "inserts": 2000, "stage": DEFAULT_STAGES}
+NORMAL = {"seconds": 5, "many_seconds": 10, "rounds": 3, "clients": [1, os.cpu_count(), 16], "inserts": 2000, "stage": DEFAULT_STAGES}
 SHOWN = ["shared_buffers", "maintenance_work_mem", "max_parallel_maintenance_workers", "fsync", "full_page_writes",
-         "autovacuum", "jit", "max_wal_size", "huge_pages_status", "data_checksums"]
+         "autovacuum", "jit", "max_wal_size", "wal_level", "huge_pages", "huge_pages_status", "data_checksums"]
 
 
 def numbers(text):
@@ -66,6 +65,12 @@ def arguments():
                    "root above a million), root, or a number")
     p.add_argument("--refine", type=int, default=10, help="FAISS's IVF measures so many times 10 rows exactly (k_factor)")
     p.add_argument("--seconds", type=float, help="of one timing")
+    p.add_argument("--many-seconds", type=float, help="of one timing with more clients than cores, and of the warm-up before it: "
+                   "each connection maps shared buffers of its own first; only at the least of the sweep with recall .95")
+    p.add_argument("--patience", type=float, default=300, help="seconds for a VACUUM, and for the changes of a churn, of one "
+                   "peer; the report then says that it takes more")
+    p.add_argument("--churn-steps", type=numbers, default=[10, 50, 100], help="percentages of the rows, up to 100, at which rows "
+                   "are deleted, vacuumed and inserted, and recall is measured")
     p.add_argument("--rounds", type=int, help="timings of each point; medians count")
     p.add_argument("--build-rounds", type=int, default=1)
     p.add_argument("--clients", type=numbers, help="default: 1, the number of cores, 16")
@@ -100,7 +105,12 @@ def arguments():
         if not getattr(args, name):
             setattr(args, name, value)
     args.seconds = max(1, int(args.seconds))  # pgbench counts whole seconds
+    if args.patience <= 0:
+        p.error("argument --patience: more than 0")
+    args.many_seconds = max(1, int(args.many_seconds))
     args.clients = sorted(set(args.clients))
+    if args.churn_steps != sorted(set(args.churn_steps)) or not 0 < args.churn_steps[0] <= args.churn_steps[-1] <= 100:
+        p.error("argument --churn-steps: rising numbers from 1 to 100")
     return args
 
 
@@ -156,35 +166,45 @@ def described(s, args):
 
 
 def save(results, args):
-    """Writes everything anew; after each stage, so that a run that is cut off leaves what it has."""
-    path = os.path.join(args.result, "results.json")
-    with open(path + ".new", "w") as f:
-        json.dump(results, f, indent=1)
-    os.replace(path + ".new", path)
-    for name, markdown in (("report.txt", False), ("report.md", True)):
-        with open(os.path.join(args.result, name), "w") as f:
-            f.write(report.rendered(results, markdown))
+    report.write(args.result, "results", results, {"report.txt": report.rendered(results, False),
+                                                   "report.md": report.rendered(results, True)})
 
 
-def measure(s, args, results):
-    for name in args.datasets:
+def for_each_set(names, results, get, begin, measure):
+    """Measures one data set after the other: get(name) has its data, begin(data, out) is its run, which measure(run) takes and which
+    is closed at the end. What get raises Missing for is skipped, and said."""
+    for name in names:
         try:
-            data = datasets.get(name, args.cache, args.data, args.rows, args.seed)
+            data = get(name)
         except datasets.Missing as reason:
             results["skipped"][name] = str(reason)
             stages.say(f"SKIPPED {name}: {reason}")
             continue
-        stages.say(f"{data.name}: {len(data.base)} x {data.dim}, {data.metric}")
-        run = stages.DatasetRun(s, data, args, results["datasets"].setdefault(data.name, {}))
+        run = begin(data, results["datasets"].setdefault(data.name, {}))
         try:
-            run.load()
-            for stage in STAGES:
-                if stage in args.stage or stage == "build":
-                    run.out.setdefault("load", {})[stage] = os.getloadavg()[0]
-                    getattr(run, stage)()
-                    save(results, args)
+            measure(run)
         finally:
             run.close()
+
+
+def say_set(data):
+    stages.say(f"{data.name}: {len(data.base)} x {data.dim}, {data.metric}")
+
+
+def measure(s, args, results):
+    def begin(data, out):
+        say_set(data)
+        return stages.DatasetRun(s, data, args, out)
+
+    def all_stages(run):
+        run.load()
+        for stage in STAGES:
+            if stage in args.stage or stage == "build":
+                run.out.setdefault("load", {})[stage] = os.getloadavg()[0]
+                getattr(run, stage)()
+                save(results, args)
+    for_each_set(args.datasets, results, lambda name: datasets.get(name, args.cache, args.data, args.rows, args.seed), begin,
+                 all_stages)
 
 
 def main():

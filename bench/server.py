@@ -22,6 +22,9 @@ import npy_to_copy
 class SqlError(Exception):
     """What psql or pgbench printed when it failed."""
 
+    def timed_out(self):
+        return "statement timeout" in str(self)
+
 
 class Server:
     def __init__(self, bindir):
@@ -46,14 +49,21 @@ class Server:
     def integer(self, database, text):
         return int(self.sql(database, text))
 
-    def load(self, database, table, vectors):
-        """Binary COPY into (id, v); ids count from 0."""
-        with subprocess.Popen(self.psql(database) + ["-c", f"COPY {table} (id, v) FROM STDIN (FORMAT binary)"],
-                              stdin=subprocess.PIPE) as p:
+    def load(self, database, table, vectors, frozen=False):
+        """Binary COPY into (id, v); ids count from 0. frozen: in place of what the table holds, so that no vacuum has to
+        write the rows once more."""
+        copy = f"COPY {table} (id, v) FROM STDIN (FORMAT binary{', FREEZE' if frozen else ''})"
+        commands = ["BEGIN", f"TRUNCATE {table}", copy, "COMMIT"] if frozen else [copy]
+        with subprocess.Popen(self.psql(database) + [x for c in commands for x in ("-c", c)], stdin=subprocess.PIPE) as p:
             npy_to_copy.write_copy(p.stdin, vectors)
             p.stdin.close()
             if p.wait():
                 raise SqlError(f"could not load {table} in {database}")
+
+    def copy_database(self, source, target):
+        """A copy of a whole database, file by file: sooner made than an index is built. Nobody may be connected to either."""
+        self.sql("postgres", f"""DROP DATABASE IF EXISTS "{target}";
+            CREATE DATABASE "{target}" TEMPLATE "{source}" STRATEGY file_copy""")
 
     def timed(self, database, setup, statement):
         """Runs setup, then one statement whose time and memory are taken: (seconds, memory dict, warnings)."""
@@ -102,8 +112,8 @@ class Server:
                 raise SqlError(f"pgbench on {database}: {done.stderr.strip()}")
             log = numpy.concatenate([transactions(p) for p in glob.glob(os.path.join(folder, "log.*"))])
         ends, times, rate = log[:, 0], log[:, 1], float(tps.group(1))
-        if warm_up:
-            counted = ends > ends.min() + warm_up * 1e6
+        counted = ends > ends.min() + warm_up * 1e6
+        if warm_up and counted.any():  # else so slow that all count
             times = times[counted]
             rate = len(times) / (ends.max() - ends.min() - warm_up * 1e6) * 1e6
         p50, p99 = numpy.percentile(times, [50, 99]) / 1000

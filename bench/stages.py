@@ -23,8 +23,9 @@ OPERATORS = {"l2": ("<->", "vector_l2_ops"), "cosine": ("<=>", "vector_cosine_op
 # Rows that a stage adds: their ids modulo this are the base rows of equal vectors (churn), or extra rows (insert).
 MOVED = 100_000_000
 ADDED = 1_000_000_000
-CHURN_SLICES = 10
+BUILT = "-built"  # of the name of a database's copy, its index as built
 COLD_QUERIES = 200
+ENOUGH = 0.95  # the recall at which more clients than cores are timed
 COUNTERS = ("nodes_expanded", "pages_touched", "codes_scored", "exact_distances")
 
 
@@ -77,13 +78,8 @@ class DatasetRun:
                 CREATE SEQUENCE taken_items MINVALUE 0; CREATE SEQUENCE taken_plain MINVALUE 0""")
             for table, vectors in (("queries", self.data.queries), ("extra", self.data.extra)):
                 self.server.load(db, table, vectors)
-            self.load_items(db)
-            self.server.sql(db, "VACUUM ANALYZE queries; VACUUM ANALYZE extra")
-
-    def load_items(self, db):
-        self.server.sql(db, "DROP INDEX IF EXISTS items_v; TRUNCATE items")
-        self.server.load(db, "items", self.data.base)
-        self.server.sql(db, "VACUUM (FREEZE, ANALYZE) items")
+            self.server.load(db, "items", self.data.base, frozen=True)
+            self.server.sql(db, "VACUUM (FREEZE, ANALYZE) items; VACUUM ANALYZE queries; VACUUM ANALYZE extra")
 
     def create_index(self, db):
         """(seconds, memory, warnings) of building the index."""
@@ -126,6 +122,9 @@ class DatasetRun:
                         "slower than they can be")
                 say(f"{name} in process: built in {built['build_seconds']:.1f} s with {built['threads']} threads, "
                     f"{self.peer(name)['what']}")
+        if {"vacuum", "churn"} & set(self.settings.stage):
+            for db in self.databases:
+                self.server.copy_database(db, db + BUILT)
 
     # ---- recall, pages, QPS ------------------------------------------------------
 
@@ -133,15 +132,18 @@ class DatasetRun:
         """Reads tables and indexes of every database into shared buffers; says so when they do not fit."""
         total = 0
         for db in self.databases:
-            self.server.sql(db, """SELECT pg_prewarm(c.oid) FROM pg_class c WHERE c.oid IN ('items'::regclass,
-                'queries'::regclass, 'queries_pkey'::regclass, 'items_v'::regclass,
-                (SELECT NULLIF(reltoastrelid, 0) FROM pg_class WHERE oid = 'items'::regclass))""")
+            self.warm_one(db)
             total += self.server.integer(db, "SELECT pg_total_relation_size('items')")
         buffers = self.server.integer("postgres", "SELECT setting::bigint * 8192 FROM pg_settings "
                                       "WHERE name = 'shared_buffers'")
         if total > 0.9 * buffers:
             self.out.setdefault("warnings", []).append("tables and indexes do not fit into shared_buffers")
             say("WARNING: tables and indexes do not fit into shared_buffers: QPS will include reads")
+
+    def warm_one(self, db):
+        self.server.sql(db, """SELECT pg_prewarm(c.oid) FROM pg_class c WHERE c.oid IN ('items'::regclass,
+            'queries'::regclass, 'queries_pkey'::regclass, 'items_v'::regclass,
+            (SELECT NULLIF(reltoastrelid, 0) FROM pg_class WHERE oid = 'items'::regclass))""")
 
     def blocks(self, db):
         """Buffers that the index, the heap and its toast table were asked for so far."""
@@ -214,14 +216,27 @@ class DatasetRun:
                         if what in runs["rounds"][0]:
                             runs[what] = statistics.median(r[what] for r in runs["rounds"])
 
+    def timed_at(self, peer, clients):
+        """The values of the sweep at which a peer is timed with so many clients: all of them; with more clients than cores,
+        where each of them has shared buffers to map first, the least that has the recall wished for."""
+        known = [v for v in self.sweep if self.knows(peer, v)]
+        if clients <= os.cpu_count() or not all("recall" in self.peer(peer)["sweep"][str(v)] for v in known):
+            return known
+        ordered = sorted(v for v in known if v != kinds.CHOSEN) or known
+        return [v for v in ordered if self.peer(peer)["sweep"][str(v)]["recall"] >= ENOUGH][:1] or ordered[-1:]
+
     def qps_once(self, script, value, clients, number):
         """Every peer once, one after the other."""
+        many = clients > os.cpu_count()
+        seconds = max(self.settings.seconds, self.settings.many_seconds) if many else self.settings.seconds
         for peer in self.settings.peers:
-            if self.knows(peer, value) and peer in self.databases:
-                run = self.server.pgbench(peer, script, clients, ("-T", self.settings.seconds),
-                                          self.options(peer, value), number + 1, warm_up=1 + clients // 8)
+            if value not in self.timed_at(peer, clients):
+                continue
+            if peer in self.databases:
+                run = self.server.pgbench(peer, script, clients, ("-T", seconds), self.options(peer, value), number + 1,
+                                          warm_up=seconds if many else 1)
                 self.add_run(peer, value, clients, run)
-            elif self.knows(peer, value) and clients == 1:
+            elif clients == 1:
                 run = {"tps": self.libraries[peer].speed(value, self.settings.seconds)}
                 self.add_run(peer, value, 1, run)
 
@@ -264,40 +279,63 @@ class DatasetRun:
             say(f"{db}: inserts {self.peer(db)['insert']}")
 
     def fresh(self, db):
-        """The index as built, over the base rows alone, after stages that changed them."""
-        self.load_items(db)
-        self.create_index(db)
+        """The table and index as built, after stages that changed them."""
+        self.server.copy_database(db + BUILT, db)
+        self.warm_one(db)
 
     def vacuum(self):
         for db in self.databases:
             self.fresh(db)
             self.server.sql(db, "DELETE FROM items WHERE id % 10 = 3; CHECKPOINT")
             before = self.server.wal_position()
-            seconds, memory, _ = self.server.timed(db, "", "VACUUM (INDEX_CLEANUP ON) items")
+            patience = self.settings.patience
+            try:
+                seconds, memory, _ = self.server.timed(db, f"SET statement_timeout = '{1000 * patience:.0f}ms';",
+                                                       "VACUUM (INDEX_CLEANUP ON) items")
+            except server.SqlError as error:
+                if not error.timed_out():
+                    raise
+                self.peer(db)["vacuum"] = {"seconds": patience, "cut": True}
+                say(f"{db}: VACUUM after deleting 10 % was ended after {patience:.0f} s")
+                continue
             self.peer(db)["vacuum"] = {"seconds": seconds, "wal_bytes": self.server.wal_position() - before, **memory}
             say(f"{db}: VACUUM after deleting 10 % in {seconds:.1f} s")
 
     def churn(self):
-        """Replaces the rows, a tenth at a time, by rows of equal vectors: the truth stays what it is."""
+        """Replaces the rows, step by step, by rows of equal vectors: the truth stays what it is. Ends for a peer when
+        patience does; what it has reached by then stays."""
         for db in self.databases:
             self.fresh(db)
-            steps = self.peer(db)["churn"] = {}
-            started = time.monotonic()
-            for n in range(CHURN_SLICES + 1):
-                if n > 0:
-                    chosen = f"id < {MOVED} AND id % {CHURN_SLICES} = {n - 1}"
-                    self.server.sql(db, f"""
-                        CREATE TEMP TABLE moved AS SELECT * FROM items WHERE {chosen};
-                        DELETE FROM items WHERE {chosen};
-                        VACUUM (INDEX_CLEANUP ON) items;
-                        INSERT INTO items SELECT id + {MOVED}, v FROM moved ORDER BY hashint4(id)""")
-                if n * 100 // CHURN_SLICES in (0, 10, 50, 100):
-                    self.server.sql(db, "VACUUM ANALYZE items")
-                    recall = {str(v): self.recall_of(db, v)[0] for v in self.settings.churn_sweep}
-                    steps[str(n * 100 // CHURN_SLICES)] = {
-                        "recall": recall, "index_bytes": self.server.integer(db, "SELECT pg_relation_size('items_v')"),
-                        "seconds": time.monotonic() - started}
-                    say(f"{db}: churn {n * 100 // CHURN_SLICES} %: {steps[str(n * 100 // CHURN_SLICES)]}")
+            steps = self.peer(db)["churn"] = {"0": self.churned(db, 0)}
+            reached, spent = 0, 0
+            for percent in self.settings.churn_steps:
+                try:
+                    spent += self.replace(db, reached, percent, self.settings.patience - spent)
+                except server.SqlError as error:
+                    if not error.timed_out():
+                        raise
+                    self.peer(db)["churn_cut"] = {"percent": percent, "seconds": self.settings.patience}
+                    say(f"{db}: churn was ended before {percent} %, after {self.settings.patience:.0f} s")
+                    break
+                reached = percent
+                steps[str(percent)] = self.churned(db, spent)
+                say(f"{db}: churn {percent} %: {steps[str(percent)]}")
+
+    def replace(self, db, reached, percent, patience):
+        """Deletes the rows of a step, vacuums, and inserts them under other ids; the seconds it took."""
+        chosen = f"id < {MOVED} AND id % 100 >= {reached} AND id % 100 < {percent}"
+        started = time.monotonic()
+        for text in (f"CREATE UNLOGGED TABLE moved AS SELECT * FROM items WHERE {chosen}; DELETE FROM items WHERE {chosen}",
+                     "VACUUM (INDEX_CLEANUP ON) items",
+                     f"INSERT INTO items SELECT id + {MOVED}, v FROM moved ORDER BY hashint4(id); DROP TABLE moved"):
+            left = max(0.001, patience - (time.monotonic() - started))  # 0 would be without end
+            self.server.sql(db, text, {"statement_timeout": f"{1000 * left:.0f}ms"})
+        return time.monotonic() - started
+
+    def churned(self, db, seconds):
+        self.server.sql(db, "VACUUM ANALYZE items")
+        return {"recall": {str(v): self.recall_of(db, v)[0] for v in self.settings.churn_sweep},
+                "index_bytes": self.server.integer(db, "SELECT pg_relation_size('items_v')"), "seconds": seconds}
 
     # ---- an index that is not in memory ----------------------------------------------
 
@@ -341,7 +379,8 @@ class DatasetRun:
             library.close()
         for db in self.databases:
             with contextlib.suppress(Exception):
-                self.server.sql(db, "DROP TABLE IF EXISTS items, queries, extra, plain, filler; CHECKPOINT")
+                self.server.sql(db, "DROP TABLE IF EXISTS items, queries, extra, plain, filler, moved; CHECKPOINT")
+                self.server.sql("postgres", f'DROP DATABASE IF EXISTS "{db}{BUILT}"')
 
 
 def summed_insert(raw, rows):

@@ -87,7 +87,7 @@ BEGIN
 END $$;
 SELECT cells[1] AS payload, cells[2]::int AS dim, pg_temp.neighbours(cells[1], cells[2]::int) AS neighbours,
     pg_temp.neighbours(cells[1], cells[2]::int + 1) AS beyond
-FROM doc WHERE cells[1] IN ('sq8', 'float16', 'float32') AND cells[2] ~ '^\d\d+$' ORDER BY dim;
+FROM doc WHERE file = 'docs/hnsw.md' AND cells[1] IN ('sq8', 'float16', 'float32') AND cells[2] ~ '^\d\d+$' ORDER BY dim;
 SELECT pg_temp.most_dimensions(p) FROM unnest('{sq8,float16,float32}'::text[]) AS p;
 DROP TABLE docs_table;
 

@@ -152,8 +152,11 @@ SET enable_sort = off;
 SELECT n_rows, n_ids FROM pg_temp.counts('relaxed_order');
 SELECT n_rows = n_ids, in_order FROM pg_temp.counts('strict_order');
 SET vecann.enable_exact_search = off;
+-- the function's plan was made with other settings
+DISCARD PLANS;
 SELECT n_rows, n_ids FROM pg_temp.counts('relaxed_order');
 SET vecann.enable_bitmap_search = off;
+DISCARD PLANS;
 SELECT n_rows, n_ids FROM pg_temp.counts('relaxed_order');
 SELECT n_rows < 100, n_rows = n_ids FROM pg_temp.counts('off');
 RESET vecann.enable_exact_search;

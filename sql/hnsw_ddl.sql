@@ -193,7 +193,7 @@ DROP TABLE hnsw_parent CASCADE;
 
 -- ---- progress ----------------------------------------------------------------------------------
 
-SELECT n, pg_indexam_progress_phasename(oid, n) FROM pg_am, generate_series(1, 7) AS n WHERE amname = 'hnsw' ORDER BY n;
+SELECT n, pg_indexam_progress_phasename(oid, n) FROM pg_am, generate_series(1, 11) AS n WHERE amname = 'hnsw' ORDER BY n;
 -- an expression that looks at the progress of the build it is part of
 CREATE FUNCTION hnsw_progress(v vector) RETURNS vector IMMUTABLE LANGUAGE plpgsql AS $$
 DECLARE p record;

@@ -58,9 +58,14 @@ void Admission::Keep(float distance) {
     std::rotate(std::upper_bound(nearest_.begin(), last, distance), last, nearest_.end());
 }
 
+bool Admission::IsHopeless() const {
+    if (!may_give_up()) return false;
+    const double most = static_cast<double>(filter_->most_nodes);
+    return gathering_.met >= most || gathering_.IsHopeless(most);
+}
+
 bool Admission::Enough(float frontier) {
-    if (ctx_->arena.allocated > memory_limit_ ||
-        (may_give_up() && gathering_.met >= static_cast<double>(filter_->most_nodes))) {
+    if (ctx_->arena.allocated > memory_limit_ || IsHopeless()) {
         gave_up_ = may_give_up();
         return true;
     }

@@ -38,6 +38,8 @@ class Admission {
     }
 
   private:
+    // Has it read as many nodes as it may, or can it not be through before, by the rate of members so far?
+    bool IsHopeless() const;
     void Keep(float distance);
     bool HasMember(const FoundSlot& slot);
     bool IsMember(const ItemPointerData& tid);

@@ -18,8 +18,9 @@ const HnswOptionsData* OptionsOf(Relation index) {
     return reinterpret_cast<const HnswOptionsData*>(index->rd_options);
 }
 
-// What reading a slot with its neighbours' codes costs, in units of cpu_operator_cost: about half a microsecond.
-constexpr double kExpansionOperators = 12;
+// What reading a slot with its neighbours' codes costs, in units of cpu_operator_cost: a microsecond (1 to 2 of a
+// million x 128, where long walks meet nothing that is in the processor's caches).
+constexpr double kExpansionOperators = 40;
 
 // Slots that one search reads: ef in layer 0, and a few in each layer above.
 double SlotsRead(double nodes, int ef) {

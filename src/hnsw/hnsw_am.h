@@ -12,6 +12,13 @@ constexpr int64 kHnswPhaseWrite = 4;
 constexpr int64 kHnswPhaseInsert = 5;
 constexpr int64 kHnswPhaseLog = 6;
 constexpr int64 kHnswPhaseDivide = 7;
+constexpr int64 kHnswPhaseNumber = 8;
+constexpr int64 kHnswPhaseUppers = 9;
+constexpr int64 kHnswPhaseReach = 10;
+constexpr int64 kHnswPhaseSeeds = 11;
+
+// Enters a phase of so many rows.
+void HnswBeginPhase(int64 phase, uint64 rows);
 
 // Options of CREATE INDEX ... WITH (...).
 struct HnswOptionsData {

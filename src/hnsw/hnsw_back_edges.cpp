@@ -39,6 +39,7 @@ struct BackEdges {
     LinkEnd to;
     BackEdge* items;  // kGroup
     int count;
+    bool refused;  // one that must accept is gone or has no place
 
     BlockNumber Block(int i) const { return BlockOfId(ctx->meta, items[i].from.id); }
 };
@@ -60,7 +61,10 @@ void WriteOne(BackEdges* edges, BackEdge* item, const LockedPage& page, PagePatc
     const SlotView slot = HnswCheckedSlot(meta, edges->ctx->index, page, KindOfLevel(edges->level), item->from.id);
     const bool chosen = item->state == BackEdgeState::kChosen;
     item->state = BackEdgeState::kDone;
-    if (!HnswIsLiveSlot(slot, item->from.generation)) return;
+    if (!HnswIsLiveSlot(slot, item->from.generation)) {
+        edges->refused |= item->must_accept;
+        return;
+    }
     if (chosen && HnswHasEdges(slot, item->old)) {
         HnswPutEdges(meta, patch, page.buffer(), slot, item->chosen);
         return;
@@ -68,6 +72,13 @@ void WriteOne(BackEdges* edges, BackEdge* item, const LockedPage& page, PagePatc
     const int n = slot.header->edge_count;
     const size_t size = static_cast<size_t>(n);
     const int known = HnswEdgeTo(slot.edges, n, edges->to.id);
+    if (known >= 0 && slot.edges[known].generation != item->single.edges[0].generation) {
+        // to what stood there before
+        patch->Put(page.buffer(), slot.edges + known, item->single.edges, sizeof(EdgeData));
+        patch->Put(page.buffer(), slot.codes + static_cast<size_t>(known) * meta.code_size, item->single.codes,
+                   meta.code_size);
+        return;
+    }
     if (known >= 0) {
         if (item->single.edges[0].held == 0) return;
         item->single.edges[0] = slot.edges[known];
@@ -192,6 +203,7 @@ void WriteGroup(BackEdges* edges) {
             CHECK_FOR_INTERRUPTS();
             const bool wanted = edges->ctx->form.words ? TakePlace(*edges, item) : ChooseAgain(*edges, item);
             item->state = wanted ? BackEdgeState::kChosen : BackEdgeState::kDone;
+            edges->refused |= !wanted && item->must_accept;
             again |= item->state == BackEdgeState::kChosen;
         }
         if (again) VECANN_RACE_POINT("hnsw-link-before-replace");
@@ -203,7 +215,10 @@ void Begin(BackEdges* edges, const LinkEnd& from, bool must_accept, bool held) {
     BackEdge* item = &edges->items[edges->count];
     item->from = from;
     if (from.vector == nullptr) item->from.vector = VectorOf(edges->ctx, edges->level, from, false);
-    if (item->from.vector == nullptr) return;
+    if (item->from.vector == nullptr) {
+        edges->refused |= must_accept;
+        return;
+    }
     item->state = BackEdgeState::kNew;
     item->must_accept = must_accept;
     HnswEncodeEdge(edges->ctx, item->from.vector, edges->to, 0, &item->single);
@@ -212,7 +227,7 @@ void Begin(BackEdges* edges, const LinkEnd& from, bool must_accept, bool held) {
 }
 
 BackEdges MakeBackEdges(HnswContext* ctx, int level, const LinkEnd& to, int room) {
-    BackEdges edges = {ctx, level, to, nullptr, 0};
+    BackEdges edges = {ctx, level, to, nullptr, 0, false};
     edges.items = ctx->arena.Allocate<BackEdge>(static_cast<size_t>(room));
     for (int i = 0; i < room; ++i) {
         edges.items[i].single = HnswMakeEdgeList(ctx);
@@ -222,15 +237,43 @@ BackEdges MakeBackEdges(HnswContext* ctx, int level, const LinkEnd& to, int room
     return edges;
 }
 
+// Gives `from` an edge to `slot` that it must accept; false when it is gone or has no place.
+bool Oblige(HnswContext* ctx, int level, const LinkEnd& from, const LinkEnd& slot, bool held) {
+    BackEdges edges = MakeBackEdges(ctx, level, slot, 1);
+    Begin(&edges, from, true, held);
+    WriteGroup(&edges);
+    return !edges.refused;
+}
+
+// Holders to be asked, at most: each has been deleted since it was found. One that is found again has no place.
+constexpr int kMostHolders = 10;
+
+// Has another than the first take the edge that a new slot must have.
+void ObligeAnother(HnswContext* ctx, int level, const LinkEnd& slot, const EdgeList& list) {
+    if (!HnswHolds(ctx->meta)) {
+        for (int i = 1; i < list.count; ++i)
+            if (Oblige(ctx, level, {list.edges[i].id, list.generations[i], list.vectors[i]}, slot, false)) return;
+        return;
+    }
+    // Without their vectors they are read again, and who is deleted by now is left out.
+    EdgeList unread = list;
+    unread.vectors = ctx->arena.Allocate<const void*>(static_cast<size_t>(list.count) + 1);
+    std::fill_n(unread.vectors, list.count, nullptr);
+    LinkEnd holder;
+    uint32 last = kInvalidId;
+    for (int i = 0; i < kMostHolders && HnswFindHolder(ctx, level, slot, unread, &holder) && holder.id != last; ++i) {
+        if (Oblige(ctx, level, holder, slot, true)) return;
+        last = holder.id;
+    }
+}
+
 }  // namespace
 
 void HnswHold(HnswContext* ctx, int level, const LinkEnd& from, const LinkEnd& slot) {
-    BackEdges edges = MakeBackEdges(ctx, level, slot, 1);
+    LinkEnd to = slot;
     // Vacuum frees a deleted slot as soon as nothing that was live before leads there.
-    if (edges.to.vector == nullptr) edges.to.vector = VectorOf(ctx, level, slot, true);
-    if (edges.to.vector == nullptr) return;
-    Begin(&edges, from, true, true);
-    WriteGroup(&edges);
+    if (to.vector == nullptr) to.vector = VectorOf(ctx, level, slot, true);
+    if (to.vector != nullptr) Oblige(ctx, level, from, to, true);
 }
 
 void HnswAddBackEdges(HnswContext* ctx, int level, const LinkEnd& slot, const EdgeList& list, bool hold) {
@@ -251,6 +294,7 @@ void HnswAddBackEdges(HnswContext* ctx, int level, const LinkEnd& slot, const Ed
             Begin(&edges, ends[i], ends[i].id == must_accept, ends[i].id == holder.id);
         WriteGroup(&edges);
     }
+    if (edges.refused) ObligeAnother(ctx, level, slot, list);
 }
 
 }  // namespace vecann

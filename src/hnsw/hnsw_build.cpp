@@ -89,7 +89,7 @@ void KeepOddRow(BuildState* state, ItemPointer tid) {
 
 void InsertOddRows(BuildState* state) {
     if (state->odd_count == 0) return;
-    pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kHnswPhaseInsert);
+    HnswBeginPhase(kHnswPhaseInsert, state->odd_count);
     state->odd_rows.Rewind();
     for (uint64 i = 0; i < state->odd_count; ++i) {
         CHECK_FOR_INTERRUPTS();
@@ -110,7 +110,7 @@ void EndBulk(BuildState* state) {
     } else if (HnswBulkSuits(state->bulk)) {
         HnswBulkWrite(&state->bulk);
     } else {
-        pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kHnswPhaseInsert);
+        HnswBeginPhase(kHnswPhaseInsert, state->bulk.nodes.size + state->bulk.more_rows.size);
         HnswBulkEach(&state->bulk, InsertCollected, state);
     }
     MemoryContextSwitchTo(old);
@@ -199,14 +199,14 @@ extern "C" IndexBuildResult* hnsw_build(Relation heap, Relation index, IndexInfo
     double estimate, all_visible;
     estimate_rel_size(heap, nullptr, &heap_pages, &estimate, &all_visible);
     StartBulk(&state, heap, estimate);
-    pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kHnswPhaseScan);
-    pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, static_cast<int64>(estimate));
+    HnswBeginPhase(kHnswPhaseScan, static_cast<uint64>(Max(estimate, 0.0)));
     // In the table's order, wherever other scans are: the same table gives the same index.
     const double tuples = table_index_build_scan(heap, index, index_info, false, true, BuildRow, &state, nullptr);
     EndBulk(&state);
+    HnswBeginPhase(kHnswPhaseSeeds, 0);
     HnswPlantSeeds(&state.ctx);
 
-    pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kHnswPhaseLog);
+    HnswBeginPhase(kHnswPhaseLog, 0);
     if (RelationNeedsWAL(index))
         log_newpage_range(index, MAIN_FORKNUM, 0, RelationGetNumberOfBlocksInFork(index, MAIN_FORKNUM), true);
     MemoryContextDelete(memory);
@@ -221,6 +221,12 @@ extern "C" void hnsw_build_empty(Relation index) {
     HnswWriteMeta(index, INIT_FORKNUM, MetaFor(index));
 }
 
+void HnswBeginPhase(int64 phase, uint64 rows) {
+    const int params[] = {PROGRESS_CREATEIDX_SUBPHASE, PROGRESS_CREATEIDX_TUPLES_DONE, PROGRESS_CREATEIDX_TUPLES_TOTAL};
+    const int64 values[] = {phase, 0, static_cast<int64>(rows)};
+    pgstat_progress_update_multi_param(3, params, values);
+}
+
 extern "C" char* hnsw_build_phase_name(int64 phase) {
     switch (phase) {
         case PROGRESS_CREATEIDX_SUBPHASE_INITIALIZE:
@@ -229,6 +235,14 @@ extern "C" char* hnsw_build_phase_name(int64 phase) {
             return const_cast<char*>("scanning table");
         case kHnswPhaseDivide:
             return const_cast<char*>("dividing rows");
+        case kHnswPhaseNumber:
+            return const_cast<char*>("numbering nodes");
+        case kHnswPhaseUppers:
+            return const_cast<char*>("building upper layers");
+        case kHnswPhaseReach:
+            return const_cast<char*>("checking links");
+        case kHnswPhaseSeeds:
+            return const_cast<char*>("planting seeds");
         case kHnswPhaseGraph:
             return const_cast<char*>("building graph");
         case kHnswPhaseWrite:

@@ -245,15 +245,14 @@ void HnswBulkWrite(BulkBuild* bulk) {
     layer.order = bulk->arena.Allocate<uint32>(layer.count);
     ComputeOptions options = bulk->jobs.Options();
     options.progress = ReportIndexProgress;
-    pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kHnswPhaseGraph);
+    HnswBeginPhase(kHnswPhaseGraph, 0);
     nodes.payloads = EncodePayloads(bulk);
     const uint32 middle = BulkBuildGraph(bulk->jobs, &bulk->arena, &layer, options);
     nodes.nodes = bulk->nodes.data;
     nodes.count = bulk->nodes.size;
     nodes.numbers = PlacesOf(&bulk->arena, layer.order, layer.count);
     nodes.vectors = bulk->vectors;
-    pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kHnswPhaseWrite);
-    pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, static_cast<int64>(layer.count));
+    HnswBeginPhase(kHnswPhaseWrite, layer.count);
     WriteNodes(bulk, nodes, layer);
     int top;
     uint32 entry = BulkWriteUppers(bulk->jobs, &bulk->arena, nodes, &top);

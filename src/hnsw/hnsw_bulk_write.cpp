@@ -2,6 +2,7 @@
 #include "hnsw/hnsw_bulk_write.h"
 
 #include "core/rng.h"
+#include "hnsw/hnsw_am.h"
 #include "hnsw/hnsw_insert.h"
 
 namespace vecann {
@@ -187,6 +188,7 @@ void FillUppers(const BulkJobs& jobs, Arena* arena, const BulkSlots& slots, Bulk
 
 uint32 BulkWriteUppers(const BulkJobs& jobs, Arena* arena, const BulkSlots& slots, int* top) {
     const HnswContext& ctx = *jobs.ctx;
+    HnswBeginPhase(kHnswPhaseUppers, slots.layout.uppers);
     char* images = arena->Allocate<char>(slots.layout.uppers * ctx.meta.slot_size);
     memset(images, 0, slots.layout.uppers * ctx.meta.slot_size);
     *top = 0;

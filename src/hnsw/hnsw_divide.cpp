@@ -272,9 +272,7 @@ void ExternalDivide(ExternalBuild* build) {
     memset(static_cast<void*>(&d), 0, sizeof(d));
     d.build = build;
     d.arena = MakeArena(build->step);
-    pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kHnswPhaseDivide);
-    pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, static_cast<int64>(build->row_count));
-    pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, 0);
+    HnswBeginPhase(kHnswPhaseDivide, build->row_count);
     ChooseCells(&d);
     FindCells(&d);
     ChoosePartitions(&d);

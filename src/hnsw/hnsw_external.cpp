@@ -167,9 +167,13 @@ void NumberNodes(ExternalBuild* build) {
         build->guests[p].Create();
     build->nodes.Create();
     build->more_rows.Create();
+    HnswBeginPhase(kHnswPhaseNumber, build->row_count);
+    uint64 done = 0;
     for (int p = 0; p < build->partitions; ++p) {
         NumberPartition(build, p);
         MemoryContextReset(build->step);
+        done += build->part_count[p];
+        pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, static_cast<int64>(done));
     }
 }
 
@@ -290,6 +294,7 @@ void LinkLost(ExternalBuild* build, const BulkLayout& layout) {
     Arena arena = MakeArena(build->memory);
     BitSet reached;
     reached.Init(&arena, build->node_count());
+    HnswBeginPhase(kHnswPhaseReach, build->node_count());
     MarkReached(build, &reached);
     build->merged.Close();
     MemoryContextReset(build->step);
@@ -326,8 +331,7 @@ void ExternalWrite(ExternalBuild* build) {
     ExternalBuildPartitions(build);
     BulkLayout layout;
     layout.Init(&build->jobs.ctx->meta, build->node_count(), ThinUppers(build));
-    pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kHnswPhaseWrite);
-    pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, static_cast<int64>(layout.nodes));
+    HnswBeginPhase(kHnswPhaseWrite, layout.nodes);
     ExternalMerge(build, layout);
     WriteUppers(build, layout);
     WriteMoreRows(build, layout);

@@ -18,7 +18,7 @@ void WriteEdges(const HnswMetaData& meta, const SlotView& slot, const EdgeList& 
     bool stays[2 * kHnswMaxM + 1] = {};
     for (int i = 0; i < n; ++i) {
         const int at = HnswEdgeTo(list.edges, list.count, slot.edges[i].id);
-        if (at < 0) continue;
+        if (at < 0 || list.edges[at].generation != slot.edges[i].generation) continue;
         stays[i] = placed[at] = true;
     }
     auto put = [&](int to, const EdgeData& edge, const char* code) {
@@ -118,7 +118,7 @@ size_t CandidateSet::TakeHeld(const EdgeCopy& old) {
     for (int e = 0; e < old.count; ++e) {
         if (old.edges[e].held == 0) continue;
         for (size_t i = held; i < items.size; ++i)
-            if (items[i].id == old.edges[e].id) {
+            if (items[i].id == old.edges[e].id && (items[i].generation & 0xFF) == old.edges[e].generation) {
                 std::swap(items[i], items[held++]);
                 break;
             }

@@ -95,8 +95,9 @@ bool HnswReplaceEdges(HnswContext* ctx, int level, const LinkEnd& slot, const Ed
 
 // Adds the back edges of a slot that has just been given `edges` (hnsw_back_edges.cpp). A target that is full chooses
 // again among its neighbours and the slot; the nearest target must accept: there the slot takes the place of the
-// farthest if it was not chosen. Targets that are no longer live are left alone. Under inner product, and with `hold`,
-// it is not the nearest target that must accept, but a holder (hnsw_hold.cpp). Cancellable.
+// farthest if it was not chosen. Targets that are no longer live are left alone; if the nearest is such, the next one
+// must accept. Under inner product, and with `hold`, it is not the nearest target that must accept, but a holder
+// (hnsw_hold.cpp). Cancellable.
 void HnswAddBackEdges(HnswContext* ctx, int level, const LinkEnd& slot, const EdgeList& edges, bool hold);
 
 // Are the index's slots held by edges that no other takes the place of?

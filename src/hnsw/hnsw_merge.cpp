@@ -118,9 +118,7 @@ void ExternalBuildPartitions(ExternalBuild* build) {
     Progress progress = {0, 0, build->node_count()};
     for (int p = 0; p < build->partitions; ++p)
         progress.total += build->guest_count[p];
-    pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kHnswPhaseGraph);
-    pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, 0);
-    pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, static_cast<int64>(progress.total));
+    HnswBeginPhase(kHnswPhaseGraph, progress.total);
     build->backs = build->arena.Allocate<TempFile>(static_cast<size_t>(build->partitions));
     for (int p = 0; p < build->partitions; ++p)
         build->backs[p].Create();

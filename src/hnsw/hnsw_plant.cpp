@@ -18,6 +18,11 @@ constexpr uint64 kSeedRatio = 8;
 constexpr uint64 kFewRatio = 16;
 constexpr int kMostFewLinks = 8;
 
+// The tree is planted anew when one node in so many has come or gone. After ten rounds in which a tenth of 20,000 x 128
+// is deleted, vacuumed away, and inserted again, recall@10 at ef_search 10 is .934 with a fifth and .941 with a new
+// tree.
+constexpr uint64 kReplantShare = 16;
+
 // The root of a smaller tree would save no hop.
 constexpr uint64 kLeastSeeds = 32;
 
@@ -35,7 +40,8 @@ constexpr double kLeastShare = 0.25;
 // The points that one level of the tree holds: nodes, or the pages of the level below.
 struct Points {
     ArenaVec<uint32> ids;
-    char* payloads;  // none is exact: points are compared as they are rotated
+    ArenaVec<uint8> generations;  // of nodes; pages have none
+    char* payloads;               // none is exact: points are compared as they are rotated
 };
 
 // A page's points: order[begin] .. order[end - 1].
@@ -206,6 +212,7 @@ void FillPage(Planter* p, const Group& group, int level, IndexedVector* middle, 
         EncodeNeighbour(ctx.form.shape, ctx.form.code_metric(), middle->vector, p->vector, &view.edges[i],
                         view.codes + i * ctx.meta.code_size, middle->scratch);
         view.edges[i].id = p->points->ids[point];
+        view.edges[i].generation = level == 0 ? p->points->generations[point] : 0;
     }
 }
 
@@ -312,6 +319,7 @@ void Collect(Planter* p, Points* out) {
     const uint64 most = census.nodes / stride + special + 1;
     uint64 taken = 0;
     out->ids.Init(&p->arena, most);
+    out->generations.Init(&p->arena, most);
     out->payloads = p->arena.Allocate<char>(most * payload_size);
     IndexedVector rotated;
     rotated.Init(&p->arena, ctx.form);
@@ -333,6 +341,7 @@ void Collect(Planter* p, Points* out) {
             const char* payload = HnswIsExact(slot.payload) ? rotated.payload : slot.payload;
             memcpy(out->payloads + out->ids.size * payload_size, payload, payload_size);
             out->ids.Push(id);
+            out->generations.Push(static_cast<uint8>(slot.header->generation & 0xFF));
         });
     }
 }
@@ -391,7 +400,7 @@ void HnswReplantSeeds(HnswContext* ctx) {
     const uint64 planted = static_cast<uint64>(meta.seed_blocks) * meta.slots;
     const uint64 grown = nodes > planted ? nodes - planted : 0;
     const bool wanted = nodes >= kLeastSeeds * kSeedRatio || meta.seed_root != 0;
-    if (wanted && (grown + meta.seed_changes) * 5 > planted) HnswPlantSeeds(ctx);
+    if (wanted && (grown + meta.seed_changes) * kReplantShare > planted) HnswPlantSeeds(ctx);
 }
 
 void HnswCountFreed(const HnswContext& ctx, size_t nodes) {

@@ -120,6 +120,7 @@ void LayerSearch::Init(HnswContext* context, const IndexedVector* prepared, int 
     next_asked = 0;
     std::fill(asked, asked + kAsked, kInvalidId);
     admission = nullptr;
+    hint_count = 0;
     Arena* arena = &context->arena;
     beam.Init(arena, ef);
     // The upper layers are small whatever the id space is.
@@ -148,6 +149,17 @@ bool LayerSearch::NextToRead(uint32* id) {
     return beam.NextToExpand(id);
 }
 
+// Was the slot just read offered for what is not there any more?
+bool LayerSearch::IsAstray(const FoundSlot& slot) {
+    for (int i = 0; i < hint_count; ++i) {
+        if (hints[i].id != slot.id) continue;
+        const uint8 generation = hints[i].generation;
+        hints[i] = hints[--hint_count];
+        return generation != static_cast<uint8>(slot.generation & 0xFF);
+    }
+    return false;
+}
+
 bool LayerSearch::Settle(size_t memory_limit) {
     met = false;
     uint32 id;
@@ -156,7 +168,7 @@ bool LayerSearch::Settle(size_t memory_limit) {
         const int n = ReadSlot(id);
         const bool refused = n >= 0 && admission != nullptr && !admission->Admit(found[found.size - 1]);
         // A slot that is gone, or does not count, gives its place to another.
-        if (n < 0 || refused || !found[found.size - 1].live) beam.MarkDead();
+        if (n < 0 || IsAstray(found[found.size - 1]) || refused || !found[found.size - 1].live) beam.MarkDead();
         if (n >= 0) OfferNeighbours(n);
         if (sought != nullptr && n >= 0) {
             const FoundSlot& slot = found[found.size - 1];
@@ -231,11 +243,12 @@ int LayerSearch::ReadSlot(uint32 id) {
     }
     out->payload = copy;
     const int n = header.edge_count;
-    for (int i = 0; i < n; ++i) {
+    for (int i = 0; i < n; ++i)
         ids[i] = slot.edges[i].id;
-        generations[i] = slot.edges[i].generation;
-    }
-    if (ctx->form.has_codes()) {
+    if (!ctx->form.has_codes()) {
+        for (int i = 0; i < n; ++i)
+            generations[i] = slot.edges[i].generation;
+    } else {
         CodeBatch batch;
         query->code.Fill(&batch);
         batch.edges = slot.edges;

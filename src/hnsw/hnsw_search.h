@@ -97,6 +97,12 @@ struct FoundSlot {
 // Fills *out from a slot that the caller holds locked; the distance only with a query, and without that of its parts.
 void HnswFill(const HnswContext& ctx, uint32 id, const SlotView& slot, const IndexedVector* query, FoundSlot* out);
 
+// A slot to begin at, and the low 8 bits of its generation when it was noted.
+struct SlotHint {
+    uint32 id;
+    uint8 generation;
+};
+
 // A beam search in one layer: Start, then Settle; then `found` holds every slot expanded so far, in no order. Widen and
 // Settle again to go on.
 struct LayerSearch {
@@ -120,6 +126,9 @@ struct LayerSearch {
     uint32 asked[kAsked];  // the slots asked for last, in a ring
     uint32 next_asked;
     Admission* admission;  // null: all nodes count; otherwise `found` holds only those admitted
+    static constexpr int kMostHints = 8;
+    SlotHint hints[kMostHints];  // that have not been read yet
+    int hint_count;
 
     void Init(HnswContext* context, const IndexedVector* prepared, int at_level, uint32 ef);
     // Expands the slot that the search starts from; false when there is no such slot in the layer any more.
@@ -127,6 +136,13 @@ struct LayerSearch {
     // Offers a slot not read yet to the beam, unless it has been met before; whatever is there by then.
     void Offer(float distance, uint32 id) {
         if (visited.Add(id)) beam.Offer(distance, id);
+    }
+    // The same by what once stood at a slot. If it is gone, its estimate has no more to do with the slot, which gives
+    // its place in the pool to another. At most kMostHints.
+    void OfferHint(float distance, const SlotHint& hint) {
+        if (!visited.Add(hint.id)) return;
+        hints[hint_count++] = hint;
+        beam.Offer(distance, hint.id);
     }
     // Expands until every slot in the pool is expanded, or one is what is sought, or the arena holds more than
     // `memory_limit` bytes (0: no limit); false in the latter case. An admission may end it before. Cancellable.
@@ -147,6 +163,7 @@ struct LayerSearch {
     // gone.
     bool AddParts(const SlotParts& parts, int count, void* copy);
     bool NextToRead(uint32* id);
+    bool IsAstray(const FoundSlot& slot);
     void OfferNeighbours(int count);
     void OfferScored(int count);
     void OfferProbed(int count);

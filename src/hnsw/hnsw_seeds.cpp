@@ -25,7 +25,7 @@ constexpr size_t kBytesAhead = 1024;
 // An entry of a page.
 struct Seed {
     float distance;  // an estimate
-    uint32 id;
+    SlotHint at;
 };
 
 // Seeds that a search begins at.
@@ -36,17 +36,40 @@ struct NearestFew {
     Seed entries[kSeeds];
     int count = 0;
 
-    void Offer(float distance, uint32 id) {
+    void Offer(float distance, const EdgeData& edge) {
         // A broken code may give no number.
         if (!(distance == distance)) return;
         if (count == kSeeds && !(distance < entries[count - 1].distance)) return;
         int at = count < kSeeds ? count++ : kSeeds - 1;
         for (; at > 0 && distance < entries[at - 1].distance; --at)
             entries[at] = entries[at - 1];
-        entries[at] = {distance, id};
+        entries[at] = {distance, {edge.id, edge.generation}};
+    }
+
+    // The same for the n entries of a page, of which most are too far: four at a time. What is no number is no least.
+    void OfferAll(const float* distances, const EdgeData* edges, int n) {
+        constexpr int kAtOnce = 4;
+        int i = 0;
+        for (; count < kSeeds && i < n; ++i)
+            Offer(distances[i], edges[i]);
+        for (; i + kAtOnce <= n; i += kAtOnce) {
+            const float* some = distances + i;
+            const float farthest = entries[kSeeds - 1].distance;
+            float even = farthest, odd = farthest;
+#pragma GCC unroll 2
+            for (int j = 0; j < kAtOnce; j += 2) {
+                even = some[j] < even ? some[j] : even;
+                odd = some[j + 1] < odd ? some[j + 1] : odd;
+            }
+            if (likely(!(even < farthest || odd < farthest))) continue;
+            for (int j = 0; j < kAtOnce; ++j)
+                Offer(some[j], edges[i + j]);
+        }
+        for (; i < n; ++i)
+            Offer(distances[i], edges[i]);
     }
 };
-static_assert(kPagesRead <= kSeeds);
+static_assert(kPagesRead <= kSeeds && kSeeds <= LayerSearch::kMostHints);
 
 // Scores one page into *nearest; returns its level, or -1 when that is not `level` (-1: any).
 int ScorePage(HnswContext* ctx, const IndexedVector& query, BlockNumber block, int level, float* estimates,
@@ -71,8 +94,7 @@ int ScorePage(HnswContext* ctx, const IndexedVector& query, BlockNumber block, i
     batch.base = HnswDistance(ctx->form, query, view.payload);
     Kernels().score_edges(batch, estimates);
     ctx->counts.codes += view.header->count;
-    for (int i = 0; i < view.header->count; ++i)
-        nearest->Offer(estimates[i], view.edges[i].id);
+    nearest->OfferAll(estimates, view.edges, view.header->count);
     return view.header->level;
 }
 
@@ -103,15 +125,15 @@ NearestFew FindSeeds(HnswContext* ctx, const IndexedVector& query, bool* cold) {
         NearestFew below;
         const int pages = PagesWorthReading(ctx->form, nearest);
         for (int i = 0; i < pages; ++i)
-            PrefetchRecent(ctx->index, nearest.entries[i].id, kPageContents, kBytesAhead);
+            PrefetchRecent(ctx->index, nearest.entries[i].at.id, kPageContents, kBytesAhead);
         bool asked = !ctx->asks_ahead;
         for (int i = 0; i < pages; ++i) {
             const int64 reads = pgBufferUsage.shared_blks_read;
-            ScorePage(ctx, query, nearest.entries[i].id, level, estimates, &below);
+            ScorePage(ctx, query, nearest.entries[i].at.id, level, estimates, &below);
             if (asked || pgBufferUsage.shared_blks_read == reads) continue;
             asked = true;
             for (int next = i + 1; next < pages; ++next)
-                PrefetchBuffer(ctx->index, MAIN_FORKNUM, nearest.entries[next].id);
+                PrefetchBuffer(ctx->index, MAIN_FORKNUM, nearest.entries[next].at.id);
         }
         nearest = below;
     }
@@ -152,7 +174,7 @@ bool HnswSettleFromSeeds(LayerSearch* search) {
     bool cold;
     const NearestFew seeds = FindSeeds(search->ctx, *search->query, &cold);
     for (int i = 0; i < seeds.count; ++i)
-        search->Offer(seeds.entries[i].distance, seeds.entries[i].id);
+        search->OfferHint(seeds.entries[i].distance, seeds.entries[i].at);
     if (unlikely(cold)) search->BeginCold();
     const uint64 before = search->ctx->counts.expanded;
     if (!search->Settle(0)) return false;

@@ -14,7 +14,7 @@
 namespace vecann {
 
 // Head of a seed page; the middle as a payload, `capacity` edges and as many codes follow. An edge's id is a node's on
-// a leaf (level 0), a block's above; its generation is not in use.
+// a leaf (level 0), with the low 8 bits of its generation; a block's above.
 struct SeedPageData {
     uint16 level;
     uint16 count;
@@ -49,8 +49,8 @@ bool HnswSettleFromSeeds(LayerSearch* search);
 // other such caller. Memory: up to half of maintenance_work_mem. Cancellable.
 void HnswPlantSeeds(HnswContext* ctx);
 
-// Plants the tree anew when there is none for so many nodes, or when a fifth of them have changed, by the meta page in
-// *ctx.
+// Plants the tree anew when there is none for so many nodes, or when a sixteenth of them have changed, by the meta page
+// in *ctx.
 void HnswReplantSeeds(HnswContext* ctx);
 
 // Adds to the count of nodes that vacuum has freed.

@@ -251,7 +251,7 @@ EdgeList FreshEdges(HnswContext* ctx, const EdgeList& chosen, const EdgeCopy& ol
     for (int i = 0; i < chosen.count; ++i) {
         bool known = false;
         for (int e = 0; e < old.count && !known; ++e)
-            known = old.edges[e].id == chosen.edges[i].id;
+            known = old.edges[e].id == chosen.edges[i].id && old.edges[e].generation == chosen.edges[i].generation;
         if (known) continue;
         fresh.edges[fresh.count] = chosen.edges[i];
         fresh.vectors[fresh.count] = chosen.vectors[i];

@@ -132,6 +132,13 @@ bool HnswExtract(const VectorForm& form, Datum value, IndexedVector* out) {
     return true;
 }
 
+bool HnswExtractQuery(const VectorForm& form, Datum value, IndexedVector* out) {
+    if (form.words) return ExtractWords(form, value, out);
+    if (!form.desc->extract(value, form.dim, out->plain, nullptr)) return false;
+    HnswRotate(form, out);
+    return true;
+}
+
 bool HnswExtractPlain(const VectorForm& form, Datum value, IndexedVector* out) {
     if (form.words) return ExtractWords(form, value, out);
     if (!form.desc->extract(value, form.dim, out->plain, &out->hash)) return false;

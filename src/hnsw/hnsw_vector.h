@@ -75,6 +75,9 @@ void HnswSetVector(const VectorForm& form, const void* vector, IndexedVector* ou
 // NULL. Raises ERRCODE_DATA_EXCEPTION when its dimensions differ.
 bool HnswExtract(const VectorForm& form, Datum value, IndexedVector* out);
 
+// The same for a query: without the hash, which only what is indexed needs.
+bool HnswExtractQuery(const VectorForm& form, Datum value, IndexedVector* out);
+
 // The same, but for the vector, which HnswRotate makes of it where it is wanted. The norm is that of the plain numbers,
 // to the precision of float32; it is finite when that of the vector is.
 bool HnswExtractPlain(const VectorForm& form, Datum value, IndexedVector* out);

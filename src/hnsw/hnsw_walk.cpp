@@ -355,7 +355,7 @@ void HnswWalkStart(HnswWalk* walk, const SearchQuery& query) {
     walk->ordered = walk->from_seeds = false;
     walk->unordered_value = 0;
     if (!query.is_null) {
-        walk->ordered = HnswExtract(walk->ctx.form, query.value, &walk->query);
+        walk->ordered = HnswExtractQuery(walk->ctx.form, query.value, &walk->query);
         if (walk->ordered) HnswPrepareQuery(walk->ctx.form, &walk->query);
         // A zero vector has no cosine distance to anything: the operator says NaN.
         walk->unordered_value = get_float8_nan();

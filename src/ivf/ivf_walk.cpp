@@ -316,7 +316,8 @@ bool NextList(IvfWalk* walk, RankedList* list) {
 // Has a search with a filter met enough?
 bool EnoughMembers(IvfWalk* walk) {
     const SearchFilter* filter = walk->filter;
-    if (filter->most_nodes > 0 && walk->ctx.counts.expanded >= filter->most_nodes) {
+    if (filter->most_nodes > 0 && (walk->ctx.counts.expanded >= filter->most_nodes ||
+                                   walk->gathering.IsHopeless(static_cast<double>(filter->most_nodes)))) {
         walk->gave_up = true;
         return true;
     }

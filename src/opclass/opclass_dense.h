@@ -20,10 +20,11 @@ bool DenseExtract(Datum value, int dim, float* vector, uint32* hash) {
                         errmsg("indexed value is not of type %s", DenseTraits<E>::kTypeName)));
     CheckExpectedDimension(v->dim, dim);
     bool indexable = true;
-    *hash = 0;
+    if (hash != nullptr) *hash = 0;
     if constexpr (unit) {
         indexable = NormalizeTo<E, Float32Element>(v->x, dim, vector);
-        *hash = hash_bytes(reinterpret_cast<const unsigned char*>(v->x), dim * static_cast<int>(sizeof(v->x[0])));
+        if (hash != nullptr)
+            *hash = hash_bytes(reinterpret_cast<const unsigned char*>(v->x), dim * static_cast<int>(sizeof(v->x[0])));
     } else {
         for (int i = 0; i < dim; ++i)
             vector[i] = E::ToFloat(v->x[i]);

@@ -42,7 +42,7 @@ struct OpClassDesc {
 
     // Writes a value as `dim` float32 numbers; false when it is not indexable (zero under cosine). Raises
     // ERRCODE_DATA_EXCEPTION when its dimensions are not `dim`. *hash tells values apart that have the same numbers;
-    // 0 where none do.
+    // 0 where none do; hash may be null.
     bool (*extract)(Datum value, int dim, float* vector, uint32* hash);
     // The value that extract made these numbers of, in the current memory context, or in the place of `reuse`, which is
     // 0 or a value made by this before with the same `dim`; not under cosine.

@@ -61,7 +61,7 @@ bool ExtractBits(Datum value, int dim, float* vector, uint32* hash) {
     const bits8* bytes = VARBITS(bits);
     for (int i = 0; i < dim; ++i)
         vector[i] = static_cast<float>((bytes[i / BITS_PER_BYTE] >> (BITS_PER_BYTE - 1 - i % BITS_PER_BYTE)) & 1);
-    *hash = 0;
+    if (hash != nullptr) *hash = 0;
     PutBits(value, bits);
     return true;
 }

@@ -87,7 +87,8 @@ const char* StrategyName(Strategy strategy) {
 
 List* FilterPlanToList(const FilterPlan& plan) {
     List* list = NIL;
-    const int flags[] = {static_cast<int>(plan.strategy), plan.has_bitmap, plan.may_search, plan.may_exact};
+    const int flags[] = {static_cast<int>(plan.strategy), plan.has_bitmap, plan.may_search, plan.may_exact,
+                         plan.may_try};
     for (int flag : flags)
         list = lappend(list, makeInteger(flag));
     for (Field field : kFields)
@@ -104,6 +105,7 @@ FilterPlan FilterPlanFromList(List* list) {
     plan.has_bitmap = intVal(list_nth(list, at++)) != 0;
     plan.may_search = intVal(list_nth(list, at++)) != 0;
     plan.may_exact = intVal(list_nth(list, at++)) != 0;
+    plan.may_try = intVal(list_nth(list, at++)) != 0;
     for (Field field : kFields)
         plan.*field = DoubleOf(list_nth(list, at++));
     for (double& cost : plan.cost)
@@ -111,10 +113,15 @@ FilterPlan FilterPlanFromList(List* list) {
     return plan;
 }
 
+bool IsWorthTrying(const FilterPlan& plan, double exact) {
+    constexpr double kWorthTrying = 5;
+    return plan.beam * plan.node_cost * kWorthTrying < exact;
+}
+
 double NodesForMembers(const FilterPlan& plan, double members, double rate) {
     const double least = 1 / Max(plan.index_rows, 1.0);
     const double needed =
-        Gathering::MembersNeeded(members > 0 ? members : plan.beam * 3 / 4, plan.beam, Min(rate, 1.0));
+        Gathering::MembersNeeded(members > 0 ? members : plan.beam * 3 / 4, plan.beam, Min(rate, 1.0), 0);
     return Min(Max(needed / Max(rate, least), plan.beam), Max(plan.index_rows, 1.0));
 }
 
@@ -144,7 +151,8 @@ FilterPlan PlanFilter(PlannerInfo* root, const IndexPath* index_path, const Vect
 
     const double wanted = plan.wanted > 0 ? plan.wanted : Min(rows, plan.beam * 3 / 4);
     const double rate = rows / all;
-    const double met = Min(Gathering::MembersNeeded(wanted, Min(plan.beam, 4 * wanted), rate) / rate, plan.index_rows);
+    const double met =
+        Min(Gathering::MembersNeeded(wanted, Min(plan.beam, 4 * wanted), rate, 0) / rate, plan.index_rows);
     plan.cost[static_cast<int>(Strategy::kPostFilter)] =
         (plan.beam + met) * plan.node_cost + Min(wanted / rate, met) * plan.fetch_cost + wanted * plan.found_distance;
     plan.cost[static_cast<int>(Strategy::kBitmapSearch)] = plan.cost[static_cast<int>(Strategy::kExact)] = -1;
@@ -168,6 +176,8 @@ FilterPlan PlanFilter(PlannerInfo* root, const IndexPath* index_path, const Vect
     const double passes = 1 + std::floor(wanted * 40 / (work_mem * 1024.0));
     plan.cost[static_cast<int>(Strategy::kExact)] =
         scan + members * plan.row_cost() * passes + wanted * cpu_tuple_cost * kReturnTuples;
+    plan.may_try = Settings().enable_post_filter && plan.wanted > 0 && plan.wanted <= plan.beam &&
+                   IsWorthTrying(plan, plan.cost[static_cast<int>(Strategy::kExact)]);
     return plan;
 }
 

@@ -21,6 +21,7 @@ struct FilterPlan {
     bool has_bitmap;
     bool may_search;  // by the members of the bitmap
     bool may_exact;
+    bool may_try;  // a search may come before the exact pass, for as long as it may be through before that
 
     double wanted;             // rows the query will probably take; 0: not known
     double index_rows;         // in the index
@@ -52,6 +53,10 @@ void SetFilterCost(const FilterPlan& plan, Strategy strategy, Path* path);
 
 // The same for a post-filter that ends at a bound of the distance (range_limit.h).
 void SetRangeCost(const FilterPlan& plan, Path* path);
+
+// Is a search to come before an exact pass of this cost, since the rows that pass may be the nearest? Where the pass
+// costs five of the shortest searches.
+bool IsWorthTrying(const FilterPlan& plan, double exact);
 
 // Nodes that a search for `members` rows reads when `rate` of all rows are members.
 double NodesForMembers(const FilterPlan& plan, double members, double rate);

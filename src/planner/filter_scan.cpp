@@ -2,6 +2,7 @@
 // README.md, "Filters".
 #include <algorithm>
 
+#include "pg/recent_buffers.h"
 #include "planner/vector_scan_state.h"
 
 namespace vecann {
@@ -38,7 +39,9 @@ void ChooseStrategy(VectorScanState* state) {
     const double rate = members / plan.index_rows, wanted = plan.wanted * plan.members_per_row;
     const double exact = members * plan.row_cost();
     const double search = NodesForMembers(plan, wanted, rate) * plan.node_cost + wanted * plan.found_cost();
-    const bool pass = plan.may_exact && (!plan.may_search || exact <= search || state->row_context->caseValue_isNull);
+    // Where the planner took the bitmap for a small one, nothing has been tried yet.
+    const bool cheap = exact <= search && (plan.may_try || plan.wanted == 0 || !IsWorthTrying(plan, exact));
+    const bool pass = plan.may_exact && (!plan.may_search || cheap || state->row_context->caseValue_isNull);
     filter->running = pass ? Strategy::kExact : Strategy::kBitmapSearch;
     filter->search = {&filter->members, wanted, 0};
     if (plan.may_exact)
@@ -78,39 +81,71 @@ struct PagesAhead {
     }
 };
 
+// Rows of the table that are asked for from memory together.
+constexpr int kAskedTogether = 16;
+
+// Some rows of the bitmap in order, which are asked for from memory.
+struct RowsTogether {
+    ItemPointerData tids[kAskedTogether];
+    Membership memberships[kAskedTogether];
+    int count;
+
+    bool Next(const TidSet& members, TidSet::Cursor* cursor, Relation table) {
+        count = 0;
+        uint32 block;
+        uint16 offset;
+        Membership m;
+        while (count < kAskedTogether && (m = members.Next(cursor, &block, &offset)) != Membership::kOut) {
+            ItemPointerSet(&tids[count], block, offset);
+            memberships[count++] = m;
+        }
+        PrefetchRows(table, tids, count);
+        return count > 0;
+    }
+};
+
+// Is it a row for the exact pass? The scan's tuple is it then.
+bool TakeExact(VectorScanState* state, ItemPointerData tid, Membership m) {
+    bool all_dead = false;
+    return !WentOut(&state->filter, tid) && FetchRow(state, tid, &all_dead) &&
+           FillAndTest(state, state->table_slot, {nullptr, nullptr}, m == Membership::kMaybe);
+}
+
+// Keeps a row among the nearest, at most so many.
+void KeepNearest(FilterState* filter, ArenaVec<PendingRow>* kept, const PendingRow& row, size_t most) {
+    const auto nearer = [](const PendingRow& a, const PendingRow& b) { return RowFarther(b, a); };
+    if (kept->size < most) {
+        kept->Push(row);
+        if (kept->size == most) std::make_heap(kept->begin(), kept->end(), nearer);
+        return;
+    }
+    filter->has_more = true;
+    if (!nearer(row, (*kept)[0])) return;
+    std::pop_heap(kept->begin(), kept->end(), nearer);
+    (*kept)[most - 1] = row;
+    std::push_heap(kept->begin(), kept->end(), nearer);
+}
+
 }  // namespace
 
 void ReadExact(VectorScanState* state, bool behind) {
     FilterState* filter = &state->filter;
-    const auto nearer = [](const PendingRow& a, const PendingRow& b) { return RowFarther(b, a); };
     const size_t most = Max<size_t>(static_cast<size_t>(work_mem) * 1024 / sizeof(PendingRow), 64);
     ArenaVec<PendingRow>* kept = &state->pending;
     filter->has_more = false;
     Relation table = state->css.ss.ss_currentRelation;
     PagesAhead ahead = PagesAhead::Of(table);
     TidSet::Cursor cursor = {};
-    uint32 block;
-    uint16 offset;
-    for (Membership m; (m = filter->members.Next(&cursor, &block, &offset)) != Membership::kOut;) {
-        CHECK_FOR_INTERRUPTS();
-        ahead.Reach(table, filter->members, block);
-        ItemPointerData tid;
-        ItemPointerSet(&tid, block, offset);
-        bool all_dead = false;
-        if (WentOut(filter, tid) || !FetchRow(state, tid, &all_dead)) continue;
-        if (!FillAndTest(state, state->table_slot, {nullptr, nullptr}, m == Membership::kMaybe)) continue;
-        const PendingRow row = RowAtHand(state, tid);
-        if (behind && !RowFarther(row, filter->last)) continue;
-        if (kept->size < most) {
-            kept->Push(row);
-            if (kept->size == most) std::make_heap(kept->begin(), kept->end(), nearer);
-            continue;
+    RowsTogether rows;
+    while (rows.Next(filter->members, &cursor, table)) {
+        for (int i = 0; i < rows.count; ++i) {
+            CHECK_FOR_INTERRUPTS();
+            const ItemPointerData tid = rows.tids[i];
+            ahead.Reach(table, filter->members, ItemPointerGetBlockNumber(&tid));
+            if (!TakeExact(state, tid, rows.memberships[i])) continue;
+            const PendingRow row = RowAtHand(state, tid);
+            if (!behind || RowFarther(row, filter->last)) KeepNearest(filter, kept, row, most);
         }
-        filter->has_more = true;
-        if (!nearer(row, (*kept)[0])) continue;
-        std::pop_heap(kept->begin(), kept->end(), nearer);
-        (*kept)[most - 1] = row;
-        std::push_heap(kept->begin(), kept->end(), nearer);
     }
     std::make_heap(kept->begin(), kept->end(), RowFarther);
     state->through = true;
@@ -151,19 +186,10 @@ Spent SpentBy(const VectorScanState& state) {
     return {rows + static_cast<double>(state.search->counts.expanded) * plan.node_cost, rows};
 }
 
-// Looks whether a post-filter has cost more than planned; true when the search is over. Has it cost more than the exact
-// pass would, that takes over. Have its rows cost more than the bitmap would, the search goes on with that, and reads
-// no rows that are not in it: nearly all that it reads pass, so nothing is gained by testing them later.
-bool Reconsider(VectorScanState* state) {
+// The search of a post-filter goes on, and reads no rows that are not in the bitmap: nearly all that it reads pass
+// then, so nothing is gained by testing them later. True when the scan is over.
+bool GoOnByMembers(VectorScanState* state) {
     FilterState* filter = &state->filter;
-    if (filter->bitmap == nullptr || filter->running != Strategy::kPostFilter) return false;
-    const FilterPlan& plan = filter->plan;
-    const Spent spent = SpentBy(*state);
-    if (spent.all <= plan.cost[static_cast<int>(Strategy::kPostFilter)]) return false;
-    const double exact =
-        filter->by_members ? MembersOf(*filter) * plan.row_cost() : plan.cost[static_cast<int>(Strategy::kExact)];
-    if (spent.all > exact && SwitchToExact(state)) return true;
-    if (!plan.may_search || filter->by_members || spent.rows <= plan.bitmap_cost) return false;
     LoadMembers(state);
     filter->by_members = true;
     while (!filter->met.empty()) {
@@ -171,6 +197,50 @@ bool Reconsider(VectorScanState* state) {
         TestNearestMet(state);
     }
     return state->through;
+}
+
+// What the exact pass would cost a post-filter that changes to it.
+double ExactCost(const FilterState& filter) {
+    return filter.members_ready ? MembersOf(filter) * filter.plan.row_cost()
+                                : filter.plan.cost[static_cast<int>(Strategy::kExact)];
+}
+
+// In place of Gathering::kLuck for a search in front of an exact pass, which may cost a few hundredths of that.
+constexpr double kLuckTried = 1.0 / 30;
+
+// Is what a post-filter still has to do, even at the best rate that the rows so far allow, more than the exact pass?
+bool IsExactCheaper(const VectorScanState& state, const Spent& spent) {
+    const FilterState& filter = state.filter;
+    const Gathering& gathering = filter.gathering;
+    // What comes before is too little to judge by.
+    if (gathering.tested < gathering.beam / 2) return false;
+    const double luck = filter.tried ? kLuckTried : Gathering::kLuck;
+    const double met = gathering.MetAtBest(Max(gathering.wanted, filter.plan.wanted), luck);
+    // The search is ahead of what it has handed out.
+    const double read = Max(gathering.met, static_cast<double>(state.search->counts.expanded));
+    const double left = Max(met - read, 0.0) * filter.plan.node_cost +
+                        Max(met - gathering.met, 0.0) * spent.rows / Max(gathering.met, 1.0);
+    return left > ExactCost(filter);
+}
+
+// Looks whether a post-filter goes worse than planned; true when the scan is over. The exact pass takes over when it
+// would be through before, or once the search has cost as much (and what was planned). Have the rows cost more than the
+// bitmap would, the search goes on with that.
+bool Reconsider(VectorScanState* state) {
+    FilterState* filter = &state->filter;
+    if (filter->bitmap == nullptr || filter->running != Strategy::kPostFilter) return false;
+    const FilterPlan& plan = filter->plan;
+    const Spent spent = SpentBy(*state);
+    if (plan.may_exact && IsExactCheaper(*state, spent)) {
+        // The bitmap may be larger than the planner took it for.
+        LoadMembers(state);
+        if (IsExactCheaper(*state, spent) && SwitchToExact(state)) return true;
+        if (plan.may_search && !filter->by_members) return GoOnByMembers(state);
+    }
+    if (!filter->tried && spent.all <= plan.cost[static_cast<int>(Strategy::kPostFilter)]) return false;
+    if (spent.all > ExactCost(*filter) && SwitchToExact(state)) return true;
+    if (!plan.may_search || filter->by_members || spent.rows <= plan.bitmap_cost) return false;
+    return GoOnByMembers(state);
 }
 
 // Passes over the candidate's row when it is not in the bitmap.
@@ -195,6 +265,8 @@ bool IsOutside(VectorScanState* state, const ItemPointerData& tid) {
 
 bool EndedAtBudget(VectorScanState* state) {
     const VectorSearch& search = *state->search;
+    // The exact pass knows no such limit.
+    if (state->filter.tried) return false;
     if (!state->filter.any || search.max_rows < 0 || state->returned < search.max_rows) return false;
     state->through = state->filter.budget_hit = true;
     state->filter.met.Clear();
@@ -208,9 +280,23 @@ void NextCandidate(VectorScanState* state) {
         if (state->filter.by_members) TestCandidate(state);
         return;
     }
-    const bool complete = state->search->gave_up || !state->search->one_beam;
+    const bool complete = state->filter.tried || state->search->gave_up || !state->search->one_beam;
     state->through = !complete || !SwitchToExact(state) || state->through;
 }
+
+namespace {
+
+// The heap's first rows are nearly the nearest ones.
+void AskForMet(const VectorScanState* state) {
+    const ArenaVec<PendingRow>& met = state->filter.met;
+    ItemPointerData tids[kAskedTogether];
+    const int n = static_cast<int>(Min(met.size, static_cast<size_t>(kAskedTogether)));
+    for (int i = 0; i < n; ++i)
+        tids[i] = met[static_cast<size_t>(i)].tid;
+    PrefetchRows(state->css.ss.ss_currentRelation, tids, n);
+}
+
+}  // namespace
 
 bool MayGoOut(VectorScanState* state) {
     FilterState* filter = &state->filter;
@@ -219,8 +305,9 @@ bool MayGoOut(VectorScanState* state) {
     Gathering* gathering = &filter->gathering;
     if (gathering->met < filter->aim) return false;
     const auto waiting = [state] { return static_cast<double>(state->pending.size - state->pending_unread); };
-    while (waiting() < gathering->wanted && !filter->met.empty()) {
+    for (int i = 0; waiting() < gathering->wanted && !filter->met.empty(); ++i) {
         CHECK_FOR_INTERRUPTS();
+        if (i % kAskedTogether == 0) AskForMet(state);
         TestNearestMet(state);
     }
     if (state->through) return true;
@@ -244,6 +331,13 @@ void StartScan(VectorScanState* state) {
         filter->remembers = true;
     }
     filter->running = filter->plan.strategy;
+    filter->tried = false;
+    // A search that ends at a distance would leave out what it has not met.
+    if (filter->any && filter->running == Strategy::kExact && filter->plan.may_try && state->range.count == 0) {
+        PrepareQuery(state);
+        filter->tried = !state->row_context->caseValue_isNull;
+        if (filter->tried) filter->running = Strategy::kPostFilter;
+    }
     if (filter->any && filter->running != Strategy::kPostFilter) {
         PrepareQuery(state);
         LoadMembers(state);

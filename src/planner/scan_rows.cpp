@@ -61,6 +61,11 @@ bool DistanceByIndex(VectorScanState* state, Datum* distance, bool* is_null) {
     const Datum value = state->methods->value(state->search);
     if (value == 0) return false;
     const ExprContext* query = state->row_context;
+    if (state->operation.fn_oid == InvalidOid) {
+        OpExpr* expression = DistanceOf(PlanOf(state));
+        fmgr_info_cxt(expression->opfuncid, &state->operation, EStateOf(state)->es_query_cxt);
+        fmgr_info_set_expr(reinterpret_cast<fmNodePtr>(expression), &state->operation);
+    }
     MemoryContext old = MemoryContextSwitchTo(query->ecxt_per_tuple_memory);
     LOCAL_FCINFO(call, 2);
     InitFunctionCallInfoData(*call, &state->operation, 2, state->collation, nullptr, nullptr);
@@ -96,6 +101,11 @@ bool FillAndTest(VectorScanState* state, TupleTableSlot* row, const KnownRow& kn
     ResetExprContext(context);
     FillColumns(state, row);
     context->ecxt_scantuple = ScanSlot(state);
+    if (recheck && state->filter.recheck_measures) {
+        bool is_null;
+        const Datum distance = DistanceOfRow(state, known, &is_null);
+        SetDistance(state, distance, is_null);
+    }
     if (recheck && !ExecQual(state->filter.recheck, context)) {
         InstrCountFiltered2(state, 1);
         return false;

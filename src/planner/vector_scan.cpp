@@ -11,8 +11,8 @@ namespace {
 
 // ---- set-up ------------------------------------------------------------------
 
-// Projects a row of the table to the scan's tuple. What nothing in the plan refers to stays NULL; the distance is
-// filled in later.
+// Projects a row of the table to the scan's tuple. What nothing in the plan refers to stays NULL, which the slot keeps
+// from row to row; the distance is filled in later.
 void InitColumns(VectorScanState* state) {
     const CustomScan* plan = PlanOf(state);
     Bitmapset* used = nullptr;
@@ -22,15 +22,15 @@ void InitColumns(VectorScanState* state) {
     List* tlist = NIL;
     ListCell* cell;
     foreach (cell, plan->custom_scan_tlist) {
-        TargetEntry* entry = flatCopyTargetEntry(lfirst_node(TargetEntry, cell));
-        Node* node = reinterpret_cast<Node*>(entry->expr);
-        if (entry->resno - 1 == state->distance_at ||
-            !bms_is_member(entry->resno - FirstLowInvalidHeapAttributeNumber, used))
-            entry->expr = reinterpret_cast<Expr*>(makeNullConst(exprType(node), exprTypmod(node), exprCollation(node)));
-        tlist = lappend(tlist, entry);
+        const TargetEntry* entry = lfirst_node(TargetEntry, cell);
+        if (entry->resno - 1 != state->distance_at &&
+            bms_is_member(entry->resno - FirstLowInvalidHeapAttributeNumber, used))
+            tlist = lappend(tlist, lfirst(cell));
     }
+    TupleTableSlot* slot = ScanSlot(state);
+    memset(slot->tts_isnull, true, static_cast<size_t>(slot->tts_tupleDescriptor->natts) * sizeof(bool));
     // Without a parent, which would have the row read as a tuple of the scan.
-    state->columns = ExecBuildProjectionInfo(tlist, state->row_context, ScanSlot(state), nullptr,
+    state->columns = ExecBuildProjectionInfo(tlist, state->row_context, slot, nullptr,
                                              RelationGetDescr(state->css.ss.ss_currentRelation));
 }
 
@@ -50,8 +50,6 @@ void InitDistance(VectorScanState* state) {
     value->typeMod = exprTypmod(query);
     value->collation = exprCollation(query);
     lfirst(argument) = value;
-    fmgr_info(distance->opfuncid, &state->operation);
-    fmgr_info_set_expr(reinterpret_cast<fmNodePtr>(distance), &state->operation);
     state->collation = distance->inputcollid;
     state->query_arg = QueryArgOf(plan);
     state->distance = ExecInitExpr(reinterpret_cast<Expr*>(distance), nullptr);
@@ -112,6 +110,9 @@ void InitFilter(VectorScanState* state, EState* estate, int eflags) {
     filter->bitmap = ExecInitNode(linitial_node(Plan, plan->custom_plans), estate, eflags);
     state->css.custom_ps = lappend(NIL, filter->bitmap);
     filter->recheck = ExecInitQual(RecheckOf(plan), &state->css.ss.ps);
+    Bitmapset* rechecked = nullptr;
+    pull_varattnos(reinterpret_cast<Node*>(RecheckOf(plan)), static_cast<Index>(INDEX_VAR), &rechecked);
+    filter->recheck_measures = bms_is_member(state->distance_at + 1 - FirstLowInvalidHeapAttributeNumber, rechecked);
     if ((eflags & EXEC_FLAG_EXPLAIN_ONLY) != 0) return;
     filter->member_memory = AllocSetContextCreate(estate->es_query_cxt, "vector scan bitmap", ALLOCSET_DEFAULT_SIZES);
     filter->returned_memory = AllocSetContextCreate(estate->es_query_cxt, "vector scan results", ALLOCSET_SMALL_SIZES);
@@ -273,7 +274,13 @@ void ExplainFilter(VectorScanState* state, List* context, ExplainState* es) {
         ExplainPropertyText("Bitmap Cond", deparse_expression(recheck, context, es->verbose, false), es);
     }
     if (!es->analyze) return;
-    if (state->started && filter.switched)
+    if (state->started && filter.tried)
+        ExplainPropertyText("Search Tried First",
+                            filter.switched     ? "in vain"
+                            : filter.by_members ? "gone on with, by the bitmap"
+                                                : "enough",
+                            es);
+    else if (state->started && filter.switched)
         ExplainPropertyText("Switched", "to exact, while running", es);
     else if (state->started && filter.by_members)
         ExplainPropertyText("Switched", "to bitmap search, while running", es);

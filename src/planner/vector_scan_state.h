@@ -37,10 +37,12 @@ struct FilterState {
     FilterPlan plan;    // with any
     PlanState* bitmap;  // null: there is none
     ExprState* recheck;
-    Strategy running;  // in this scan
-    bool switched;     // ... after having begun with another one
-    bool by_members;   // a post-filter that looks rows up in the bitmap before it reads them
-    bool budget_hit;   // the scan ended at the setting's limit of rows
+    bool recheck_measures;  // ... looks at the distance, of which the user has an index of another kind
+    Strategy running;       // in this scan
+    bool switched;          // ... after having begun with another one
+    bool tried;             // the plan is the exact pass, and this scan began with a search
+    bool by_members;        // a post-filter that looks rows up in the bitmap before it reads them
+    bool budget_hit;        // the scan ended at the setting's limit of rows
     MemoryContext member_memory;
     Arena member_arena;
     TidSet members;
@@ -76,7 +78,7 @@ struct VectorScanState {
     ExprContext* row_context;  // its scan tuple is the row of the table, its case value the query
     ProjectionInfo* columns;   // all but the distance
     ExprState* distance;
-    FmgrInfo operation;  // the same as a call, for values that the index knows
+    FmgrInfo operation;  // the same as a call, for values that the index knows: set up when one comes
     Oid collation;
     int query_arg;
     AttrNumber vector_column;  // of the table, that the distance is taken to; 0: an expression

@@ -26,8 +26,9 @@ struct SearchFilter {
 };
 
 // When has a search met enough rows of a filter? It does not meet them quite in their order, the less so the farther it
-// has gone. So it goes on for as many rows as it took to find those wanted, and finds some beyond them. Rows may be
-// tested later than they are met, nearest first: how many of the others pass follows from the rate.
+// has gone, and least of all when the nearest rows do not pass. So it goes on for six tenths as many rows as it
+// took to find those wanted, for twelve tenths when they all came late, and finds some beyond them. Rows may be tested
+// later than they are met, nearest first: how many of the others pass follows from the rate.
 struct Gathering {
     double beam;       // what a search without a filter reads, as far as more rows are worth it
     double most;       // rows of the filter in a round
@@ -35,19 +36,24 @@ struct Gathering {
     double met;        // rows in all
     double tested;     // of those
     double passed;     // of those: rows of the filter
+    double places;     // the sum of their places among those tested
     double wanted_at;  // `tested` when the last one wanted was found; 0: not yet
 
     void Test(bool pass) {
         tested += 1;
-        passed += pass ? 1 : 0;
+        if (!pass) return;
+        passed += 1;
+        places += tested;
     }
     void Add(bool pass) {
         met += 1;
         Test(pass);
     }
     double Rate() const { return passed / Max(tested, 1.0); }
+    // Where the rows of the filter stand among those tested: 0, evenly or to the front; 1, all at the end.
+    double Lateness() const { return Min(Max(2 * places / Max(passed * tested, 1.0) - 1, 0.0), 1.0); }
     // How many rows of the filter must have been found before the nearest ones are certain enough.
-    double Needed() const { return MembersNeeded(wanted, beam, Rate()); }
+    double Needed() const { return MembersNeeded(wanted, beam, Rate(), Lateness()); }
     // How many rows must be met before the next look: `waiting` rows of the filter are known that have not been
     // returned, and `untested` rows have been met that may be some. Not above `met`: enough have been met. Otherwise a
     // few more, for the rate is a guess.
@@ -56,25 +62,36 @@ struct Gathering {
         if (waiting < wanted) return aim;
         if (wanted_at == 0) wanted_at = tested;
         const double missing = Needed() - waiting - untested * Rate();
-        return Min(aim, Max(2 * wanted_at, met + std::ceil(missing / Max(Rate(), 1e-9))));
+        const double beyond = Beyond(Lateness()) * wanted_at;
+        return Min(aim, Max(wanted_at + beyond, met + std::ceil(missing / Max(Rate(), 1e-9))));
     }
     // The same with all rows tested.
     bool Enough(double waiting) { return waiting >= wanted && Aim(waiting, 0) <= met; }
+    // How many rows must be met for `rows` of the filter at the best rate that can still be believed in: as if
+    // `luck` of those needed, three at most, had passed beyond those that did.
+    static constexpr double kLuck = 1.0 / 12;  // a search ends early only when it is sure to be a bad one
+    double MetAtBest(double rows, double luck) const {
+        const double needed = MembersNeeded(rows, Max(beam, rows), Rate(), 0);
+        return needed * tested / (passed + Min(needed * luck, 3.0));
+    }
+    // With the first beam behind it: can the round not be through, even so, before `most` more rows have been met?
+    bool IsHopeless(double most_more) const { return met >= beam && MetAtBest(wanted, kLuck) - met > most_more; }
     // The next round, of twice as many.
     void NextRound() {
         wanted = Min(2 * wanted, most);
         wanted_at = 0;
     }
 
+    static double Beyond(double lateness) { return 0.6 + 0.6 * lateness; }
     static double MostWanted(double beam) { return Max(std::floor(beam * 3 / 4), 1.0); }
     // The number of members needed, by the planner's numbers as by those of a search.
-    static double MembersNeeded(double wanted, double beam, double rate) {
-        const double margin = Max(4.0, wanted);
-        return wanted + margin + Max(beam - wanted - margin, 0.0) * std::sqrt(rate);
+    static double MembersNeeded(double wanted, double beam, double rate, double lateness) {
+        const double margin = Max(4.0, wanted * Beyond(lateness));
+        return wanted + margin + Max(beam - wanted - margin, 0.0) * rate * rate;
     }
     static Gathering Of(double beam, double wanted) {
         const double most = MostWanted(beam);
-        return {beam, most, wanted > 0 ? Min(std::ceil(wanted), most) : most, 0, 0, 0, 0};
+        return {beam, most, wanted > 0 ? Min(std::ceil(wanted), most) : most, 0, 0, 0, 0, 0};
     }
 };
 

@@ -5,9 +5,12 @@ use strict;
 use warnings FATAL => 'all';
 
 use Carp;
+use FindBin;
+use lib "$FindBin::RealBin/lib";
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use VecannTest;
 
 # ---- the layout, as src/storage/page.h and src/hnsw/hnsw_page.h have it, for m = 4 -----------------------------
 
@@ -626,18 +629,15 @@ $node->stop;
 sub change_file
 {
 	my ($path, $change) = @_;
-	open my $handle, '+<:raw', $node->data_dir . "/$path" or die "cannot open $path: $!";
-	local $/ = undef;
-	my $content = <$handle>;
-	$f = \$content;
-	($slots, $slot_size, $edges) =
-	  (meta('slots'), meta('slot_size'), PAYLOAD + PART_REF * meta('part_count') + meta('payload_size'))
-	  if $parts;
-	$change->();
-	seek $handle, 0, 0;
-	print $handle $content;
-	truncate $handle, length $content;
-	close $handle or die "cannot write $path: $!";
+	rewrite_file(
+		$node, $path,
+		sub {
+			($f) = @_;
+			($slots, $slot_size, $edges) =
+			  (meta('slots'), meta('slot_size'), PAYLOAD + PART_REF * meta('part_count') + meta('payload_size'))
+			  if $parts;
+			$change->();
+		});
 	return;
 }
 
@@ -673,22 +673,11 @@ for my $i (0 .. $fuzzed - 1)
 }
 $node->start;
 
-# Runs SQL and returns its output and the SQLSTATE of its error, or ''.
-sub try_sql
-{
-	my ($statement) = @_;
-	my ($status, $out, $err) =
-	  $node->psql('postgres', "\\set VERBOSITY sqlstate\nSET statement_timeout = '30s';\n$statement");
-	my ($state) = $err =~ /ERROR:\s+(\w{5})/;
-	$state = 'crash' if !$state && $status;
-	return ($out, $state // '');
-}
-
 sub scan
 {
 	my ($table, $op) = @_;
 	my $query = '[' . join(',', (0.1, 0.9, 0.2, 0.7) x (dim_of($table) / 4)) . ']';
-	return try_sql("SET enable_seqscan = off;\nSET enable_sort = off;\nSELECT count(*) FROM "
+	return try_sql($node, "SET enable_seqscan = off;\nSET enable_sort = off;\nSELECT count(*) FROM "
 		  . "(SELECT id FROM $table ORDER BY v $op '$query') s;");
 }
 
@@ -704,7 +693,7 @@ sub work_on
 		"DELETE FROM $table WHERE id % 3 = 0",
 		"VACUUM (INDEX_CLEANUP ON) $table")
 	{
-		my ($out, $state) = try_sql("$statement;");
+		my ($out, $state) = try_sql($node, "$statement;");
 		$states{$state} = 1;
 	}
 	delete @states{ '', 'XX001', 'XX002' };
@@ -714,7 +703,7 @@ sub work_on
 for my $i (0 .. $#damages)
 {
 	my ($name, undef, $expected, $scan) = @{ $damages[$i] };
-	my ($problems, $state) = try_sql("SELECT problems FROM vecann_verify('$tables[$i]_v');");
+	my ($problems, $state) = try_sql($node, "SELECT problems FROM vecann_verify('$tables[$i]_v');");
 	if (defined $expected)
 	{
 		like($problems, $expected, "$name: found");
@@ -740,15 +729,15 @@ for my $i (0 .. $#damages)
 	is(work_on($tables[$i]), '', "$name: writing ends well");
 }
 
-is(join(' ', try_sql(q{SELECT problems[1] ~ 'slot sizes do not follow' FROM vecann_verify('wide_v');})),
+is(join(' ', try_sql($node, q{SELECT problems[1] ~ 'slot sizes do not follow' FROM vecann_verify('wide_v');})),
 	't ', 'payload kind that fits no page: found');
-is((try_sql('INSERT INTO wide SELECT v FROM wide;'))[1], 'XX002', 'payload kind that fits no page: writing fails');
+is((try_sql($node, 'INSERT INTO wide SELECT v FROM wide;'))[1], 'XX002', 'payload kind that fits no page: writing fails');
 
 for my $i (0 .. $#remains)
 {
 	my ($name) = @{ $remains[$i] };
 	my $table = "remains_$i";
-	my ($problems, $state) = try_sql("SELECT problems FROM vecann_verify('${table}_v');");
+	my ($problems, $state) = try_sql($node, "SELECT problems FROM vecann_verify('${table}_v');");
 	is("$problems$state", '{}', "left behind, $name: no problem");
 	my $rest = dim_of($table) - 1;
 	(my $count, $state) = scan($table, '<->');
@@ -778,13 +767,13 @@ is( $node->safe_psql('postgres', q{SELECT heap_tids, killed_tids, problems FROM 
 for my $i (0 .. $fuzzed - 1)
 {
 	my $table = $tables[ @damages + $i ];
-	my (undef, $state) = try_sql("SELECT problems FROM vecann_verify('${table}_v');");
+	my (undef, $state) = try_sql($node, "SELECT problems FROM vecann_verify('${table}_v');");
 	is($state, '', "random damage $i: the verifier ends well") or diag($done{$i});
 	(undef, $state) = scan($table, '<->');
 	# 58P01: the server looks for a row far behind the end of the table. XX000: a vector that is nearer than its bytes say.
 	like($state, qr/^(XX00[012]|58P01)?$/, "random damage $i: the scan ends well") or diag($done{$i});
 	is(work_on($table), '', "random damage $i: writing ends well") or diag($done{$i});
-	(undef, $state) = try_sql("SELECT problems FROM vecann_verify('${table}_v');");
+	(undef, $state) = try_sql($node, "SELECT problems FROM vecann_verify('${table}_v');");
 	is($state, '', "random damage $i: the verifier ends well after writing") or diag($done{$i});
 }
 

@@ -3,9 +3,12 @@
 use strict;
 use warnings FATAL => 'all';
 
+use FindBin;
+use lib "$FindBin::RealBin/lib";
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use VecannTest;
 
 # ---- the layout, as src/storage/page.h and src/ivf/ivf_page.h have it ---------------------------------------------
 
@@ -140,14 +143,12 @@ $node->stop;
 sub change_file
 {
 	my ($path, $change) = @_;
-	open my $handle, '+<:raw', $node->data_dir . "/$path" or die "cannot open $path: $!";
-	local $/ = undef;
-	my $content = <$handle>;
-	$f = \$content;
-	$change->();
-	seek $handle, 0, 0;
-	print $handle $content;
-	close $handle or die "cannot write $path: $!";
+	rewrite_file(
+		$node, $path,
+		sub {
+			($f) = @_;
+			$change->();
+		});
 	return;
 }
 change_file($paths[$_], $damages[$_][1]) for 0 .. $#damages;
@@ -170,21 +171,11 @@ for my $i (@damages .. $#tables)
 }
 $node->start;
 
-# Runs SQL and returns its output and the SQLSTATE of its error, or ''.
-sub try_sql
-{
-	my ($statement) = @_;
-	my ($status, $out, $err) =
-	  $node->psql('postgres', "\\set VERBOSITY sqlstate\nSET statement_timeout = '30s';\n$statement");
-	my ($state) = $err =~ /ERROR:\s+(\w{5})/;
-	$state = 'crash' if !$state && $status;
-	return ($out, $state // '');
-}
 sub scan
 {
 	my ($table) = @_;
 	my $dim = $forms{ $form_of{$table} }[0];
-	return try_sql("SET enable_seqscan = off;\nSET enable_sort = off;\nSELECT count(*) FROM "
+	return try_sql($node, "SET enable_seqscan = off;\nSET enable_sort = off;\nSELECT count(*) FROM "
 		  . "(SELECT id FROM $table ORDER BY v <-> array_fill(0.4, ARRAY[$dim])::vector) s;");
 }
 # Inserts, deletes and vacuums after the damage: an error is welcome, a crash or an endless loop is not.
@@ -200,7 +191,7 @@ sub work_on
 		"INSERT INTO $table SELECT * FROM $form WHERE id <= 20",
 		"SELECT * FROM vecann_list_stats('${table}_v')")
 	{
-		my ($out, $state) = try_sql("$statement;");
+		my ($out, $state) = try_sql($node, "$statement;");
 		$states{$state} = 1;
 	}
 	delete @states{ '', 'XX001', 'XX002' };
@@ -210,7 +201,7 @@ sub work_on
 for my $i (0 .. $#damages)
 {
 	my ($name, undef, $expected, $form, $scan) = @{ $damages[$i] };
-	my ($problems, $state) = try_sql("SELECT problems FROM vecann_verify('$tables[$i]_v');");
+	my ($problems, $state) = try_sql($node, "SELECT problems FROM vecann_verify('$tables[$i]_v');");
 	if (defined $expected && $problems ne '')
 	{
 		like($problems, $expected, "$name: found");
@@ -237,7 +228,7 @@ for my $i (0 .. $#damages)
 for my $i (@damages .. $#tables)
 {
 	my $table = $tables[$i];
-	my (undef, $state) = try_sql("SELECT problems FROM vecann_verify('${table}_v');");
+	my (undef, $state) = try_sql($node, "SELECT problems FROM vecann_verify('${table}_v');");
 	like($state, qr/^(XX00[12])?$/, "random damage $i: the verifier ends well") or diag($done{$i});
 	(undef, $state) = scan($table);
 	# 58P01: the server looks for a row far behind the end of the table. XX000: a vector that is nearer than its bytes say.

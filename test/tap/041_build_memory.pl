@@ -205,9 +205,12 @@ SKIP:
 
 # ---- cancel, terminate and kill in each phase ---------------------------------------------------
 
-for my $phase ('scanning table', 'dividing rows', 'building graph', 'writing graph')
+# The late ones are short here: whoever waits for one may be told of it when it is over, and may miss it each time.
+my %short = map { $_ => 1 } ('numbering nodes', 'building upper layers', 'checking links', 'planting seeds');
+for my $phase ('scanning table', 'dividing rows', 'numbering nodes', 'building graph', 'writing graph',
+	'building upper layers', 'checking links', 'planting seeds')
 {
-	for my $end (qw(cancel terminate kill))
+	for my $end ($short{$phase} ? qw(cancel kill) : qw(cancel terminate kill))
 	{
 		my $label = "$end while $phase";
 		my $ended = 0;
@@ -251,7 +254,11 @@ for my $phase ('scanning table', 'dividing rows', 'building graph', 'writing gra
 			last if $ended;
 			$node->safe_psql('postgres', 'DROP INDEX IF EXISTS many_v');
 		}
-		ok($ended, "$label: met that phase, and there is no index");
+	  SKIP:
+		{
+			skip "$label: the phase was too short", 1 if !$ended && $short{$phase};
+			ok($ended, "$label: met that phase, and there is no index");
+		}
 	}
 }
 

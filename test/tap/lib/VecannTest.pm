@@ -15,6 +15,7 @@ use Time::HiRes qw(sleep time);
 our @EXPORT = qw(
 	new_server start_again crash add_schema add_wide verify_ok verify_all scan_ok recall_ok start_load stop_load
 	background_session end_sessions hold_point release_point wait_for_point wait_until has_race_points problems
+	try_sql rewrite_file
 );
 
 # Helper functions in SQL. scan_check runs ordered scans of a table through the index and counts the rows it should
@@ -192,6 +193,32 @@ sub add_wide
 }
 
 # ---- checks ------------------------------------------------------------------
+
+# Runs SQL and returns its output and the SQLSTATE of its error, 'crash' when there is none for it, or ''.
+sub try_sql
+{
+	my ($node, $statement) = @_;
+	my ($status, $out, $err) =
+	  $node->psql('postgres', "\\set VERBOSITY sqlstate\nSET statement_timeout = '30s';\n$statement");
+	my ($state) = $err =~ /ERROR:\s+(\w{5})/;
+	$state = 'crash' if !$state && $status;
+	return ($out, $state // '');
+}
+
+# Changes a file of a stopped server: $change gets a reference to all of it.
+sub rewrite_file
+{
+	my ($node, $path, $change) = @_;
+	open my $handle, '+<:raw', $node->data_dir . "/$path" or die "cannot open $path: $!";
+	local $/ = undef;
+	my $content = <$handle>;
+	$change->(\$content);
+	seek $handle, 0, 0;
+	print $handle $content;
+	truncate $handle, length $content;
+	close $handle or die "cannot write $path: $!";
+	return;
+}
 
 sub problems
 {
