@@ -300,12 +300,6 @@ void IvfRaiseBroken(const IvfContext& ctx, BlockNumber block) {
                     errhint("Please REINDEX it.")));
 }
 
-void IvfRaiseBroken(const IvfContext& ctx, BlockNumber block) {
-    ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
-                    errmsg("a list of index \"%s\" breaks at block %u", RelationGetRelationName(ctx.index), block),
-                    errhint("Please REINDEX it.")));
-}
-
 PartRange IvfPartRange(const IvfMetaData& meta, int number) {
     const size_t begin = HeadBytes(meta) + static_cast<size_t>(number) * kPartRoom;
     return {begin, Min<size_t>(begin + kPartRoom, meta.entry_size)};
