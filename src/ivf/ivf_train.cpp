@@ -85,13 +85,15 @@ struct NearPair {
 // The nearest rows of the sample to one of them, and where their lists stand in the order of its search.
 struct Ranking {
     IvfBuild* build;
-    uint64 rows;
+    uint64 rows;     // of the sample, at even distances: it may be in the order of the lists
     uint64 nearest;  // so many count
     const int32* labels;
     float* distances;  // of the rows
     uint64* order;     // rows, then lists
     uint32* place;     // of each list
     ArenaVec<NearPair>* pairs;
+
+    uint64 At(uint64 i) const { return i * build->sample_count / rows; }
 };
 
 void CountPlaces(const Ranking& r, uint64 query, uint64* counts) {
@@ -114,13 +116,14 @@ void CountPlaces(const Ranking& r, uint64 query, uint64* counts) {
         r.place[r.order[i]] = i;
     for (uint64 i = 0; i < r.rows; ++i) {
         r.distances[i] =
-            i == query ? std::numeric_limits<float>::infinity() : distance(q, build.sample + i * build.dim);
+            r.At(i) == query ? std::numeric_limits<float>::infinity() : distance(q, build.sample + r.At(i) * build.dim);
         r.order[i] = i;
     }
     std::partial_sort(r.order, r.order + r.nearest, r.order + r.rows, nearer);
     for (uint64 i = 0; i < r.nearest; ++i) {
-        ++counts[r.place[r.labels[r.order[i]]]];
-        r.pairs->Push({query, r.order[i], r.distances[r.order[i]]});
+        const uint64 row = r.At(r.order[i]);
+        ++counts[r.place[r.labels[row]]];
+        r.pairs->Push({query, row, r.distances[r.order[i]]});
     }
 }
 
@@ -143,7 +146,7 @@ uint32 ProbesNeeded(IvfBuild* build, const int32* labels, ArenaVec<NearPair>* pa
     const uint64 queries = Min(Max(kPairsRanked / nearest, kLeastQueries), Min(kMostQueries, rows));
     for (uint64 i = 0; i < queries; ++i) {
         CHECK_FOR_INTERRUPTS();
-        CountPlaces(r, i * r.rows / queries, counts);
+        CountPlaces(r, r.At(i * r.rows / queries), counts);
     }
     uint64 all = 0, found = 0;
     for (uint32 i = 0; i < meta.lists; ++i)
