@@ -26,6 +26,8 @@ constexpr int64 kPqSample = 65536, kOpqSample = 16384;
 // For the number of lists that a search reads: queries, rows that they are compared with, and how many of the nearest
 // count. The share that is to be in the lists leaves room for what codes lose.
 constexpr uint64 kPairsRanked = 640, kLeastQueries = 64, kMostQueries = 200, kMostRanked = 50000;
+// Vacuum, which nobody waits for, looks at more: its choice stands in for one that may have been lucky.
+constexpr uint64 kVacuumTimes = 4;
 constexpr double kNearestCounted = 10;
 constexpr double kShareFound = 0.98;
 // Of near rows, so many are nearer than the least distance that their codes are taken to allow for.
@@ -143,7 +145,8 @@ uint32 ProbesNeeded(IvfBuild* build, const int32* labels, ArenaVec<NearPair>* pa
     r.place = PallocArray<uint32>(meta.lists);
     uint64* counts = PallocArray<uint64>(meta.lists);
     memset(counts, 0, meta.lists * sizeof(uint64));
-    const uint64 queries = Min(Max(kPairsRanked / nearest, kLeastQueries), Min(kMostQueries, rows));
+    const uint64 times = build->relearning ? kVacuumTimes : 1;
+    const uint64 queries = Min(Max(times * kPairsRanked / nearest, kLeastQueries), Min(times * kMostQueries, rows));
     for (uint64 i = 0; i < queries; ++i) {
         CHECK_FOR_INTERRUPTS();
         CountPlaces(r, r.At(i * r.rows / queries), counts);
