@@ -160,8 +160,13 @@ Buffer NewPages::Take() {
 
 void NewPages::Write(Buffer buffer, PageKind kind, const void* contents, size_t bytes) const {
     const Page page = BufferGetPage(buffer);
+    // A page that is used again may be on a free list still: it leaves that when it has come to the head and is full.
+    PageOpaqueData before = {InvalidBlockNumber, 0, 0, 0, 0};
+    if (!PageIsNew(page)) before = *OpaqueOf(page);
     START_CRIT_SECTION();
     InitPage(page, kind, bytes);
+    OpaqueOf(page)->next = before.next;
+    OpaqueOf(page)->flags = before.flags;
     memcpy(ContentsOf(page), contents, bytes);
     MarkBufferDirty(buffer);
     if (logged) log_newpage_buffer(buffer, true);

@@ -283,7 +283,7 @@ struct NewPages {
 
     // A page to be written from scratch, pinned and exclusively locked.
     Buffer Take();
-    // Writes one from contents.
+    // Writes one from contents. What is on a free list stays there.
     void Write(Buffer buffer, PageKind kind, const void* contents, size_t bytes) const;
 };
 
