@@ -62,6 +62,8 @@ constexpr double kBitOperators = kDimensionOperators / 32;
 // The same of a code: 64 sub-quantizers 4 ns.
 constexpr double kCodeOperators = 0.1;
 constexpr double kQuantizerOperators = 1.0 / 1000;
+// Rows that a search for ten measures by stored payloads.
+constexpr double kMeasured = 50;
 
 }  // namespace
 
@@ -160,16 +162,26 @@ extern "C" bytea* ivfpq_options(Datum reloptions, bool validate) {
     return options;
 }
 
+namespace {
+
+// A setting counts lists as they were learnt; vacuum may have made more of them.
+uint32 ListsOf(const IvfMetaData& meta, int learnt) {
+    const double lists = std::ceil(learnt * meta.lists_each());
+    return static_cast<uint32>(Min(Max(lists, 1.0), static_cast<double>(kIvfMaxLists)));
+}
+
+}  // namespace
+
 IvfSearchSettings IvfSettingsOf(const IvfMetaData& meta) {
     const SettingsData& settings = Settings();
     if (meta.compact != 0) {
-        uint32 probes = static_cast<uint32>(settings.ivfpq_probes);
-        if (probes == 0) probes = Max<uint32>(meta.probes, 1);
-        return {probes, Max(probes, static_cast<uint32>(settings.ivfpq_max_probes)),
+        uint32 probes = Max<uint32>(meta.probes, 1);
+        if (settings.ivfpq_probes > 0) probes = ListsOf(meta, settings.ivfpq_probes);
+        return {probes, Max(probes, ListsOf(meta, settings.ivfpq_max_probes)),
                 settings.ivfpq_iterative_scan != static_cast<int>(IterativeScan::kOff), settings.ivfpq_probes == 0};
     }
-    const uint32 probes = static_cast<uint32>(settings.ivfflat_probes);
-    return {probes, Max(probes, static_cast<uint32>(settings.ivfflat_max_probes)),
+    const uint32 probes = ListsOf(meta, settings.ivfflat_probes);
+    return {probes, Max(probes, ListsOf(meta, settings.ivfflat_max_probes)),
             settings.ivfflat_iterative_scan != static_cast<int>(IterativeScan::kOff), false};
 }
 
@@ -186,7 +198,7 @@ SearchCost IvfSearchCost(const IndexOptInfo* info) {
     }
     double random_page_cost_here;
     get_tablespace_page_costs(info->reltablespace, &random_page_cost_here, nullptr);
-    const double rows = Max(info->tuples, 1.0), lists = Max<double>(meta.lists, 1.0);
+    const double rows = Max(info->tuples, 1.0), lists = Max<double>(meta.open_lists(), 1.0);
     const double uncached =
         info->pages > 0 ? Max(0.0, 1.0 - static_cast<double>(effective_cache_size) / info->pages) : 0.0;
     const double centroid = cpu_operator_cost * (kRowOperators + kDimensionOperators * meta.dim);
@@ -197,7 +209,10 @@ SearchCost IvfSearchCost(const IndexOptInfo* info) {
     const double row =
         Max((HasPayload(meta) ? vector : code) + uncached * random_page_cost_here * info->pages / rows, kLeastCost);
     const double probes = Min<double>(IvfSettingsOf(meta).probes, lists);
-    return {row, Min(rows, rows * probes / lists) + lists * centroid / row};
+    const double read = Min(rows, rows * probes / lists);
+    // Candidates are measured by payloads on other pages, before the executor reads what is left of them.
+    const double measured = HasStored(meta) ? Min(read, kMeasured) * (vector + uncached * random_page_cost_here) : 0;
+    return {row, read + (lists * centroid + measured) / row};
 }
 
 extern "C" void ivfflat_cost_estimate(PlannerInfo*, IndexPath* path, double, Cost* startup_cost, Cost* total_cost,

@@ -25,6 +25,8 @@ static_assert(sizeof(SpoolRow) == 24);
 struct IvfBuild {
     IvfContext ctx;   // the meta page's contents as they grow
     bool relearning;  // in vacuum: there is no table, and no progress of CREATE INDEX to report
+    // Batches come rotated, with their payloads; the lists' numbers in the index. Null: none of that.
+    const uint32* list_numbers;
     Relation heap;
     IndexInfo* info;
     NewPages pages;
@@ -97,6 +99,13 @@ uint64 IvfSampleRows(const IvfBuild& build);
 uint32 IvfListsWished(const IvfBuild& build);
 // Learns centroids, and what codes need, from the sample.
 void IvfTrain(IvfBuild* build);
+// Learns meta.lists centroids alone. The sample is rotated where the index has a rotation, and so are they.
+void IvfFindCentroids(IvfBuild* build);
+// The lists of vectors: those of the nearest centroids.
+void IvfFindLists(IvfBuild* build, const float* points, uint64 count, int32* labels);
+// Learns how many lists a search should read, and how far codes err, by the sample and the lists that its rows are in;
+// with `codebook` the codes too. The sample is rotated, as the centroids are; residuals take its place.
+void IvfLearnSearch(IvfBuild* build, const int32* labels, bool codebook);
 // Makes room for batches of rows, and the temporary file.
 void IvfInitBatches(IvfBuild* build);
 // Adds a row to the sample, or has it take the place of another.
@@ -104,7 +113,7 @@ void IvfSample(IvfBuild* build, const float* vector);
 // Finds the lists of the batch, encodes it and sends it to the temporary file.
 void IvfAssignBatch(IvfBuild* build);
 
-// Writes the pages of all lists, and the directory.
+// Writes the pages of all lists, and the directory where the lists have no other numbers.
 void IvfLoadLists(IvfBuild* build);
 
 }  // namespace vecann

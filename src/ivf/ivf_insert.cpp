@@ -36,15 +36,14 @@ extern "C" bool ivf_insert(Relation index, Datum* values, bool* isnull, ItemPoin
     IvfOpen(&ctx, index);
     IvfVector value;
     IvfInitVector(ctx, &value);
-    const bool indexed = IvfExtract(ctx, values[0], &value);
-    // Vacuum may put another structure in the place of this one, but not while a row is on its way into it.
-    const bool shared = indexed && ctx.meta.trained == 0;
-    if (shared) {
+    if (IvfExtract(ctx, values[0], &value)) {
+        // Vacuum may put another structure in the place of this one, but not while a row is on its way into it.
         VECANN_RACE_POINT("ivf-insert-before-lock");
-        LockPage(index, kMetaBlock, ShareLock);
-        IvfOpen(&ctx, index);
+        IvfLockStructure(index, ShareLock);
+        const bool learnt = ctx.meta.trained != 0;
+        ctx.meta = IvfReadMeta(index);
         VECANN_RACE_POINT("ivf-insert-with-lock");
-        if (ctx.meta.trained != 0) {
+        if (!learnt && ctx.meta.trained != 0) {
             // It has; the new one may have a rotation.
             IvfVector again;
             IvfInitVector(ctx, &again);
@@ -53,9 +52,9 @@ extern "C" bool ivf_insert(Relation index, Datum* values, bool* isnull, ItemPoin
             IvfRotate(ctx, &again);
             value = again;
         }
+        IvfInsertVector(ctx, value, *heap_tid);
+        IvfUnlockStructure(index, ShareLock);
     }
-    if (indexed) IvfInsertVector(ctx, value, *heap_tid);
-    if (shared) UnlockPage(index, kMetaBlock, ShareLock);
     MemoryContextSwitchTo(old);
     MemoryContextDelete(memory);
     return false;

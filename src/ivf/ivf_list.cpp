@@ -1,6 +1,6 @@
 // Putting rows into lists; see ivf_list.h. Locks: one page, or a page and the one that it is linked to or bound to, or
 // those of its payload, in ascending order; the head of a long entry by a heavyweight lock, never waited for, while its
-// parts are written.
+// parts are written; that of the structure by the caller.
 #include "ivf/ivf_list.h"
 
 #include "pg/race_point.h"
@@ -247,6 +247,26 @@ void IvfOpen(IvfContext* ctx, Relation index) {
                         errhint("Please REINDEX it.")));
 }
 
+namespace {
+
+ItemPointerData StructureLock() {
+    ItemPointerData tid;
+    ItemPointerSet(&tid, kMetaBlock, FirstOffsetNumber);
+    return tid;
+}
+
+}  // namespace
+
+void IvfLockStructure(Relation index, LOCKMODE mode) {
+    ItemPointerData tid = StructureLock();
+    LockTuple(index, &tid, mode);
+}
+
+void IvfUnlockStructure(Relation index, LOCKMODE mode) {
+    ItemPointerData tid = StructureLock();
+    UnlockTuple(index, &tid, mode);
+}
+
 bool IvfLeadsTo(const IvfContext& ctx, const LockedPage& page, uint32 list, const PageLink& link) {
     page.Check(PageKind::kIvfList);
     const ListPageData* header = ListOf(ctx.meta, page.page()).header;
@@ -258,17 +278,20 @@ void IvfCheckStructure(const IvfContext& ctx) {
     LockedPage page(ctx.index, kMetaBlock, BUFFER_LOCK_SHARE);
     page.Check(PageKind::kMeta);
     if (IvfMetaOf(page.page())->stamp == ctx.meta.stamp) return;
-    ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-                    errmsg("index \"%s\" was built anew by VACUUM, and the pages of the old one are in use again",
-                           RelationGetRelationName(ctx.index)),
-                    errhint("Run the query again.")));
+    IvfRaiseReplaced(ctx.index);
 }
 
 ListEntryData IvfReadEntry(const IvfContext& ctx, uint32 list) {
-    LockedPage page(ctx.index, DirectoryBlock(ctx.meta, list), BUFFER_LOCK_SHARE);
-    page.Check(PageKind::kIvfDirectory);
-    CheckOldSnapshot(ctx.snapshot, ctx.index, page.page());
-    return *EntryOf(page.page(), list);
+    const BlockNumber block = DirectoryBlock(ctx.meta, list);
+    {
+        LockedPage page(ctx.index, block, BUFFER_LOCK_SHARE);
+        if (page.Is(PageKind::kIvfDirectory)) {
+            CheckOldSnapshot(ctx.snapshot, ctx.index, page.page());
+            return *EntryOf(page.page(), list);
+        }
+    }
+    IvfCheckStructure(ctx);
+    IvfRaiseBroken(ctx, block);
 }
 
 void IvfRaiseBroken(const IvfContext& ctx, BlockNumber block) {
@@ -322,6 +345,30 @@ void IvfFillSlot(const IvfMetaData& meta, const ListView& view, int slot, const 
                  reinterpret_cast<uint8*>(view.data) + static_cast<size_t>(slot / kBlockCodes) * BlockBytes(meta.m));
     else
         memcpy(view.data + static_cast<size_t>(slot) * meta.entry_size, row.entry, HeadBytes(meta));
+}
+
+BlockNumber IvfTakeFreePage(const IvfContext& ctx, uint32 list) {
+    const int free_list = IvfListPages(ctx.meta).list;
+    for (;;) {
+        CHECK_FOR_INTERRUPTS();
+        const BlockNumber head = IvfReadMeta(ctx.index).header.free_head[free_list];
+        if (head == InvalidBlockNumber) return head;
+        LockedPair pair(ctx.index, kMetaBlock, head);
+        pair.b().Check(PageKind::kIvfList);
+        const Page page = pair.b().page();
+        if (MetaHeaderOf(pair.a().page())->free_head[free_list] != head) continue;
+        ListPageData* header = ListOf(ctx.meta, page).header;
+        const bool free = header->owner == 0;
+        PagePatch patch(ctx.index, WriteMode::kLogged);
+        PageOpaqueData* opaque = patch.Edit(pair.b().buffer(), OpaqueOf(page));
+        *patch.Edit(pair.a().buffer(), &MetaHeaderOf(pair.a().page())->free_head[free_list]) = opaque->next;
+        opaque->next = InvalidBlockNumber;
+        opaque->flags &= static_cast<uint16>(~kPageListed);
+        // Inserts that have seen it on the free list look at this before they take it.
+        if (free) patch.Edit(pair.b().buffer(), header)->owner = list + 1;
+        patch.Commit();
+        if (free) return head;
+    }
 }
 
 void IvfAddPage(const IvfContext& ctx, uint32 list, const ListEntryData& seen) {

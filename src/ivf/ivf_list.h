@@ -28,6 +28,12 @@ struct RowImage {
     float factors[3];    // meta.factors of them
 };
 
+// Whoever puts a row into the index holds this lock in share mode, from before it reads the meta page until the row is
+// in; vacuum takes it exclusively. A tuple's, which no index has otherwise: PostgreSQL 15 and 16 allow no other lock
+// beside one of a page, but for the relation's extension.
+void IvfLockStructure(Relation index, LOCKMODE mode);
+void IvfUnlockStructure(Relation index, LOCKMODE mode);
+
 ListEntryData IvfReadEntry(const IvfContext& ctx, uint32 list);
 // Raises ERRCODE_INDEX_CORRUPTED: a link leads where no page of the list is.
 [[noreturn]] void IvfRaiseBroken(const IvfContext& ctx, BlockNumber block);
@@ -42,6 +48,9 @@ struct ChainGuard {
     }
 };
 
+// Takes a page off the free list for a list that nobody else reads or writes, and says on it that it belongs to that.
+// It keeps its generation, epoch and part pages. InvalidBlockNumber: none is free.
+BlockNumber IvfTakeFreePage(const IvfContext& ctx, uint32 list);
 // Puts a free page at the head of a list, unless somebody has changed the entry since `seen`.
 void IvfAddPage(const IvfContext& ctx, uint32 list, const ListEntryData& seen);
 // Puts a row into a list. The caller holds no lock. Cancellable.
@@ -60,6 +69,15 @@ PartRange IvfPartRange(const IvfMetaData& meta, int number);
 // Copies the parts of a long entry behind its head. The caller holds no lock, and looks at the head's epoch again
 // afterwards.
 void IvfReadParts(const IvfContext& ctx, const BlockNumber* parts, char* entry);
+
+// The bytes of a payload beside a code that its piece `number` holds.
+struct StoredPiece {
+    size_t begin, bytes;
+};
+inline StoredPiece StoredPieceOf(const IvfMetaData& meta, int number) {
+    const size_t begin = static_cast<size_t>(number) * kStoredRoom;
+    return {begin, Min(StoredBytes(meta) - begin, kStoredRoom)};
+}
 
 // Copies the payload beside the code in a slot to `payload`; false when it is not the row's any more. `block` is its
 // part page where that holds whole payloads, else the list page. The caller holds no lock.

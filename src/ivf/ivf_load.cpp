@@ -43,15 +43,16 @@ void StoreDirectory(const IvfBuild& build) {
 struct ListWriter {
     IvfBuild* build;
     PGAlignedBlock image;  // contents of the page at hand
+    PGAlignedBlock kept;   // what a page that vacuum has taken back had before it
     uint32 list;
     int slots;            // filled
     uint64 left;          // rows that will come, those in the image included
     uint64 stored;        // rows whose payloads have been taken
-    BlockNumber block;    // of the page at hand
-    BlockNumber* blocks;  // with stored payloads: of the list's pages, then the part pages of each
+    PageLink link;        // to the page at hand
+    BlockNumber* blocks;  // with stored payloads: of the list's pages, then the part pages of each; 0: not needed yet
     BlockNumber pages;    // of the list; with stored payloads
     BlockNumber page;     // of those: the page at hand
-    BlockNumber first;
+    PageLink first;
 };
 
 BlockNumber TakeBlock(ListWriter* writer) {
@@ -59,33 +60,61 @@ BlockNumber TakeBlock(ListWriter* writer) {
     return page.block();
 }
 
+// A page for the list: one that vacuum has taken back, where lists are written anew, or a new one.
+BlockNumber TakeListPage(ListWriter* writer) {
+    const uint32* numbers = writer->build->list_numbers;
+    const BlockNumber block =
+        numbers != nullptr ? IvfTakeFreePage(writer->build->ctx, numbers[writer->list]) : InvalidBlockNumber;
+    return block != InvalidBlockNumber ? block : TakeBlock(writer);
+}
+
+// The header and the part pages that a list page has before it is written: zeros for a new one. Good until the next
+// call.
+ListView KeptOf(ListWriter* writer, BlockNumber block) {
+    const IvfContext& ctx = writer->build->ctx;
+    const Page kept = reinterpret_cast<Page>(writer->kept.data);
+    memset(ContentsOf(kept), 0, ctx.meta.live_at);
+    if (writer->build->list_numbers != nullptr) {
+        LockedPage page(ctx.index, block, BUFFER_LOCK_SHARE);
+        if (!PageIsNew(page.page())) memcpy(ContentsOf(kept), ContentsOf(page.page()), ctx.meta.live_at);
+    }
+    return ListOf(ctx.meta, kept);
+}
+
 // The part pages that the list page uses which has so many rows.
-int StoredPagesOf(const IvfMetaData& meta, uint64 rows) {
-    return StoredPlaceOf(meta, static_cast<int>(rows) - 1).part + meta.stored_each;
+uint64 StoredPagesOf(const IvfMetaData& meta, uint64 rows) {
+    return static_cast<uint64>(StoredPlaceOf(meta, static_cast<int>(rows) - 1).part + meta.stored_each);
 }
 
 // The pages of stored payloads come behind all list pages of the list.
 void TakeListBlocks(ListWriter* writer) {
     const IvfMetaData& meta = writer->build->ctx.meta;
-    const uint64 full = (writer->left - 1) / meta.slots;
-    const uint64 count = full + 1 + full * meta.stored_pages +
-                         static_cast<uint64>(StoredPagesOf(meta, writer->left - full * meta.slots));
+    const uint64 full = (writer->left - 1) / meta.slots, parts = meta.stored_pages;
     if (writer->blocks != nullptr) pfree(writer->blocks);
-    writer->blocks = PallocArray<BlockNumber>(count);
-    for (uint64 i = 0; i < count; ++i) {
+    BlockNumber* next = writer->blocks = PallocArray<BlockNumber>((full + 1) * (1 + parts));
+    for (uint64 page = 0; page <= full; ++page) {
         CHECK_FOR_INTERRUPTS();
-        writer->blocks[i] = TakeBlock(writer);
+        *next++ = TakeListPage(writer);
+    }
+    for (uint64 page = 0; page <= full; ++page) {
+        CHECK_FOR_INTERRUPTS();
+        const ListView kept = KeptOf(writer, writer->blocks[page]);
+        const uint64 used = StoredPagesOf(meta, page < full ? meta.slots : writer->left - full * meta.slots);
+        for (uint64 part = 0; part < parts; ++part)
+            *next++ = kept.parts[part] != 0 || part >= used ? kept.parts[part] : TakeBlock(writer);
     }
     writer->pages = static_cast<BlockNumber>(full) + 1;
     writer->page = InvalidBlockNumber;
 }
 
-// The block of the list's next page.
-BlockNumber TakeListBlock(ListWriter* writer) {
-    return HasStored(writer->build->ctx.meta) ? writer->blocks[++writer->page] : TakeBlock(writer);
+// The list's next page.
+PageLink NextPage(ListWriter* writer) {
+    const BlockNumber block =
+        HasStored(writer->build->ctx.meta) ? writer->blocks[++writer->page] : TakeListPage(writer);
+    return {block, KeptOf(writer, block).header->generation};
 }
 
-// The first block of the part pages of the list's page `page`.
+// The part pages of the list's page `page`.
 const BlockNumber* StoredBlocks(const ListWriter* writer, uint64 page) {
     return writer->blocks + writer->pages + page * writer->build->ctx.meta.stored_pages;
 }
@@ -104,7 +133,7 @@ void BeginList(ListWriter* writer, uint32 list) {
     writer->left = writer->build->list_rows[list];
     writer->stored = 0;
     if (HasStored(writer->build->ctx.meta)) TakeListBlocks(writer);
-    writer->first = writer->block = TakeListBlock(writer);
+    writer->first = writer->link = NextPage(writer);
     BeginPage(writer);
 }
 
@@ -113,22 +142,16 @@ void WritePage(ListWriter* writer, BlockNumber block, PageKind kind, const char*
     writer->build->pages.Write(page.buffer(), kind, contents, bytes);
 }
 
-void WriteParts(ListWriter* writer, const BlockNumber* parts, const char* entry) {
+void WriteParts(ListWriter* writer, BlockNumber head, const BlockNumber* parts, const char* entry) {
     const IvfMetaData& meta = writer->build->ctx.meta;
     PGAlignedBlock part;
     for (int i = 0; i < meta.parts; ++i) {
         const PartRange range = IvfPartRange(meta, i);
         memset(part.data, 0, BLCKSZ);
-        PartOf(reinterpret_cast<Page>(part.data))->head = writer->block;
+        PartOf(reinterpret_cast<Page>(part.data))->head = head;
         memcpy(PartBytes(reinterpret_cast<Page>(part.data)), entry + range.begin, range.end - range.begin);
         WritePage(writer, parts[i], PageKind::kIvfPart, part.data + kPageContents, kPageRoom);
     }
-}
-
-void PointToStored(const ListWriter* writer, const ListView& view) {
-    const int used = StoredPagesOf(writer->build->ctx.meta, static_cast<uint64>(writer->slots));
-    for (int i = 0; i < used; ++i)
-        view.parts[i] = StoredBlocks(writer, writer->page)[i];
 }
 
 // Takes the payload of the next row of the list, and writes the page when it is full.
@@ -162,26 +185,32 @@ void WriteStored(ListWriter* writer, const char* record) {
 void EndPage(ListWriter* writer, const char* entry) {
     const IvfMetaData& meta = writer->build->ctx.meta;
     const ListView view = ImageOf(writer);
-    const BlockNumber block = writer->block;
-    view.header->owner = writer->list + 1;
+    const PageLink link = writer->link;
+    const ListView kept = KeptOf(writer, link.block);
+    const uint32* numbers = writer->build->list_numbers;
+    view.header->owner = (numbers != nullptr ? numbers[writer->list] : writer->list) + 1;
+    view.header->generation = link.generation;
+    view.header->epoch = kept.header->epoch;
     view.header->structure = static_cast<uint16>(meta.structure);
     view.header->live = static_cast<uint16>(writer->slots);
     writer->left -= static_cast<uint64>(writer->slots);
     for (int i = 0; i < meta.parts; ++i)
-        view.parts[i] = TakeBlock(writer);
-    if (HasStored(meta)) PointToStored(writer, view);
-    view.header->next = writer->left > 0 ? TakeListBlock(writer) : InvalidBlockNumber;
+        view.parts[i] = kept.parts[i] != 0 ? kept.parts[i] : TakeBlock(writer);
+    if (HasStored(meta))
+        memcpy(view.parts, StoredBlocks(writer, writer->page), meta.stored_pages * sizeof(BlockNumber));
+    writer->link = writer->left > 0 ? NextPage(writer) : PageLink{InvalidBlockNumber, 0};
+    view.header->next = writer->link.block;
+    view.header->next_generation = writer->link.generation;
     for (int i = 0; i < writer->slots; ++i)
         view.live[i / 32] |= 1U << (i % 32);
-    WritePage(writer, block, PageKind::kIvfList, writer->image.data + kPageContents, meta.content_bytes);
-    if (meta.parts > 0) WriteParts(writer, view.parts, entry);
+    WritePage(writer, link.block, PageKind::kIvfList, writer->image.data + kPageContents, meta.content_bytes);
+    if (meta.parts > 0) WriteParts(writer, link.block, view.parts, entry);
     if (writer->left == 0) {
         const uint64 rows = writer->build->list_rows[writer->list];
         const float error =
             static_cast<float>(std::sqrt(writer->build->list_error[writer->list] / static_cast<double>(rows)));
-        writer->build->directory[writer->list] = {{writer->first, 0}, {block, 0}, error, 1};
+        writer->build->directory[writer->list] = {writer->first, link, error, 1};
     }
-    writer->block = view.header->next;
     BeginPage(writer);
 }
 
@@ -380,7 +409,7 @@ void IvfLoadLists(IvfBuild* build) {
             LoadRange(build, writer, first, end, rows);
         build->Report(PROGRESS_CREATEIDX_TUPLES_DONE, static_cast<int64>(done += rows));
     }
-    StoreDirectory(*build);
+    if (build->list_numbers == nullptr) StoreDirectory(*build);
     pfree(writer);
 }
 

@@ -73,6 +73,7 @@ void IvfLayOut(IvfMetaData* meta) {
 bool AreSoundSizes(const IvfMetaData& meta) {
     // Arithmetic over a codebook divides by the number of sub-quantizers.
     if ((meta.codebook != 0) != (meta.quantizer == static_cast<uint8>(Quantizer::kPq))) return false;
+    if (meta.closed >= meta.lists || meta.learnt_lists > static_cast<uint32>(kIvfMaxLists)) return false;
     if (meta.dim < 1 || meta.slots < 1 || meta.lists < 1 || meta.parts > kIvfMostParts || meta.entry_size < 1 ||
         meta.quantizer > static_cast<uint8>(Quantizer::kRabitq) || meta.lists > kIvfMaxLists)
         return false;
@@ -138,6 +139,18 @@ BlockNumber IvfBehindTapes(const IvfMetaData& meta) {
     return end;
 }
 
+PageKind IvfKindByPlace(const IvfMetaData& meta, BlockNumber block) {
+    const auto within = [block](BlockNumber first, BlockNumber count) {
+        return first != 0 && block >= first && block - first < count;
+    };
+    if (within(meta.directory, (meta.lists + kEntriesPerPage - 1) / kEntriesPerPage)) return PageKind::kIvfDirectory;
+    if (within(meta.centroids, CentroidTape(meta).Blocks(meta.lists)) ||
+        within(meta.codebook, meta.codebook != 0 ? CodebookTape(meta).Blocks(meta.m) : 0) ||
+        within(meta.matrix, Tape{meta.matrix, meta.dim}.Blocks(meta.dim)))
+        return PageKind::kIvfTape;
+    return PageKind::kIvfList;
+}
+
 Buffer NewPages::Take() {
     if (next == InvalidBlockNumber) return ExtendRelationLocked(index, fork);
     Buffer buffer = ReadBufferExtended(index, fork, next++, RBM_NORMAL, nullptr);
@@ -147,8 +160,13 @@ Buffer NewPages::Take() {
 
 void NewPages::Write(Buffer buffer, PageKind kind, const void* contents, size_t bytes) const {
     const Page page = BufferGetPage(buffer);
+    // A page that is used again may be on a free list still: it leaves that when it has come to the head and is full.
+    PageOpaqueData before = {InvalidBlockNumber, 0, 0, 0, 0};
+    if (!PageIsNew(page)) before = *OpaqueOf(page);
     START_CRIT_SECTION();
     InitPage(page, kind, bytes);
+    OpaqueOf(page)->next = before.next;
+    OpaqueOf(page)->flags = before.flags;
     memcpy(ContentsOf(page), contents, bytes);
     MarkBufferDirty(buffer);
     if (logged) log_newpage_buffer(buffer, true);
@@ -169,19 +187,36 @@ void WriteTape(NewPages* pages, const Tape& tape, const float* numbers, uint64 r
     }
 }
 
+namespace {
+
+// On a standby nothing keeps vacuum from using the pages of a tape again that a search is about to read.
+void CheckTape(Relation index, const LockedPage& page) {
+    if (RecoveryInProgress() && !page.Is(PageKind::kIvfTape)) IvfRaiseReplaced(index);
+    page.Check(PageKind::kIvfTape);
+}
+
+}  // namespace
+
+void IvfRaiseReplaced(Relation index) {
+    ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+                    errmsg("index \"%s\" was built anew by VACUUM, and the pages of the old one are in use again",
+                           RelationGetRelationName(index)),
+                    errhint("Run the query again.")));
+}
+
 void ReadTapeRecord(Relation index, const Tape& tape, uint64 record, float* out) {
     const uint64 per_page = static_cast<uint64>(tape.per_page());
     const size_t floats = static_cast<size_t>(tape.floats);
     if (per_page > 0) {
         LockedPage page(index, tape.first + static_cast<BlockNumber>(record / per_page), BUFFER_LOCK_SHARE);
-        page.Check(PageKind::kIvfTape);
+        CheckTape(index, page);
         memcpy(out, ContentsOf(page.page()) + record % per_page * floats * sizeof(float), floats * sizeof(float));
         return;
     }
     const BlockNumber begin = tape.first + static_cast<BlockNumber>(record * static_cast<uint64>(tape.pages_each()));
     for (size_t at = 0; at < floats; at += kTapeFloats) {
         LockedPage page(index, begin + static_cast<BlockNumber>(at / kTapeFloats), BUFFER_LOCK_SHARE);
-        page.Check(PageKind::kIvfTape);
+        CheckTape(index, page);
         memcpy(out + at, ContentsOf(page.page()), Min<size_t>(kTapeFloats, floats - at) * sizeof(float));
     }
 }
@@ -203,7 +238,7 @@ void ForTapeRecords(Relation index, const Tape& tape, uint64 records,
     for (uint64 record = 0; record < records;) {
         CHECK_FOR_INTERRUPTS();
         LockedPage page(index, tape.first + static_cast<BlockNumber>(record / per_page), BUFFER_LOCK_SHARE);
-        page.Check(PageKind::kIvfTape);
+        CheckTape(index, page);
         const float* numbers = reinterpret_cast<const float*>(ContentsOf(page.page()));
         const uint64 end = Min(record + per_page, records);
         for (; record < end; ++record, numbers += floats)

@@ -60,9 +60,16 @@ struct IvfMetaData {
     uint32 strays;          // 1: there may be pages of another structure
     uint64 retired;         // the next transaction when this structure took the place of another; 0: it is the first
     uint32 structure;       // counts the structures; what list pages of this one say
+    uint32 closed;          // lists whose numbers are free: vacuum has made others of their rows
+    double learnt_rows;     // of the lists as they were learnt, once vacuum has made others; 0: it has not
+    uint32 learnt_lists;    // the same
     uint32 reserved;
+
+    uint32 open_lists() const { return lists - closed; }
+    // The lists that one of those learnt stands for.
+    double lists_each() const { return learnt_lists == 0 ? 1 : static_cast<double>(open_lists()) / learnt_lists; }
 };
-static_assert(sizeof(IvfMetaData) == 128);
+static_assert(sizeof(IvfMetaData) == 144);
 
 // A list page's contents begin with it.
 struct ListPageData {
@@ -105,8 +112,9 @@ struct ListEntryData {
     PageLink head;  // first page; InvalidBlockNumber while the list is empty
     PageLink hint;  // where an insert begins to look for room
     float error;    // of codes of pq: the root of the mean squared error
-    uint32 alone;   // 1: no page behind the hint has room
+    uint32 alone;   // 1: no page behind the hint has room; kListClosed: its rows are in other lists
 };
+constexpr uint32 kListClosed = 2;
 static_assert(sizeof(ListEntryData) == 24);
 constexpr uint32 kEntriesPerPage = static_cast<uint32>(kPageRoom / sizeof(ListEntryData));
 
@@ -213,14 +221,6 @@ inline StoredPlace StoredPlaceOf(const IvfMetaData& meta, int slot) {
     const size_t step = sizeof(StoredHeadData) + StoredBytes(meta);
     return {slot / meta.stored_on_page, static_cast<size_t>(slot % meta.stored_on_page) * step};
 }
-// The bytes of a payload that its piece `number` holds.
-struct StoredPiece {
-    size_t begin, bytes;
-};
-inline StoredPiece StoredPieceOf(const IvfMetaData& meta, int number) {
-    const size_t begin = static_cast<size_t>(number) * kStoredRoom;
-    return {begin, Min(StoredBytes(meta) - begin, kStoredRoom)};
-}
 
 // Pointers to part pages in a list page's header.
 inline int PartPointers(const IvfMetaData& meta) {
@@ -271,6 +271,8 @@ inline BlockNumber BehindFirstTapes(const IvfMetaData& meta) {
 
 // The block behind directory and tapes.
 BlockNumber IvfBehindTapes(const IvfMetaData& meta);
+// The kind of page that stands in a block of directory or tapes; kIvfList for all others.
+PageKind IvfKindByPlace(const IvfMetaData& meta, BlockNumber block);
 
 // Where pages of a new structure go: behind the last one, or into blocks that were reserved.
 struct NewPages {
@@ -281,9 +283,12 @@ struct NewPages {
 
     // A page to be written from scratch, pinned and exclusively locked.
     Buffer Take();
-    // Writes one from contents.
+    // Writes one from contents. What is on a free list stays there.
     void Write(Buffer buffer, PageKind kind, const void* contents, size_t bytes) const;
 };
+
+// Raises ERRCODE_T_R_SERIALIZATION_FAILURE: what a search was reading is no longer there.
+void IvfRaiseReplaced(Relation index);
 
 // Writes a tape of so many records, one after another.
 void WriteTape(NewPages* pages, const Tape& tape, const float* numbers, uint64 records);

@@ -55,9 +55,9 @@ void EmptyOtherList(const IvfContext& ctx) {
 
 // ---- every page ------------------------------------------------------------------
 
-enum class Found : uint8 { kInUse, kNew, kStray, kPart };
+enum class Found : uint8 { kInUse, kNew, kStray, kClosed, kPart };
 
-Found Look(const IvfContext& ctx, BlockNumber block) {
+Found Look(const IvfContext& ctx, const BitSet& closed, BlockNumber block) {
     LockedPage page(ctx.index, block, BUFFER_LOCK_SHARE, ctx.strategy);
     if (PageIsNew(page.page())) return Found::kNew;
     if (page.Is(PageKind::kIvfPart)) return PartOf(page.page())->head != 0 ? Found::kPart : Found::kInUse;
@@ -65,12 +65,33 @@ Found Look(const IvfContext& ctx, BlockNumber block) {
         const ListPageData* header = ListOf(ctx.meta, page.page()).header;
         const bool listed = (OpaqueOf(page.page())->flags & kPageListed) != 0;
         const bool fresh = reinterpret_cast<PageHeader>(page.page())->pd_lower == kPageContents;
-        if (header->structure == static_cast<uint16>(ctx.meta.structure) || fresh) return Found::kInUse;
+        if (fresh) return Found::kInUse;
+        if (header->structure == static_cast<uint16>(ctx.meta.structure)) {
+            const bool open = header->owner <= ctx.meta.lists && !closed.Has(header->owner - 1);
+            return header->owner == 0 || open ? Found::kInUse : Found::kClosed;
+        }
         return header->owner == 0 && listed ? Found::kInUse : Found::kStray;
     }
-    const bool ours =
-        block < BehindFirstTapes(ctx.meta) || (block >= ctx.meta.directory && block < IvfBehindTapes(ctx.meta));
-    return ours ? Found::kInUse : Found::kStray;
+    const bool first = ctx.meta.structure > 0 && block < BehindFirstTapes(ctx.meta);
+    return first || page.Is(IvfKindByPlace(ctx.meta, block)) ? Found::kInUse : Found::kStray;
+}
+
+// Takes a page back whose list is closed, or was never finished. Its part pages stay with it.
+void FreePage(const IvfContext& ctx, BlockNumber block) {
+    {
+        LockedPage page(ctx.index, block, BUFFER_LOCK_EXCLUSIVE, ctx.strategy);
+        const ListView view = ListOf(ctx.meta, page.page());
+        PagePatch patch(ctx.index, WriteMode::kLogged);
+        ListPageData* header = patch.Edit(page.buffer(), view.header);
+        header->owner = 0;
+        ++header->generation;
+        ++header->epoch;
+        header->live = 0;
+        const size_t bytes = static_cast<size_t>(LiveWords(ctx.meta)) * sizeof(uint32);
+        memset(patch.Edit(page.buffer(), view.live, bytes), 0, bytes);
+        patch.Commit();
+    }
+    ListPage(ctx.index, WriteMode::kLogged, IvfListPages(ctx.meta), block);
 }
 
 void TakeBack(const IvfContext& ctx, BlockNumber block) {
@@ -121,19 +142,37 @@ void ClearFlag(const IvfContext& ctx) {
 
 }  // namespace
 
+bool IvfHasOldReaders(const IvfContext& ctx) {
+    return ctx.meta.strays != 0 && ctx.meta.retired != 0 &&
+           !GlobalVisCheckRemovableFullXid(nullptr, FullTransactionIdFromU64(ctx.meta.retired));
+}
+
+void IvfFindClosed(const IvfContext& ctx, Arena* arena, BitSet* closed) {
+    closed->Init(arena, ctx.meta.lists);
+    for (uint32 list = 0; list < ctx.meta.lists && ctx.meta.closed > 0;) {
+        CHECK_FOR_INTERRUPTS();
+        LockedPage page(ctx.index, DirectoryBlock(ctx.meta, list), BUFFER_LOCK_SHARE);
+        page.Check(PageKind::kIvfDirectory);
+        const uint32 end = Min(ctx.meta.lists, (list / kEntriesPerPage + 1) * kEntriesPerPage);
+        for (; list < end; ++list)
+            if (EntryOf(page.page(), list)->alone == kListClosed) closed->Add(list);
+    }
+}
+
 bool IvfRecycle(const IvfContext& ctx) {
     if (ctx.meta.strays == 0) return true;
-    if (ctx.meta.retired != 0 && !GlobalVisCheckRemovableFullXid(nullptr, FullTransactionIdFromU64(ctx.meta.retired)))
-        return false;
+    if (IvfHasOldReaders(ctx)) return false;
     EmptyOtherList(ctx);
     Arena arena = MakeArena(CurrentMemoryContext);
+    BitSet closed;
+    IvfFindClosed(ctx, &arena, &closed);
     const BlockNumber blocks = RelationGetNumberOfBlocks(ctx.index);
     BitSet parts;
     parts.Init(&arena, blocks);
     bool any_part = false;
     for (BlockNumber block = kMetaBlock + 1; block < blocks; ++block) {
         vacuum_delay_point();
-        switch (Look(ctx, block)) {
+        switch (Look(ctx, closed, block)) {
             case Found::kInUse:
                 break;
             case Found::kNew:
@@ -142,6 +181,9 @@ bool IvfRecycle(const IvfContext& ctx) {
                 break;
             case Found::kStray:
                 TakeBack(ctx, block);
+                break;
+            case Found::kClosed:
+                FreePage(ctx, block);
                 break;
             case Found::kPart:
                 parts.Add(block);

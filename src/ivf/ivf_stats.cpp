@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "ivf/ivf_am.h"
+#include "ivf/ivf_relearn.h"
 
 namespace vecann {
 
@@ -12,12 +13,13 @@ namespace {
 // So many times the rows of the training, and lists are long and their centroids old.
 constexpr double kOutgrown = 5;
 
-void CountPage(const IvfContext& ctx, BlockNumber block, int64* rows, IvfStats* stats) {
+void CountPage(const IvfContext& ctx, const BitSet& closed, BlockNumber block, int64* rows, IvfStats* stats) {
     LockedPage page(ctx.index, block, BUFFER_LOCK_SHARE, ctx.strategy);
     if (!page.Is(PageKind::kIvfList)) return;
     const ListPageData* header = ListOf(ctx.meta, page.page()).header;
     if (header->owner == 0) return;
-    if (header->structure != static_cast<uint16>(ctx.meta.structure)) {
+    const bool beyond = header->owner > ctx.meta.lists && ctx.meta.strays != 0;
+    if (header->structure != static_cast<uint16>(ctx.meta.structure) || beyond || closed.Has(header->owner - 1)) {
         ++stats->retired_pages;
         return;
     }
@@ -65,7 +67,10 @@ IvfStats IvfCountLists(Relation index) {
     ctx.strategy = GetAccessStrategy(BAS_BULKREAD);
     IvfStats stats;
     memset(static_cast<void*>(&stats), 0, sizeof(stats));
-    stats.lists = ctx.meta.lists;
+    stats.lists = ctx.meta.open_lists();
+    Arena arena = MakeArena(CurrentMemoryContext);
+    BitSet closed;
+    IvfFindClosed(ctx, &arena, &closed);
     stats.learnt = ctx.meta.trained != 0;
     stats.learnt_rows = static_cast<int64>(Max(ctx.meta.built_rows, 0.0));
     int64* rows = PallocArray<int64>(ctx.meta.lists);
@@ -73,14 +78,17 @@ IvfStats IvfCountLists(Relation index) {
     const BlockNumber blocks = RelationGetNumberOfBlocks(index);
     for (BlockNumber block = kMetaBlock + 1; block < blocks; ++block) {
         CHECK_FOR_INTERRUPTS();
-        CountPage(ctx, block, rows, &stats);
+        CountPage(ctx, closed, block, rows, &stats);
     }
+    int64 open = 0;
     for (uint32 list = 0; list < ctx.meta.lists; ++list) {
+        if (closed.Has(list)) continue;
+        rows[open++] = rows[list];
         stats.rows += rows[list];
         stats.largest_list = Max(stats.largest_list, rows[list]);
         stats.empty_lists += rows[list] == 0 ? 1 : 0;
     }
-    stats.gini = Gini(rows, stats.lists, static_cast<double>(stats.rows));
+    stats.gini = Gini(rows, open, static_cast<double>(stats.rows));
     Advise(ctx, &stats);
     pfree(rows);
     FreeAccessStrategy(ctx.strategy);

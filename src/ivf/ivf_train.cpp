@@ -26,6 +26,8 @@ constexpr int64 kPqSample = 65536, kOpqSample = 16384;
 // For the number of lists that a search reads: queries, rows that they are compared with, and how many of the nearest
 // count. The share that is to be in the lists leaves room for what codes lose.
 constexpr uint64 kPairsRanked = 640, kLeastQueries = 64, kMostQueries = 200, kMostRanked = 50000;
+// Vacuum, which nobody waits for, looks at more: its choice stands in for one that may have been lucky.
+constexpr uint64 kVacuumTimes = 4;
 constexpr double kNearestCounted = 10;
 constexpr double kShareFound = 0.98;
 // Of near rows, so many are nearer than the least distance that their codes are taken to allow for.
@@ -52,32 +54,6 @@ void NoticeLittleData(const IvfBuild& build, uint32 wished) {
                      errdetail("It has one list of vectors, which every search reads."),
                      errhint("VACUUM makes lists when it has %llu rows; so does REINDEX.",
                              static_cast<unsigned long long>(IvfRowsToLearn(build.options)))));
-}
-
-void FindCentroids(IvfBuild* build) {
-    KMeansTask task;
-    memset(static_cast<void*>(&task), 0, sizeof(task));
-    task.points = build->sample;
-    task.count = static_cast<int64>(build->sample_count);
-    task.dim = static_cast<int32>(build->dim);
-    task.clusters = static_cast<int32>(build->ctx.meta.lists);
-    task.iterations = kRounds;
-    task.seed = build->options.seed;
-    task.centroids = build->centroids;
-    RunCompute(ComputeTask::kKMeans, &task, build->jobs());
-}
-
-// The lists of vectors: those of the nearest centroids.
-void FindLists(IvfBuild* build, const float* points, uint64 count, int32* labels) {
-    AssignTask task;
-    memset(static_cast<void*>(&task), 0, sizeof(task));
-    task.points = points;
-    task.count = static_cast<int64>(count);
-    task.dim = static_cast<int32>(build->dim);
-    task.centroids = build->centroids;
-    task.clusters = static_cast<int32>(build->ctx.meta.lists);
-    task.labels = labels;
-    RunCompute(ComputeTask::kAssign, &task, build->quiet_jobs());
 }
 
 // out = the vectors rotated, by the build's matrix or the fixed rotation.
@@ -111,13 +87,15 @@ struct NearPair {
 // The nearest rows of the sample to one of them, and where their lists stand in the order of its search.
 struct Ranking {
     IvfBuild* build;
-    uint64 rows;
+    uint64 rows;     // of the sample, at even distances: it may be in the order of the lists
     uint64 nearest;  // so many count
     const int32* labels;
     float* distances;  // of the rows
     uint64* order;     // rows, then lists
     uint32* place;     // of each list
     ArenaVec<NearPair>* pairs;
+
+    uint64 At(uint64 i) const { return i * build->sample_count / rows; }
 };
 
 void CountPlaces(const Ranking& r, uint64 query, uint64* counts) {
@@ -140,13 +118,14 @@ void CountPlaces(const Ranking& r, uint64 query, uint64* counts) {
         r.place[r.order[i]] = i;
     for (uint64 i = 0; i < r.rows; ++i) {
         r.distances[i] =
-            i == query ? std::numeric_limits<float>::infinity() : distance(q, build.sample + i * build.dim);
+            r.At(i) == query ? std::numeric_limits<float>::infinity() : distance(q, build.sample + r.At(i) * build.dim);
         r.order[i] = i;
     }
     std::partial_sort(r.order, r.order + r.nearest, r.order + r.rows, nearer);
     for (uint64 i = 0; i < r.nearest; ++i) {
-        ++counts[r.place[r.labels[r.order[i]]]];
-        r.pairs->Push({query, r.order[i], r.distances[r.order[i]]});
+        const uint64 row = r.At(r.order[i]);
+        ++counts[r.place[r.labels[row]]];
+        r.pairs->Push({query, row, r.distances[r.order[i]]});
     }
 }
 
@@ -166,10 +145,11 @@ uint32 ProbesNeeded(IvfBuild* build, const int32* labels, ArenaVec<NearPair>* pa
     r.place = PallocArray<uint32>(meta.lists);
     uint64* counts = PallocArray<uint64>(meta.lists);
     memset(counts, 0, meta.lists * sizeof(uint64));
-    const uint64 queries = Min(Max(kPairsRanked / nearest, kLeastQueries), Min(kMostQueries, rows));
+    const uint64 times = build->relearning ? kVacuumTimes : 1;
+    const uint64 queries = Min(Max(times * kPairsRanked / nearest, kLeastQueries), Min(times * kMostQueries, rows));
     for (uint64 i = 0; i < queries; ++i) {
         CHECK_FOR_INTERRUPTS();
-        CountPlaces(r, i * r.rows / queries, counts);
+        CountPlaces(r, r.At(i * r.rows / queries), counts);
     }
     uint64 all = 0, found = 0;
     for (uint32 i = 0; i < meta.lists; ++i)
@@ -229,9 +209,8 @@ float ErrorScale(IvfBuild* build, const int32* labels, const ArenaVec<NearPair>&
     return std::isfinite(bound) ? Max(bound, kLeastErrorScale) : 1;
 }
 
-// Makes residuals of the sample, learns the rotation, and the codebook of what is rotated.
-void TrainCodes(IvfBuild* build, const int32* labels, const ArenaVec<NearPair>& pairs) {
-    const IvfMetaData& meta = build->ctx.meta;
+// Puts residuals in the place of the sample's rows.
+void MakeResiduals(IvfBuild* build, const int32* labels) {
     for (uint64 i = 0; i < build->sample_count; ++i) {
         if (i % 1024 == 0) CHECK_FOR_INTERRUPTS();
         float* point = build->sample + i * build->dim;
@@ -239,6 +218,26 @@ void TrainCodes(IvfBuild* build, const int32* labels, const ArenaVec<NearPair>& 
         for (size_t d = 0; d < build->dim; ++d)
             point[d] -= centroid[d];
     }
+}
+
+// Learns the codebook from residuals.
+void TrainCodebook(IvfBuild* build) {
+    PqTrainTask task;
+    memset(static_cast<void*>(&task), 0, sizeof(task));
+    task.points = build->sample;
+    task.count = static_cast<int64>(build->sample_count);
+    task.shape = IvfPqShape(build->ctx.meta);
+    task.iterations = kPqRounds;
+    task.seed = build->options.seed;
+    task.sample = kPqSample;
+    build->codebook = task.codebook = PallocArray<float>(task.shape.codebook_floats());
+    RunCompute(ComputeTask::kPqTrain, &task, build->jobs());
+}
+
+// Makes residuals of the sample, learns the rotation, and the codebook of what is rotated.
+void TrainCodes(IvfBuild* build, const int32* labels, const ArenaVec<NearPair>& pairs) {
+    const IvfMetaData& meta = build->ctx.meta;
+    MakeResiduals(build, labels);
     const bool pq = meta.quantizer == static_cast<uint8>(Quantizer::kPq);
     if (pq && build->options.opq) {
         OpqTrainTask task;
@@ -255,16 +254,7 @@ void TrainCodes(IvfBuild* build, const int32* labels, const ArenaVec<NearPair>& 
     }
     if (!pq || build->matrix != nullptr) build->centroids = Rotated(build, build->centroids, meta.lists);
     if (!pq) return;
-    PqTrainTask task;
-    memset(static_cast<void*>(&task), 0, sizeof(task));
-    task.points = build->sample;
-    task.count = static_cast<int64>(build->sample_count);
-    task.shape = IvfPqShape(meta);
-    task.iterations = kPqRounds;
-    task.seed = build->options.seed;
-    task.sample = kPqSample;
-    build->codebook = task.codebook = PallocArray<float>(task.shape.codebook_floats());
-    RunCompute(ComputeTask::kPqTrain, &task, build->jobs());
+    TrainCodebook(build);
     build->ctx.meta.error_scale = ErrorScale(build, labels, pairs);
 }
 
@@ -324,6 +314,43 @@ void EncodeStored(IvfBuild* build) {
 }
 
 }  // namespace
+
+void IvfFindCentroids(IvfBuild* build) {
+    KMeansTask task;
+    memset(static_cast<void*>(&task), 0, sizeof(task));
+    task.points = build->sample;
+    task.count = static_cast<int64>(build->sample_count);
+    task.dim = static_cast<int32>(build->dim);
+    task.clusters = static_cast<int32>(build->ctx.meta.lists);
+    task.iterations = kRounds;
+    task.seed = build->options.seed;
+    task.centroids = build->centroids;
+    RunCompute(ComputeTask::kKMeans, &task, build->jobs());
+}
+
+void IvfFindLists(IvfBuild* build, const float* points, uint64 count, int32* labels) {
+    AssignTask task;
+    memset(static_cast<void*>(&task), 0, sizeof(task));
+    task.points = points;
+    task.count = static_cast<int64>(count);
+    task.dim = static_cast<int32>(build->dim);
+    task.centroids = build->centroids;
+    task.clusters = static_cast<int32>(build->ctx.meta.lists);
+    task.labels = labels;
+    RunCompute(ComputeTask::kAssign, &task, build->quiet_jobs());
+}
+
+void IvfLearnSearch(IvfBuild* build, const int32* labels, bool codebook) {
+    Arena arena = MakeArena(CurrentMemoryContext);
+    ArenaVec<NearPair> pairs;
+    pairs.Init(&arena);
+    IvfMetaData* meta = &build->ctx.meta;
+    meta->probes = ProbesNeeded(build, labels, &pairs);
+    if (meta->quantizer != static_cast<uint8>(Quantizer::kPq)) return;
+    MakeResiduals(build, labels);
+    if (codebook) TrainCodebook(build);
+    meta->error_scale = ErrorScale(build, labels, pairs);
+}
 
 uint32 IvfListsWished(const IvfBuild& build) {
     if (build.options.lists > 0) return build.options.lists;
@@ -385,9 +412,9 @@ void IvfTrain(IvfBuild* build) {
         meta->probes = 1;
         return;
     }
-    FindCentroids(build);
+    IvfFindCentroids(build);
     int32* labels = PallocArray<int32>(build->sample_count);
-    FindLists(build, build->sample, build->sample_count, labels);
+    IvfFindLists(build, build->sample, build->sample_count, labels);
     Arena arena = MakeArena(CurrentMemoryContext);
     ArenaVec<NearPair> pairs;
     pairs.Init(&arena);
@@ -401,7 +428,8 @@ void IvfInitBatches(IvfBuild* build) {
     const uint64 row = 2 * build->row_bytes() + build->record_bytes() + 64;
     build->batch_room = Min(Max(build->memory_limit / 4 / row, kLeastBatchRows), kMostBatchRows);
     build->batch = PallocArray<float>(build->batch_room * build->dim);
-    if (IsRotated(meta)) build->rotated = PallocArray<float>(build->batch_room * build->dim);
+    if (IsRotated(meta) && build->list_numbers == nullptr)
+        build->rotated = PallocArray<float>(build->batch_room * build->dim);
     build->batch_tids = PallocArray<ItemPointerData>(build->batch_room);
     build->labels = PallocArray<int32>(build->batch_room);
     build->entries = PallocArray<char>(build->batch_room * meta.entry_size);
@@ -425,14 +453,15 @@ void IvfAssignBatch(IvfBuild* build) {
         Rotate(build, build->batch, build->batch_count, build->rotated);
         points = build->rotated;
     }
-    FindLists(build, points, build->batch_count, build->labels);
-    if (HasPayload(meta))
-        EncodePayloads(build);
-    else if (meta.quantizer == static_cast<uint8>(Quantizer::kPq))
+    IvfFindLists(build, points, build->batch_count, build->labels);
+    const bool rewriting = build->list_numbers != nullptr;
+    if (meta.quantizer == static_cast<uint8>(Quantizer::kPq))
         EncodePq(build, points);
-    else
+    else if (!HasPayload(meta))
         EncodeSignsOf(build, points);
-    if (HasStored(meta)) EncodeStored(build);
+    else if (!rewriting)
+        EncodePayloads(build);
+    if (HasStored(meta) && !rewriting) EncodeStored(build);
     for (uint64 i = 0; i < build->batch_count; ++i) {
         SpoolRow row;
         memset(static_cast<void*>(&row), 0, sizeof(row));

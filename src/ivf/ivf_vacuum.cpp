@@ -15,7 +15,8 @@ struct VacuumState {
     Arena arena;
     IndexBulkDeleteCallback callback;
     void* callback_state;
-    BitSet lists;  // that have lost rows, or have an empty page
+    BitSet closed;  // lists whose rows are in others by now; their pages are for IvfRecycle
+    BitSet lists;   // that have lost rows, or have an empty page
     double removed;
     double kept;
 };
@@ -65,6 +66,7 @@ Stray VisitBlock(VacuumState* state, BlockNumber block, uint32* live) {
         reinterpret_cast<PageHeader>(page.page())->pd_lower != kPageContents)
         return Stray::kNone;
     if (owner == 0) return listed ? Stray::kNone : Stray::kListPage;
+    if (state->closed.Has(owner - 1) || (owner > ctx.meta.lists && ctx.meta.strays != 0)) return Stray::kNone;
     if (owner > ctx.meta.lists)
         ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
                         errmsg("block %u of index \"%s\" belongs to list %u, which does not exist", block,
@@ -194,8 +196,11 @@ extern "C" IndexBulkDeleteResult* ivf_bulk_delete(IndexVacuumInfo* info, IndexBu
     state.callback = callback;
     state.callback_state = callback_state;
     state.lists.Init(&state.arena, state.ctx.meta.lists);
+    IvfFindClosed(state.ctx, &state.arena, &state.closed);
     VisitBlocks(&state);
-    for (uint32 list = 0; list < state.ctx.meta.lists; ++list)
+    // Who reads an older directory finds the chains by the heads that they had then.
+    const bool unlinks = !IvfHasOldReaders(state.ctx);
+    for (uint32 list = 0; list < state.ctx.meta.lists && unlinks; ++list)
         if (state.lists.Has(list)) MendList(state.ctx, list);
     MemoryContextSwitchTo(old);
     MemoryContextDelete(memory);
@@ -213,7 +218,9 @@ extern "C" IndexBulkDeleteResult* ivf_vacuum_cleanup(IndexVacuumInfo* info, Inde
         stats->num_index_tuples = info->num_heap_tuples;
         stats->estimated_count = true;
     }
-    IvfRelearn(info->index, info->strategy);
+    const bool deleted = !stats->estimated_count;
+    if (IvfRelearn(info->index, info->strategy))
+        IvfRewriteLists(info->index, info->strategy, {info->num_heap_tuples, stats->num_index_tuples, deleted});
     stats->num_pages = RelationGetNumberOfBlocks(info->index);
     return stats;
 }

@@ -14,6 +14,7 @@ struct Nearest {
     size_t dim;
     float (*distance)(const void* a, const void* b, size_t n);
     float best;
+    bool found;
     uint64 list;
     float* centroid;
 };
@@ -21,8 +22,11 @@ struct Nearest {
 void CompareCentroid(void* arg, uint64 record, const float* numbers) {
     Nearest* nearest = static_cast<Nearest*>(arg);
     const float distance = nearest->distance(nearest->vector, numbers, nearest->dim);
-    if (!(distance < nearest->best)) return;
-    nearest->best = distance;
+    // Where all distances overflow it is the first list; centroids of closed ones are NaN.
+    const bool nearer = distance < nearest->best;
+    if (!nearer && (nearest->found || numbers[0] != numbers[0])) return;
+    nearest->found = true;
+    if (nearer) nearest->best = distance;
     nearest->list = record;
     if (nearest->centroid != nullptr) memcpy(nearest->centroid, numbers, nearest->dim * sizeof(float));
 }
@@ -110,10 +114,9 @@ uint32 IvfNearestList(const IvfContext& ctx, const IvfVector& v, float* centroid
                        static_cast<size_t>(ctx.meta.dim),
                        Kernels().float32.l2_squared,
                        std::numeric_limits<float>::infinity(),
+                       false,
                        0,
                        centroid};
-    // Where all distances overflow it is the first list.
-    if (centroid != nullptr) ReadTapeRecord(ctx.index, CentroidTape(ctx.meta), 0, centroid);
     ForCentroids(ctx, CompareCentroid, &nearest);
     return static_cast<uint32>(nearest.list);
 }

@@ -36,7 +36,8 @@ void Start(VectorSearch* base, const SearchQuery& query) {
     search->in_order = false;
     // Few lists say little of where the range ends: as many again, and so many at least.
     const IvfMetaData& meta = search->walk.ctx.meta;
-    search->beyond = static_cast<uint64>(kListsBeyond * Max(meta.built_rows, 1.0) / Max<double>(meta.lists, 1.0)) + 1;
+    search->beyond =
+        static_cast<uint64>(kListsBeyond * Max(meta.built_rows, 1.0) / Max<double>(meta.open_lists(), 1.0)) + 1;
     search->one_beam = !search->walk.settings.iterative;
     KeepState(search);
 }

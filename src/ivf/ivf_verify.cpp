@@ -4,6 +4,7 @@
 
 #include "core/bit_set.h"
 #include "ivf/ivf_codes.h"
+#include "ivf/ivf_relearn.h"
 #include "storage/verify_rows.h"
 
 namespace vecann {
@@ -27,6 +28,8 @@ struct IvfVerifier {
     char* entry;
     float* centroid;
     float* distances;  // to all centroids
+    float* centroids;  // of all lists; null: they are too many to be kept
+    BitSet closed;     // lists
     uint32 broken_centroids;
     MemoryContext memory;  // reset after each row
 };
@@ -43,13 +46,14 @@ Page CopyPage(const IvfVerifier& v, BlockNumber block, PGAlignedBlock* copy) {
 PageKind KindByPlace(const IvfMetaData& meta, BlockNumber block) {
     if (meta.structure > 0 && block < BehindFirstTapes(meta))
         return block == kMetaBlock + 1 ? PageKind::kIvfDirectory : PageKind::kIvfTape;
-    if (block < meta.directory || block >= IvfBehindTapes(meta)) return PageKind::kIvfList;
-    return block < meta.centroids ? PageKind::kIvfDirectory : PageKind::kIvfTape;
+    return IvfKindByPlace(meta, block);
 }
 
-// A list page of a structure that vacuum has replaced, or has not finished, and has yet to take back.
+// A list page that vacuum has replaced, or has not finished, and has yet to take back.
 bool IsOfAnother(const IvfVerifier& v, const ListView& view) {
-    return v.ctx.meta.strays != 0 && view.header->structure != static_cast<uint16>(v.ctx.meta.structure);
+    const uint32 owner = view.header->owner;
+    return v.ctx.meta.strays != 0 && (view.header->structure != static_cast<uint16>(v.ctx.meta.structure) ||
+                                      (owner != 0 && (owner > v.ctx.meta.lists || v.closed.Has(owner - 1))));
 }
 
 void CheckListPage(IvfVerifier* v, BlockNumber block, Page page) {
@@ -100,12 +104,14 @@ void CheckBlock(IvfVerifier* v, BlockNumber block, Page page) {
     if (kind == PageKind::kIvfList && !fresh) CheckListPage(v, block, page);
 }
 
-void CheckCentroid(void* arg, uint64, const float* numbers) {
+void CheckCentroid(void* arg, uint64 list, const float* numbers) {
     IvfVerifier* v = static_cast<IvfVerifier*>(arg);
-    bool finite = true;
-    for (int i = 0; i < v->ctx.meta.dim; ++i)
-        finite &= std::isfinite(numbers[i]);
-    v->broken_centroids += finite ? 0 : 1;
+    const size_t dim = v->ctx.meta.dim;
+    bool sound = true;
+    for (size_t i = 0; i < dim; ++i)
+        sound &= v->closed.Has(list) ? std::isnan(numbers[i]) : std::isfinite(numbers[i]);
+    v->broken_centroids += sound ? 0 : 1;
+    if (v->centroids != nullptr) memcpy(v->centroids + list * dim, numbers, dim * sizeof(float));
 }
 
 void CheckBlocks(IvfVerifier* v) {
@@ -178,6 +184,9 @@ void CheckLink(IvfVerifier* v, uint32 list, const PageLink& link, BlockNumber fr
 void WalkChain(IvfVerifier* v, uint32 list) {
     const ListEntryData entry = IvfReadEntry(v->ctx, list);
     BlockNumber from = DirectoryBlock(v->ctx.meta, list);
+    if ((entry.alone == kListClosed) != v->closed.Has(list) ||
+        (v->closed.Has(list) && entry.head.block != InvalidBlockNumber))
+        BlockProblem(v->report, from, "list %u is closed and has pages", list);
     bool hint_met = entry.hint.block == InvalidBlockNumber;
     PGAlignedBlock copy;
     for (PageLink link = entry.head; link.block != InvalidBlockNumber;) {
@@ -255,6 +264,8 @@ void WalkFreeList(IvfVerifier* v, PageKind kind, BlockNumber head) {
 // Is the list that a row is in that of its nearest centroid, up to rounding?
 bool NearEnough(const IvfVerifier& v, uint32 list) {
     float least = std::numeric_limits<float>::infinity(), largest = 0;
+    // Rows of lists that stayed may be nearer to those that vacuum has made.
+    if (v.ctx.meta.learnt_lists > 0) return true;
     for (uint32 i = 0; i < v.ctx.meta.lists; ++i) {
         least = Min(least, v.distances[i]);
         largest = Max(largest, v.distances[i]);
@@ -277,6 +288,15 @@ void Measure(void* arg, uint64 record, const float* numbers) {
     m->v->distances[record] = m->l2(m->v->value.vector, numbers, m->v->ctx.meta.dim);
 }
 
+void MeasureAll(IvfVerifier* v) {
+    const IvfMetaData& meta = v->ctx.meta;
+    if (meta.learnt_lists > 0) return;
+    Measured measured = {v, Kernels().float32.l2_squared};
+    if (v->centroids == nullptr) ForTapeRecords(v->ctx.index, CentroidTape(meta), meta.lists, Measure, &measured);
+    for (uint32 list = 0; list < meta.lists && v->centroids != nullptr; ++list)
+        Measure(&measured, list, v->centroids + static_cast<size_t>(list) * meta.dim);
+}
+
 // Is the payload beside a row's code what it would be now? `block` is the list page.
 bool SameStored(IvfVerifier* v, BlockNumber block, const ListView& view, int slot) {
     const IvfMetaData& meta = v->ctx.meta;
@@ -285,6 +305,28 @@ bool SameStored(IvfVerifier* v, BlockNumber block, const ListView& view, int slo
     IvfEncodeStored(v->ctx, v->value.plain, expected);
     const BlockNumber at = meta.stored_on_page > 0 ? view.parts[StoredPlaceOf(meta, slot).part] : block;
     return IvfReadStored(v->ctx, at, slot, view.tids[slot], found) && memcmp(expected, found, StoredBytes(meta)) == 0;
+}
+
+// Is a code as near to the row as the nearest one, up to rounding? A build rotates by matrix products, where a rotation
+// is learnt, an insert row by row: codewords that are as near as each other may change places.
+bool NearCode(const IvfVerifier& v, const char* found, const char* nearest) {
+    const PqShape shape = IvfPqShape(v.ctx.meta);
+    const size_t dim = v.ctx.meta.dim;
+    float* decoded = PallocArray<float>(2 * dim);
+    DecodePq(shape, v.codebook, reinterpret_cast<const uint8*>(found), decoded);
+    DecodePq(shape, v.codebook, reinterpret_cast<const uint8*>(nearest), decoded + dim);
+    const float scale = static_cast<float>(v.value.norm * v.value.norm);
+    bool near = true;
+    for (int s = 0; s < shape.m; ++s) {
+        float errors[2] = {0, 0};
+        for (int i = shape.first(s); i < shape.first(s) + shape.run(s); ++i)
+            for (size_t c = 0; c < 2; ++c) {
+                const float d = v.value.vector[i] - v.centroid[i] - decoded[c * dim + static_cast<size_t>(i)];
+                errors[c] += d * d;
+            }
+        near &= errors[0] <= errors[1] * 1.001F + 1e-5F * scale;
+    }
+    return near;
 }
 
 // Is what the index has of a row what it would write for it now?
@@ -307,7 +349,8 @@ bool SameEntry(IvfVerifier* v, const ListView& view, int slot, uint32 list) {
                    reinterpret_cast<uint8*>(v->entry));
         found = v->entry;
     }
-    return memcmp(expected.entry, found, meta.entry_size) == 0;
+    if (memcmp(expected.entry, found, meta.entry_size) == 0) return true;
+    return meta.matrix != 0 && NearCode(*v, found, expected.entry);
 }
 
 void CheckFound(IvfVerifier* v, const TidMapEntry& row) {
@@ -316,8 +359,7 @@ void CheckFound(IvfVerifier* v, const TidMapEntry& row) {
     const ListView view = ListOf(meta, CopyPage(*v, row.value, &copy));
     const uint32 list = view.header->owner - 1;
     const int slot = row.flags & ~kRowInTable;
-    Measured measured = {v, Kernels().float32.l2_squared};
-    ForTapeRecords(v->ctx.index, CentroidTape(meta), meta.lists, Measure, &measured);
+    MeasureAll(v);
     if (!NearEnough(*v, list))
         VerifyProblem(v->report, "row (%u,%u) is in list %u, which is not the nearest", row.block, row.offset, list);
     if (!SameEntry(v, view, slot, list))
@@ -364,6 +406,9 @@ void InitVerifier(IvfVerifier* v) {
     v->entry = v->arena.Allocate<char>(meta.entry_size);
     v->centroid = v->arena.Allocate<float>(meta.dim);
     v->distances = v->arena.Allocate<float>(meta.lists);
+    const size_t numbers = static_cast<size_t>(meta.lists) * meta.dim;
+    if (numbers * sizeof(float) <= static_cast<size_t>(maintenance_work_mem) * 1024)
+        v->centroids = v->arena.Allocate<float>(numbers);
     v->memory = AllocSetContextCreate(CurrentMemoryContext, "ivf verify row", ALLOCSET_DEFAULT_SIZES);
 }
 
@@ -371,8 +416,8 @@ void InitVerifier(IvfVerifier* v) {
 bool CheckMeta(IvfVerifier* v) {
     const IvfMetaData& meta = v->ctx.meta;
     const BlockNumber directory = (meta.lists + kEntriesPerPage - 1) / kEntriesPerPage;
-    if ((meta.structure == 0 && meta.directory != kMetaBlock + 1) || meta.directory == kMetaBlock ||
-        meta.centroids != meta.directory + directory)
+    if ((meta.structure == 0 && meta.learnt_lists == 0 && meta.directory != kMetaBlock + 1) ||
+        meta.directory == kMetaBlock || meta.centroids != meta.directory + directory)
         VerifyProblem(v->report, "block 0: the directory or the centroids are not where they belong");
     if (meta.dim != IndexDimensions(v->ctx.index))
         VerifyProblem(v->report, "block 0: has %u dimensions, the column has %d", meta.dim,
@@ -398,9 +443,14 @@ void IvfVerify(Relation heap, Relation index, Snapshot snapshot, VerifyReport* r
     v.blocks = RelationGetNumberOfBlocks(index);
     InitVerifier(&v);
     if (!CheckMeta(&v)) return;
+    IvfFindClosed(v.ctx, &v.arena, &v.closed);
     CheckBlocks(&v);
     ForTapeRecords(index, CentroidTape(meta), meta.lists, CheckCentroid, &v);
     if (v.broken_centroids > 0) VerifyProblem(report, "%u centroids hold NaN or infinity", v.broken_centroids);
+    uint32 closed = 0;
+    for (uint32 list = 0; list < meta.lists; ++list)
+        closed += v.closed.Has(list) ? 1 : 0;
+    if (closed != meta.closed) VerifyProblem(report, "%u lists are closed, the meta page says %u", closed, meta.closed);
     // Chains are followed only where the directory is one.
     if (report->problem_count > 0) return;
     for (uint32 list = 0; list < meta.lists; ++list)

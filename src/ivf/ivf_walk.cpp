@@ -165,8 +165,14 @@ struct LongPage {
 bool ReadLong(IvfWalk* walk, const PageLink& link, uint32 list, const LongPage& page) {
     IvfReadParts(walk->ctx, page.parts, walk->entry);
     VECANN_RACE_POINT("ivf-scan-after-parts");
-    LockedPage again(walk->ctx.index, link.block, BUFFER_LOCK_SHARE, walk->ctx.strategy);
-    return IvfLeadsTo(walk->ctx, again, list, link) && ListOf(walk->ctx.meta, again.page()).header->epoch == page.epoch;
+    {
+        LockedPage again(walk->ctx.index, link.block, BUFFER_LOCK_SHARE, walk->ctx.strategy);
+        if (IvfLeadsTo(walk->ctx, again, list, link))
+            return ListOf(walk->ctx.meta, again.page()).header->epoch == page.epoch;
+    }
+    // Taken out of its list, which happens to empty pages, or to those of a list that nobody should be reading.
+    if (RecoveryInProgress()) IvfCheckStructure(walk->ctx);
+    return false;
 }
 
 // ---- lists -----------------------------------------------------------------------
@@ -206,10 +212,7 @@ bool GatherPage(IvfWalk* walk, uint32 list, PageLink* link) {
     Hit hit;
     memset(static_cast<void*>(&hit), 0, sizeof(hit));
     if (walk->ordered) {
-        if (!ReadLong(walk, here, list, row)) {
-            IvfCheckStructure(walk->ctx);
-            return true;
-        }
+        if (!ReadLong(walk, here, list, row)) return true;
         walk->ctx.counts.pages += meta.parts;
         ++walk->ctx.counts.exact_distances;
         hit = PayloadHit(*walk, walk->entry);
@@ -238,9 +241,12 @@ void GatherList(IvfWalk* walk, const RankedList& list) {
             whole = GatherPage(walk, list.list, &link);
         }
         if (whole) return;
-        IvfCheckStructure(walk->ctx);
-        // Vacuum takes a page out together with the link to it: only a broken list has the same dead link twice.
-        if (SameLink(link, broken)) IvfRaiseBroken(walk->ctx, link.block);
+        // Vacuum takes a page out together with the link to it. Who meets the same dead link again reads a list that is
+        // no more, or a broken one.
+        if (SameLink(link, broken)) {
+            IvfCheckStructure(walk->ctx);
+            IvfRaiseBroken(walk->ctx, link.block);
+        }
         broken = link;
     }
 }
@@ -319,7 +325,7 @@ bool EnoughMembers(IvfWalk* walk) {
 }
 
 uint32 ListsThatFit(const IvfWalk& walk) {
-    const double rows = Max(walk.ctx.meta.built_rows / walk.ctx.meta.lists, 1.0);
+    const double rows = Max(walk.ctx.meta.built_rows / walk.ctx.meta.open_lists(), 1.0);
     return static_cast<uint32>(Min(static_cast<double>(walk.room) / rows, static_cast<double>(kIvfMaxLists)));
 }
 
@@ -568,7 +574,7 @@ void IvfWalkStart(IvfWalk* walk, const SearchQuery& query) {
     if (walk->ordered && (HasPayload(ctx->meta) || walk->measures)) walk->payloads = IvfPayloadQuery(*ctx, walk->query);
     if (walk->ordered && !HasPayload(ctx->meta)) IvfInitCodeQuery(*ctx, walk->query, &walk->arena, &walk->codes);
     if (walk->filter != nullptr) {
-        const double rows = Max(ctx->meta.built_rows / ctx->meta.lists, 1.0);
+        const double rows = Max(ctx->meta.built_rows / ctx->meta.open_lists(), 1.0);
         walk->gathering = Gathering::Of(Max(rows * walk->settings.probes, 1.0), walk->filter->wanted);
     }
     walk->first_round = FirstRound(ctx->meta, query);

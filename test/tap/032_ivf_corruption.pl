@@ -26,10 +26,11 @@ my $f;    # the file that is being changed
 my %meta_at = (
 	magic => [ 0, 'V' ], list_head => [ 8, 'V' ], part_head => [ 12, 'V' ], dim => [ 24, 'v' ], quantizer => [ 28, 'C' ],
 	m => [ 30, 'v' ], lists => [ 36, 'V' ], entry_size => [ 40, 'V' ], slots => [ 44, 'v' ], live_at => [ 48, 'v' ],
-	tids_at => [ 54, 'v' ], directory => [ 60, 'V' ], centroids => [ 64, 'V' ], codebook => [ 68, 'V' ]);
+	tids_at => [ 54, 'v' ], directory => [ 60, 'V' ], centroids => [ 64, 'V' ], codebook => [ 68, 'V' ], strays => [ 108, 'V' ],
+	closed => [ 124, 'V' ]);
 my %list_at = (owner => [ 0, 'V' ], generation => [ 4, 'V' ], next => [ 8, 'V' ], next_generation => [ 12, 'V' ],
 	live => [ 20, 'v' ], structure => [ 22, 'v' ], part => [ 24, 'V' ]);
-my %entry_at = (head => [ 0, 'V' ], head_generation => [ 4, 'V' ], hint => [ 8, 'V' ]);
+my %entry_at = (head => [ 0, 'V' ], head_generation => [ 4, 'V' ], hint => [ 8, 'V' ], alone => [ 20, 'V' ]);
 
 sub number
 {
@@ -73,6 +74,8 @@ my @damages = (
 	[ 'directory elsewhere', sub { meta('directory', first()) }, qr/not where they belong/, 'pq', 'fails' ],
 	[ 'centroids elsewhere', sub { meta('centroids', first()) }, qr/not where they belong/, 'flat', 'fails' ],
 	[ 'codebook elsewhere', sub { meta('codebook', first()) }, qr/./, 'pq', 'fails' ],
+	[ 'closed lists', sub { meta('closed', 1) }, qr/0 lists are closed, the meta page says 1/, 'flat', 'works' ],
+	[ 'all lists closed', sub { meta('closed', meta('lists')) }, undef, 'flat', 'fails' ],
 	[ 'page of no kind', sub { kind(first(), 77) }, qr/has page kind 77/, 'flat', 'fails' ],
 	[ 'directory of no kind', sub { kind(meta('directory'), 77) }, qr/has page kind 77/, 'pq', 'fails' ],
 	[ 'tape of no kind', sub { kind(meta('centroids'), LIST) }, qr/has page kind 9/, 'pq', 'fails' ],
@@ -83,6 +86,7 @@ my @damages = (
 	[ 'head on the directory', sub { entry(long_list(), 'head', meta('directory')) }, qr/which is no list page/, 'pq', 'fails' ],
 	[ 'head of another generation', sub { entry(long_list(), 'head_generation', 9) }, qr/of another generation/, 'flat', 'fails' ],
 	[ 'hint elsewhere', sub { entry(long_list(), 'hint', INVALID - 3) }, qr/the hint of list/, 'flat', 'works' ],
+	[ 'list that says it is closed', sub { entry(long_list(), 'alone', 2) }, qr/is closed/, 'pq', 'any' ],
 	[ 'link out of the file', sub { page(first(), 'next', INVALID - 3) }, qr/which is no list page/, 'pq', 'fails' ],
 	[ 'link of another generation', sub { page(first(), 'next_generation', 9) }, qr/of another generation/, 'pq', 'fails' ],
 	[ 'link back', sub { page(second(), 'next', first()); page(second(), 'next_generation', page(first(), 'generation')) },
@@ -159,7 +163,7 @@ for my $i (@damages .. $#tables)
 				# The page header stays whole: the server itself checks that, and the index never sees the page.
 				my $block = rand() < 0.2 ? 0 : int(rand(length($$f) / PAGE));
 				my $at = $block * PAGE + (rand() < 0.2 ? SPECIAL + int(rand 12)
-					: CONTENTS + int(rand($block == 0 ? 128 : rand() < 0.5 ? 64 : PAGE - CONTENTS - 16)));
+					: CONTENTS + int(rand($block == 0 ? 144 : rand() < 0.5 ? 64 : PAGE - CONTENTS - 16)));
 				substr($$f, $at, 1) = chr(rand() < 0.5 ? int(rand 256) : 255);
 				$done{$i} .= sprintf ' %d+%d', $block, $at % PAGE;
 			}
@@ -231,8 +235,8 @@ for my $i (@damages .. $#tables)
 	like($state, qr/^(XX00[012]|58P01)?$/, "random damage $i: the scan ends well") or diag($done{$i});
 	is(work_on($table), '', "random damage $i: writing ends well") or diag($done{$i});
 }
-$node->safe_psql('postgres', "REINDEX TABLE $tables[10]");
-is($node->safe_psql('postgres', "SELECT problems FROM vecann_verify('$tables[10]_v')"), '{}', 'REINDEX heals');
+$node->safe_psql('postgres', "REINDEX TABLE $tables[12]");
+is($node->safe_psql('postgres', "SELECT problems FROM vecann_verify('$tables[12]_v')"), '{}', 'REINDEX heals');
 $node->stop;
 unlike(slurp_file($node->logfile), qr/terminated by signal|PANIC|TRAP:/, 'no crash');
 done_testing();

@@ -138,7 +138,7 @@ my $late_one = background_session($node, "vecann.race_points = '$lock'");
 $late_one->query_until(qr/started/, "\\echo started\nINSERT INTO late (v) SELECT random_vector(8);\n");
 wait_for_point($node, $lock);
 release_point($hold_switch, $switch);
-wait_until($node, "SELECT count(*) > 0 FROM pg_locks WHERE pid = $pid AND locktype = 'page' AND NOT granted");
+wait_until($node, "SELECT count(*) > 0 FROM pg_locks WHERE pid = $pid AND locktype = 'tuple' AND NOT granted");
 pass('vacuum waits for the insert');
 release_point($hold_with, $with);
 wait_until($node, "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid AND state = 'active'");

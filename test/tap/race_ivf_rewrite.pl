@@ -1,0 +1,194 @@
+# Vacuum that writes outgrown lists anew, held at its points: rows come meanwhile and are not lost; a cancel or a crash
+# leaves the lists as they are; searches that began before go on in the old ones, over another vacuum, and those are used
+# again only when they have gone; an insert that is on its way is waited for. After each: the verifier.
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use VecannTest;
+
+my $node = new_server('race_ivf_rewrite', conf => "restart_after_crash = on\nwal_consistency_checking = all\n");
+if (!has_race_points($node))
+{
+	$node->stop;
+	plan skip_all => 'needs a build with RACE_POINTS=1';
+}
+my @indexes = qw(many_pq many_rabitq many_flat many_stored long_flat);
+my ($rest, $switch, $lock, $with) =
+  ('ivf-rewrite-before-rest', 'ivf-rewrite-before-switch', 'ivf-insert-before-lock', 'ivf-insert-with-lock');
+
+# Indexes of a few rows that have grown; `long` has vectors in parts.
+sub make_tables
+{
+	my (@only) = @_;
+	$node->safe_psql('postgres', q{
+		SET client_min_messages = warning;
+		SELECT setseed(0.5);
+		DROP TABLE IF EXISTS many, long;
+		CREATE TABLE many (id bigserial PRIMARY KEY, v vector(8));
+		INSERT INTO many (v) SELECT random_vector(8) FROM generate_series(1, 150);
+		CREATE TABLE long (id bigserial PRIMARY KEY, v vector(4000));
+		ALTER TABLE long ALTER v SET STORAGE external;
+		INSERT INTO long (v) SELECT random_vector(4000) FROM generate_series(1, 30);
+		CREATE INDEX many_pq ON many USING ivfpq (v vector_l2_ops) WITH (lists = 5);
+		CREATE INDEX many_rabitq ON many USING ivfpq (v vector_cosine_ops) WITH (lists = 5, quantizer = rabitq);
+		CREATE INDEX many_flat ON many USING ivfflat (v vector_ip_ops) WITH (lists = 5);
+		CREATE INDEX many_stored ON many USING ivfpq (v vector_ip_ops) WITH (lists = 5, rerank = stored);
+		CREATE INDEX long_flat ON long USING ivfflat (v) WITH (lists = 3);
+	});
+	for my $index (@indexes)
+	{
+		$node->safe_psql('postgres', "DROP INDEX $index") if @only && !grep { $_ eq $index } @only;
+	}
+	$node->safe_psql('postgres', q{
+		INSERT INTO many (v) SELECT random_vector(8) FROM generate_series(1, 1500);
+		INSERT INTO long (v) SELECT random_vector(4000) FROM generate_series(1, 130);
+	});
+	return;
+}
+
+sub check
+{
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my ($label) = @_;
+	verify_all($node, $label);
+	for my $scan ([ 'many', '<->', 8 ], [ 'many', '<=>', 8 ], [ 'many', '<#>', 8 ], [ 'long', '<->', 4000 ])
+	{
+		my ($table, $op, $dim) = @$scan;
+		my ($rc, $out, $err) = $node->psql('postgres', "SELECT scan_check('$table', 'v', '$op', random_vector($dim), NULL) >= 0");
+		is("$out$err", 't', "$label: a full scan of $table by $op returns each row once");
+	}
+	return;
+}
+
+sub stat_of { my ($what, $index) = @_; return $node->safe_psql('postgres', "SELECT $what FROM vecann_list_stats('$index')"); }
+
+my $more = q{INSERT INTO many (v) SELECT random_vector(8) FROM generate_series(1, 300);
+	DELETE FROM many WHERE id % 5 = 0; INSERT INTO long (v) SELECT random_vector(4000) FROM generate_series(1, 3)};
+sub vacuum_all
+{
+	$node->safe_psql('postgres', "SELECT pg_current_xact_id(); SET client_min_messages = warning; $_")
+	  for 'VACUUM (INDEX_CLEANUP ON) many', 'VACUUM (INDEX_CLEANUP ON) long';
+	return;
+}
+
+sub start_vacuum
+{
+	my ($table, $point) = @_;
+	my $session = background_session($node, "vecann.race_points = '$point'", 'client_min_messages = warning');
+	my $pid = $session->query_safe('SELECT pg_backend_pid()');
+	$session->query_until(qr/started/, "\\echo started\nVACUUM (INDEX_CLEANUP ON) $table;\n");
+	return ($session, $pid);
+}
+
+# ---- it is interrupted ---------------------------------------------------------------
+
+for my $case ([ 'many', $rest, 'immediate' ], [ 'many', $switch, 'cancel' ], [ 'many', $switch, 'backend' ],
+	[ 'long', $rest, 'cancel' ], [ 'long', $switch, 'immediate' ])
+{
+	my ($table, $point, $end) = @$case;
+	my $label = "$table: $end at $point";
+	make_tables();
+	my $holder = hold_point($node, $point);
+	my ($session, $pid) = start_vacuum($table, $point);
+	wait_for_point($node, $point);
+	$node->safe_psql('postgres', "SET statement_timeout = '20s'; $more");
+	if ($end eq 'cancel')
+	{
+		is($node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)"), 't', "$label: sent");
+		wait_until($node, "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid AND state = 'active'");
+		release_point($holder, $point);
+	}
+	else
+	{
+		crash($node, $end, $pid);
+	}
+	end_sessions($holder, $session);
+	check($label);
+	vacuum_all();
+	check("$label, vacuumed");
+	vacuum_all();
+	check("$label, vacuumed again");
+	for my $index (@indexes)
+	{
+		cmp_ok(stat_of('lists', $index), '>', 5, "$label: the next vacuum divides the lists of $index");
+		is(stat_of('retired_pages', $index), '0', "$label: what was left behind is taken back, $index");
+	}
+	my $size = $node->safe_psql('postgres', "SELECT pg_relation_size('many_pq')");
+	$node->safe_psql('postgres', 'INSERT INTO many (v) SELECT random_vector(8) FROM generate_series(1, 300)');
+	is($node->safe_psql('postgres', "SELECT pg_relation_size('many_pq')"), $size, "$label: and used again");
+	check("$label, used again");
+}
+
+# ---- rows that come meanwhile --------------------------------------------------------
+
+make_tables('many_pq');
+my $hold_rest = hold_point($node, $rest);
+my ($session, $pid) = start_vacuum('many', "$rest,$switch");
+wait_for_point($node, $rest);
+$node->safe_psql('postgres', "$more; $more");
+my $hold_switch = hold_point($node, $switch);
+release_point($hold_rest, $rest);
+wait_for_point($node, $switch);
+$node->safe_psql('postgres', $more);
+
+# One insert has the lock, another has read the old meta page and not taken it yet.
+my $hold_with = hold_point($node, $with);
+my $hold_lock = hold_point($node, $lock);
+my $inserter = background_session($node, "vecann.race_points = '$with'");
+$inserter->query_until(qr/started/, "\\echo started\nINSERT INTO many (v) SELECT random_vector(8);\n");
+wait_for_point($node, $with);
+my $late_one = background_session($node, "vecann.race_points = '$lock'");
+$late_one->query_until(qr/started/, "\\echo started\nINSERT INTO many (v) SELECT random_vector(8);\n");
+wait_for_point($node, $lock);
+release_point($hold_switch, $switch);
+wait_until($node, "SELECT count(*) > 0 FROM pg_locks WHERE pid = $pid AND locktype = 'tuple' AND NOT granted");
+pass('vacuum waits for the insert');
+release_point($hold_with, $with);
+wait_until($node, "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid AND state = 'active'");
+cmp_ok(stat_of('lists', 'many_pq'), '>', 5, 'then it puts the lists in place');
+release_point($hold_lock, $lock);
+wait_until($node, "SELECT count(*) = 0 FROM pg_stat_activity WHERE state = 'active' AND query ~ '^INSERT'");
+end_sessions($hold_rest, $hold_switch, $hold_with, $hold_lock, $session, $inserter, $late_one);
+verify_all($node, 'rows that came meanwhile');
+vacuum_all();
+is($node->safe_psql('postgres', 'SELECT count(*) FROM many'), stat_of('rows', 'many_pq'), 'no row is lost');
+check('rows that came meanwhile');
+
+# ---- searches that began before -------------------------------------------------------
+
+for my $case ([ 'many_pq', '<->', 8 ], [ 'many_flat', '<#>', 8 ], [ 'many_stored', '<#>', 8 ], [ 'long_flat', '<->', 4000 ])
+{
+	my ($index, $op, $dim) = @$case;
+	my ($table) = $index =~ /^([a-z]+)_/;
+	make_tables($index);
+	my $point = $table eq 'many' ? 'ivf-scan-before-page' : 'ivf-scan-after-parts';
+	my $holder = hold_point($node, $point);
+	my $count = $node->safe_psql('postgres', "SELECT count(*) FROM $table");
+	my $reader = background_session($node, "vecann.race_points = '$point'", 'enable_seqscan = off', 'enable_sort = off');
+	$reader->query_until(qr/started/,
+		"\\echo started\nSELECT 'found ' || count(*) || ' ' || count(DISTINCT id) FROM (SELECT id FROM $table ORDER BY v $op (SELECT random_vector($dim))) s;\n");
+	wait_for_point($node, $point);
+	vacuum_all();
+	cmp_ok(stat_of('lists', $index), '>', 5, "$index: lists divided under a search");
+	my $retired = stat_of('retired_pages', $index);
+	cmp_ok($retired, '>', 0, "$index: the old pages stand");
+	# Rows go to pages that both have, and out of them; more come than pages hold.
+	$node->safe_psql('postgres', "$more; $more");
+	vacuum_all();
+	is(stat_of('retired_pages', $index), $retired, "$index: and stand while the search is on its way");
+	verify_all($node, "$index, a search on its way");
+	release_point($holder, $point);
+	$reader->query_until(qr/found $count $count/, '');
+	pass("$index: the search finds each of its rows once");
+	end_sessions($holder, $reader);
+	vacuum_all();
+	is(stat_of('retired_pages', $index), '0', "$index: then they are taken back");
+	check("$index, taken back");
+}
+$node->stop;
+done_testing();
