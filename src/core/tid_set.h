@@ -74,6 +74,9 @@ class TidSet {
         return pages_[at - 1].maybe ? Membership::kMaybe : Membership::kIn;
     }
 
+    // Did the page come in whole?
+    bool IsWhole(uint32_t block) const { return whole_pages_ > 0 && block < blocks_ && whole_.Has(block); }
+
     uint64_t rows() const { return rows_; }  // on pages of single rows
     uint64_t row_pages() const { return pages_.size; }
     uint64_t whole_pages() const { return whole_pages_; }
@@ -110,6 +113,8 @@ class TidSet {
             LeavePage(cursor);
         }
     }
+    // Passes over the rows of the page where the cursor stands that have not been handed out.
+    void SkipPage(Cursor* cursor) const { cursor->offset = most_offset_; }
     // The page after the one where the cursor stands, the first one at the beginning; false at the end.
     bool NextPage(Cursor* cursor, uint32_t* block) const {
         if (cursor->in_page) LeavePage(cursor);

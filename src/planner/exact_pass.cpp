@@ -48,19 +48,40 @@ struct PagesAhead {
 // Rows that the index bounds together.
 constexpr int kBoundedTogether = 256;
 
+// The last offset in use on a page of the table, of which the bitmap knows no more than that it has rows.
+OffsetNumber LastOffset(Relation table, BlockNumber block) {
+    if (table->rd_tableam != GetHeapamTableAmRoutine()) return MaxHeapTuplesPerPage;
+    const Buffer buffer = ReadBuffer(table, block);
+    LockBuffer(buffer, BUFFER_LOCK_SHARE);
+    const OffsetNumber last = PageGetMaxOffsetNumber(BufferGetPage(buffer));
+    UnlockReleaseBuffer(buffer);
+    return last;
+}
+
 // Some rows of the bitmap in order.
 template <int kMost>
 struct RowsTogether {
     ItemPointerData tids[kMost];
     Membership memberships[kMost];
     int count;
+    BlockNumber whole = InvalidBlockNumber;  // a page that came in whole, and the last offset there
+    OffsetNumber last = InvalidOffsetNumber;
 
-    bool Next(const TidSet& members, TidSet::Cursor* cursor) {
+    bool Next(Relation table, const TidSet& members, TidSet::Cursor* cursor) {
         count = 0;
         uint32 block;
         uint16 offset;
         Membership m;
         while (count < kMost && (m = members.Next(cursor, &block, &offset)) != Membership::kOut) {
+            if (m == Membership::kMaybe && block != whole && members.IsWhole(block)) {
+                CHECK_FOR_INTERRUPTS();
+                last = LastOffset(table, block);
+                whole = block;
+            }
+            if (block == whole && offset > last) {
+                members.SkipPage(cursor);
+                continue;
+            }
             ItemPointerSet(&tids[count], block, offset);
             memberships[count++] = m;
         }
@@ -113,7 +134,7 @@ void ReadAll(VectorScanState* state) {
     PagesAhead ahead = PagesAhead::Of(table);
     TidSet::Cursor cursor = {};
     RowsTogether<kAskedTogether> rows;
-    while (rows.Next(filter->members, &cursor)) {
+    while (rows.Next(table, filter->members, &cursor)) {
         PrefetchRows(table, rows.tids, rows.count);
         for (int i = 0; i < rows.count; ++i) {
             CHECK_FOR_INTERRUPTS();
@@ -167,11 +188,12 @@ void ReadUnknown(VectorScanState* state, const RowsTogether<kBoundedTogether>& r
 bool BoundAll(VectorScanState* state, RowBounds* bounds) {
     FilterState* filter = &state->filter;
     const size_t most = Max<size_t>(static_cast<size_t>(work_mem) * 1024 / sizeof(BoundedRow), 64);
-    const int pages_ahead = MostAhead(state->css.ss.ss_currentRelation);
+    Relation table = state->css.ss.ss_currentRelation;
+    const int pages_ahead = MostAhead(table);
     TidSet::Cursor cursor = {};
     RowsTogether<kBoundedTogether> rows;
     double nearest[kBoundedTogether];
-    while (rows.Next(filter->members, &cursor)) {
+    while (rows.Next(table, filter->members, &cursor)) {
         CHECK_FOR_INTERRUPTS();
         if (filter->returned.size() > 0) rows.Filter([&](int i) { return !WentOut(filter, rows.tids[i]); });
         MemoryContext old = MemoryContextSwitchTo(state->pending_memory);
