@@ -176,16 +176,7 @@ void PutInPlace(const Relearner& r) {
     const Relation index = r.old.ctx.index;
     IvfMetaData meta = r.build->ctx.meta;
     meta.built_rows = static_cast<double>(r.build->rows) + r.caught_up;
-    LockedPage page(index, kMetaBlock, BUFFER_LOCK_EXCLUSIVE);
-    page.Check(PageKind::kMeta);
-    // Under the lock: whoever has read the page before has an older snapshot.
-    meta.retired = U64FromFullTransactionId(ReadNextFullTransactionId());
-    PageTxn txn(index, WriteMode::kLogged);
-    const Page edit = txn.Register(page.buffer());
-    meta.header = IvfMetaOf(edit)->header;
-    *IvfMetaOf(edit) = meta;
-    reinterpret_cast<PageHeader>(edit)->pd_lower = static_cast<LocationIndex>(kPageContents + sizeof(meta));
-    txn.Commit();
+    IvfReplaceMeta(index, meta);
 }
 
 void Relearn(Relearner* r) {
