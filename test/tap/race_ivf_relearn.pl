@@ -10,6 +10,7 @@ use lib "$FindBin::RealBin/lib";
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use IvfRace;
 use VecannTest;
 
 my $node = new_server('race_ivf_relearn', conf => "restart_after_crash = on\nwal_consistency_checking = all\n");
@@ -44,32 +45,13 @@ sub make_tables
 sub check
 {
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	my ($label) = @_;
-	verify_all($node, $label);
-	for my $scan ([ 'late', '<->', 8 ], [ 'late', '<=>', 8 ], [ 'long', '<->', 4000 ])
-	{
-		my ($table, $op, $dim) = @$scan;
-		my ($rc, $out, $err) = $node->psql('postgres', "SELECT scan_check('$table', 'v', '$op', random_vector($dim), NULL) >= 0");
-		is("$out$err", 't', "$label: a full scan of $table by $op returns each row once");
-	}
-	return;
+	return scans_ok($node, $_[0], [ 'late', '<->', 8 ], [ 'late', '<=>', 8 ], [ 'long', '<->', 4000 ]);
 }
-
-sub stat_of { my ($what, $index) = @_; return $node->safe_psql('postgres', "SELECT $what FROM vecann_list_stats('$index')"); }
 
 my $more = q{INSERT INTO late (v) SELECT random_vector(8) FROM generate_series(1, 70);
 	DELETE FROM late WHERE id % 5 = 0; INSERT INTO long (v) SELECT random_vector(4000) FROM generate_series(1, 3)};
 my $vacuum = 'SET client_min_messages = warning; VACUUM (INDEX_CLEANUP ON) late; VACUUM (INDEX_CLEANUP ON) long';
 my $many = 'VACUUM (INDEX_CLEANUP ON) late';
-
-sub start_vacuum
-{
-	my ($table, $point) = @_;
-	my $session = background_session($node, "vecann.race_points = '$point'", 'client_min_messages = warning');
-	my $pid = $session->query_safe('SELECT pg_backend_pid()');
-	$session->query_until(qr/started/, "\\echo started\nVACUUM (INDEX_CLEANUP ON) $table;\n");
-	return ($session, $pid);
-}
 
 # ---- it is interrupted ---------------------------------------------------------------
 
@@ -83,7 +65,7 @@ for my $table ('late', 'long')
 			my $label = "$table: $end at $point";
 			make_tables();
 			my $holder = hold_point($node, $point);
-			my ($session, $pid) = start_vacuum($table, $point);
+			my ($session, $pid) = start_vacuum($node, $table, $point);
 			wait_for_point($node, $point);
 			$node->safe_psql('postgres', "SET statement_timeout = '20s'; $more");
 			if ($end eq 'cancel')
@@ -100,11 +82,11 @@ for my $table ('late', 'long')
 			check($label);
 			$node->safe_psql('postgres', $vacuum);
 			check("$label, vacuumed");
-			is(stat_of('learnt', $_), 't', "$label: the next vacuum makes the lists of $_") for @indexes;
+			is(stat_of($node, 'learnt', $_), 't', "$label: the next vacuum makes the lists of $_") for @indexes;
 			$node->safe_psql('postgres', $more);
 			$node->safe_psql('postgres', $vacuum);
 			check("$label, vacuumed again");
-			is(stat_of('retired_pages', $_), '0', "$label: what was left behind is taken back, $_") for @indexes;
+			is(stat_of($node, 'retired_pages', $_), '0', "$label: what was left behind is taken back, $_") for @indexes;
 			my $size = $node->safe_psql('postgres', "SELECT pg_relation_size('late_pq')");
 			$node->safe_psql('postgres', 'INSERT INTO late (v) SELECT random_vector(8) FROM generate_series(1, 300)');
 			is($node->safe_psql('postgres', "SELECT pg_relation_size('late_pq')"), $size, "$label: and used again");
@@ -116,37 +98,10 @@ for my $table ('late', 'long')
 # ---- rows that come meanwhile --------------------------------------------------------
 
 make_tables();
-my ($rest, $switch, $lock, $with) =
-  ('ivf-relearn-before-rest', 'ivf-relearn-before-switch', 'ivf-insert-before-lock', 'ivf-insert-with-lock');
 $node->safe_psql('postgres', 'DROP INDEX late_rabitq, late_none');
-my $hold_rest = hold_point($node, $rest);
-my ($session, $pid) = start_vacuum('late', "$rest,$switch");
-wait_for_point($node, $rest);
-$node->safe_psql('postgres', "$more; $more");
-my $hold_switch = hold_point($node, $switch);
-release_point($hold_rest, $rest);
-wait_for_point($node, $switch);
-$node->safe_psql('postgres', $more);
-
-# One insert has the lock, another has read the old meta page and not taken it yet.
-my $hold_with = hold_point($node, $with);
-my $hold_lock = hold_point($node, $lock);
-my $inserter = background_session($node, "vecann.race_points = '$with'");
-$inserter->query_until(qr/started/, "\\echo started\nINSERT INTO late (v) SELECT random_vector(8);\n");
-wait_for_point($node, $with);
-my $late_one = background_session($node, "vecann.race_points = '$lock'");
-$late_one->query_until(qr/started/, "\\echo started\nINSERT INTO late (v) SELECT random_vector(8);\n");
-wait_for_point($node, $lock);
-release_point($hold_switch, $switch);
-wait_until($node, "SELECT count(*) > 0 FROM pg_locks WHERE pid = $pid AND locktype = 'tuple' AND NOT granted");
-pass('vacuum waits for the insert');
-release_point($hold_with, $with);
-wait_until($node, "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid AND state = 'active'");
-is(stat_of('learnt', 'late_pq'), 't', 'then it makes the lists');
-release_point($hold_lock, $lock);
-wait_until($node, "SELECT count(*) = 0 FROM pg_stat_activity WHERE state = 'active' AND query ~ '^INSERT'");
-end_sessions($hold_rest, $hold_switch, $hold_with, $hold_lock, $session, $inserter, $late_one);
-is($node->safe_psql('postgres', 'SELECT count(*) FROM late'), stat_of('rows', 'late_pq'), 'no row is lost')
+vacuum_under_inserts($node, 'late', $more, [ 'ivf-relearn-before-rest', 'ivf-relearn-before-switch' ],
+	sub { is(stat_of($node, 'learnt', 'late_pq'), 't', 'then it makes the lists') });
+is($node->safe_psql('postgres', 'SELECT count(*) FROM late'), stat_of($node, 'rows', 'late_pq'), 'no row is lost')
   if $node->safe_psql('postgres', $many) eq '';
 check('rows that came meanwhile');
 
@@ -165,17 +120,17 @@ for my $table ('late', 'long')
 		"\\echo started\nSELECT 'found ' || count(*) || ' ' || count(DISTINCT id) FROM (SELECT id FROM $table ORDER BY v <-> (SELECT random_vector($dim))) s;\n");
 	wait_for_point($node, $point);
 	$node->safe_psql('postgres', "SET client_min_messages = warning; VACUUM (INDEX_CLEANUP ON) $table");
-	is(stat_of('learnt', $index), 't', "$table: lists are made while a search is going on");
+	is(stat_of($node, 'learnt', $index), 't', "$table: lists are made while a search is going on");
 	$node->safe_psql('postgres', "$more; DELETE FROM $table WHERE id % 2 = 0");
 	$node->safe_psql('postgres', "VACUUM (INDEX_CLEANUP ON) $table; $more; VACUUM (INDEX_CLEANUP ON) $table");
-	isnt(stat_of('retired_pages', $index), '0', "$table: what it reads is kept");
+	isnt(stat_of($node, 'retired_pages', $index), '0', "$table: what it reads is kept");
 	release_point($holder, $point);
 	my $out = $reader->query_safe("SELECT 'done'");
 	like($out, qr/found $count $count/, "$table: it returns every row of its snapshot once");
 	end_sessions($holder, $reader);
 	check("$table, a search across");
 	$node->safe_psql('postgres', "$more; VACUUM (INDEX_CLEANUP ON) $table");
-	is(stat_of('retired_pages', $index), '0', "$table: then it is taken back");
+	is(stat_of($node, 'retired_pages', $index), '0', "$table: then it is taken back");
 	check("$table, taken back");
 }
 $node->stop;

@@ -9,6 +9,7 @@ use lib "$FindBin::RealBin/lib";
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use IvfRace;
 use VecannTest;
 
 my $node = new_server('race_ivf_rewrite', conf => "restart_after_crash = on\nwal_consistency_checking = all\n");
@@ -18,8 +19,7 @@ if (!has_race_points($node))
 	plan skip_all => 'needs a build with RACE_POINTS=1';
 }
 my @indexes = qw(many_pq many_rabitq many_flat many_stored long_flat);
-my ($rest, $switch, $lock, $with) =
-  ('ivf-rewrite-before-rest', 'ivf-rewrite-before-switch', 'ivf-insert-before-lock', 'ivf-insert-with-lock');
+my ($rest, $switch) = ('ivf-rewrite-before-rest', 'ivf-rewrite-before-switch');
 
 # Indexes of a few rows that have grown; `long` has vectors in parts.
 sub make_tables
@@ -54,18 +54,8 @@ sub make_tables
 sub check
 {
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	my ($label) = @_;
-	verify_all($node, $label);
-	for my $scan ([ 'many', '<->', 8 ], [ 'many', '<=>', 8 ], [ 'many', '<#>', 8 ], [ 'long', '<->', 4000 ])
-	{
-		my ($table, $op, $dim) = @$scan;
-		my ($rc, $out, $err) = $node->psql('postgres', "SELECT scan_check('$table', 'v', '$op', random_vector($dim), NULL) >= 0");
-		is("$out$err", 't', "$label: a full scan of $table by $op returns each row once");
-	}
-	return;
+	return scans_ok($node, $_[0], [ 'many', '<->', 8 ], [ 'many', '<=>', 8 ], [ 'many', '<#>', 8 ], [ 'long', '<->', 4000 ]);
 }
-
-sub stat_of { my ($what, $index) = @_; return $node->safe_psql('postgres', "SELECT $what FROM vecann_list_stats('$index')"); }
 
 my $more = q{INSERT INTO many (v) SELECT random_vector(8) FROM generate_series(1, 300);
 	DELETE FROM many WHERE id % 5 = 0; INSERT INTO long (v) SELECT random_vector(4000) FROM generate_series(1, 3)};
@@ -74,15 +64,6 @@ sub vacuum_all
 	$node->safe_psql('postgres', "SELECT pg_current_xact_id(); SET client_min_messages = warning; $_")
 	  for 'VACUUM (INDEX_CLEANUP ON) many', 'VACUUM (INDEX_CLEANUP ON) long';
 	return;
-}
-
-sub start_vacuum
-{
-	my ($table, $point) = @_;
-	my $session = background_session($node, "vecann.race_points = '$point'", 'client_min_messages = warning');
-	my $pid = $session->query_safe('SELECT pg_backend_pid()');
-	$session->query_until(qr/started/, "\\echo started\nVACUUM (INDEX_CLEANUP ON) $table;\n");
-	return ($session, $pid);
 }
 
 # ---- it is interrupted ---------------------------------------------------------------
@@ -94,7 +75,7 @@ for my $case ([ 'many', $rest, 'immediate' ], [ 'many', $switch, 'cancel' ], [ '
 	my $label = "$table: $end at $point";
 	make_tables();
 	my $holder = hold_point($node, $point);
-	my ($session, $pid) = start_vacuum($table, $point);
+	my ($session, $pid) = start_vacuum($node, $table, $point);
 	wait_for_point($node, $point);
 	$node->safe_psql('postgres', "SET statement_timeout = '20s'; $more");
 	if ($end eq 'cancel')
@@ -115,8 +96,8 @@ for my $case ([ 'many', $rest, 'immediate' ], [ 'many', $switch, 'cancel' ], [ '
 	check("$label, vacuumed again");
 	for my $index (@indexes)
 	{
-		cmp_ok(stat_of('lists', $index), '>', 5, "$label: the next vacuum divides the lists of $index");
-		is(stat_of('retired_pages', $index), '0', "$label: what was left behind is taken back, $index");
+		cmp_ok(stat_of($node, 'lists', $index), '>', 5, "$label: the next vacuum divides the lists of $index");
+		is(stat_of($node, 'retired_pages', $index), '0', "$label: what was left behind is taken back, $index");
 	}
 	my $size = $node->safe_psql('postgres', "SELECT pg_relation_size('many_pq')");
 	$node->safe_psql('postgres', 'INSERT INTO many (v) SELECT random_vector(8) FROM generate_series(1, 300)');
@@ -127,36 +108,11 @@ for my $case ([ 'many', $rest, 'immediate' ], [ 'many', $switch, 'cancel' ], [ '
 # ---- rows that come meanwhile --------------------------------------------------------
 
 make_tables('many_pq');
-my $hold_rest = hold_point($node, $rest);
-my ($session, $pid) = start_vacuum('many', "$rest,$switch");
-wait_for_point($node, $rest);
-$node->safe_psql('postgres', "$more; $more");
-my $hold_switch = hold_point($node, $switch);
-release_point($hold_rest, $rest);
-wait_for_point($node, $switch);
-$node->safe_psql('postgres', $more);
-
-# One insert has the lock, another has read the old meta page and not taken it yet.
-my $hold_with = hold_point($node, $with);
-my $hold_lock = hold_point($node, $lock);
-my $inserter = background_session($node, "vecann.race_points = '$with'");
-$inserter->query_until(qr/started/, "\\echo started\nINSERT INTO many (v) SELECT random_vector(8);\n");
-wait_for_point($node, $with);
-my $late_one = background_session($node, "vecann.race_points = '$lock'");
-$late_one->query_until(qr/started/, "\\echo started\nINSERT INTO many (v) SELECT random_vector(8);\n");
-wait_for_point($node, $lock);
-release_point($hold_switch, $switch);
-wait_until($node, "SELECT count(*) > 0 FROM pg_locks WHERE pid = $pid AND locktype = 'tuple' AND NOT granted");
-pass('vacuum waits for the insert');
-release_point($hold_with, $with);
-wait_until($node, "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid AND state = 'active'");
-cmp_ok(stat_of('lists', 'many_pq'), '>', 5, 'then it puts the lists in place');
-release_point($hold_lock, $lock);
-wait_until($node, "SELECT count(*) = 0 FROM pg_stat_activity WHERE state = 'active' AND query ~ '^INSERT'");
-end_sessions($hold_rest, $hold_switch, $hold_with, $hold_lock, $session, $inserter, $late_one);
+vacuum_under_inserts($node, 'many', $more, [ $rest, $switch ],
+	sub { cmp_ok(stat_of($node, 'lists', 'many_pq'), '>', 5, 'then it puts the lists in place') });
 verify_all($node, 'rows that came meanwhile');
 vacuum_all();
-is($node->safe_psql('postgres', 'SELECT count(*) FROM many'), stat_of('rows', 'many_pq'), 'no row is lost');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM many'), stat_of($node, 'rows', 'many_pq'), 'no row is lost');
 check('rows that came meanwhile');
 
 # ---- searches that began before -------------------------------------------------------
@@ -174,20 +130,20 @@ for my $case ([ 'many_pq', '<->', 8 ], [ 'many_flat', '<#>', 8 ], [ 'many_stored
 		"\\echo started\nSELECT 'found ' || count(*) || ' ' || count(DISTINCT id) FROM (SELECT id FROM $table ORDER BY v $op (SELECT random_vector($dim))) s;\n");
 	wait_for_point($node, $point);
 	vacuum_all();
-	cmp_ok(stat_of('lists', $index), '>', 5, "$index: lists divided under a search");
-	my $retired = stat_of('retired_pages', $index);
+	cmp_ok(stat_of($node, 'lists', $index), '>', 5, "$index: lists divided under a search");
+	my $retired = stat_of($node, 'retired_pages', $index);
 	cmp_ok($retired, '>', 0, "$index: the old pages stand");
 	# Rows go to pages that both have, and out of them; more come than pages hold.
 	$node->safe_psql('postgres', "$more; $more");
 	vacuum_all();
-	is(stat_of('retired_pages', $index), $retired, "$index: and stand while the search is on its way");
+	is(stat_of($node, 'retired_pages', $index), $retired, "$index: and stand while the search is on its way");
 	verify_all($node, "$index, a search on its way");
 	release_point($holder, $point);
 	$reader->query_until(qr/found $count $count/, '');
 	pass("$index: the search finds each of its rows once");
 	end_sessions($holder, $reader);
 	vacuum_all();
-	is(stat_of('retired_pages', $index), '0', "$index: then they are taken back");
+	is(stat_of($node, 'retired_pages', $index), '0', "$index: then they are taken back");
 	check("$index, taken back");
 }
 $node->stop;
