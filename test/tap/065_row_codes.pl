@@ -56,6 +56,8 @@ $primary->safe_psql('postgres', qq{
 sub bounded
 {
 	my ($node, $table) = @_;
+	# A plan for few rows does without bounds.
+	$primary->safe_psql('postgres', "ANALYZE $table");
 	my $plan = $node->safe_psql('postgres', qq{
 		BEGIN; $exact
 		EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) SELECT id FROM $table WHERE cat = 1
