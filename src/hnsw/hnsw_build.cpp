@@ -25,6 +25,8 @@ struct BuildState {
     TempFile odd_rows;  // TIDs and vectors whose squares leave the range of numbers: to be inserted at the end
     uint64 odd_count;
     uint64 memory_limit;
+    uint64 expected;  // rows of the table
+    bool tells;       // these are worth a notice
     double indexed;
     int64 seen;
     int64 inserted;  // of those collected
@@ -79,6 +81,25 @@ void TurnExternal(BuildState* state, ItemPointer tid) {
     state->bulk_memory = memory;
 }
 
+// The rows do not fit, and partitions do not suit them: inserts those that were collected, and the one at hand. All
+// that are to come are inserted as they come.
+void TurnToInserts(BuildState* state, ItemPointer tid) {
+    if (state->tells)
+        ereport(NOTICE, (errmsg("hnsw index is built by inserting rows"),
+                         errdetail("Vectors of different lengths do not suit a build in parts under inner product.")));
+    HnswBeginPhase(kHnswPhaseInsert, state->expected);
+    const IndexedVector next = state->value;
+    MemoryContext old = MemoryContextSwitchTo(state->build_memory);
+    Arena arena = MakeArena(state->build_memory);
+    state->value.Init(&arena, state->ctx.form);
+    HnswBulkEach(&state->bulk, InsertCollected, state);
+    state->value = next;
+    MemoryContextSwitchTo(old);
+    MemoryContextDelete(state->bulk_memory);
+    state->bulk_memory = nullptr;
+    InsertOne(state, tid);
+}
+
 void KeepOddRow(BuildState* state, ItemPointer tid) {
     MemoryContext old = MemoryContextSwitchTo(state->build_memory);
     if (!state->odd_rows.IsOpen()) state->odd_rows.Create();
@@ -104,7 +125,10 @@ void InsertOddRows(BuildState* state) {
 
 // Writes what has been collected.
 void EndBulk(BuildState* state) {
-    if (state->bulk_memory == nullptr) return;
+    if (state->bulk_memory == nullptr) {
+        InsertOddRows(state);
+        return;
+    }
     MemoryContext old = MemoryContextSwitchTo(state->bulk_memory);
     if (state->external_used) {
         ExternalWrite(&state->external);
@@ -123,11 +147,13 @@ void EndBulk(BuildState* state) {
 // A row of finite norm.
 void CollectRow(BuildState* state, ItemPointer tid) {
     MemoryContext old = MemoryContextSwitchTo(state->bulk_memory);
+    const bool is_full = !state->external_used && !HnswBulkAdd(&state->bulk, state->value, tid);
     if (state->external_used)
         ExternalAdd(&state->external, &state->value, tid);
-    else if (!HnswBulkAdd(&state->bulk, state->value, tid))
+    else if (is_full && HnswBulkSuits(state->bulk))
         TurnExternal(state, tid);
     MemoryContextSwitchTo(old);
+    if (is_full && !state->external_used) TurnToInserts(state, tid);
 }
 
 void BuildRow(Relation, ItemPointer tid, Datum* values, bool* isnull, bool, void* arg) {
@@ -169,9 +195,10 @@ void StartBulk(BuildState* state, Relation heap, double expected) {
     state->memory_limit = Max(static_cast<uint64>(maintenance_work_mem) * 1024, kLeastBulkBytes);
     const BulkJobs jobs = {&state->ctx, ComputeThreads(heap), HnswSeed(state->ctx.index),
                            BulkChunkBytes(state->memory_limit)};
-    const uint64 rows = static_cast<uint64>(Max(expected, 0.0));
+    const uint64 rows = state->expected = static_cast<uint64>(Max(expected, 0.0));
+    state->tells = heap->rd_rel->reltuples >= kWorthNotice;
     // Without statistics the estimate goes by the size of the table, and vectors out of line mislead it.
-    if (!HnswBulkFits(jobs, rows, state->memory_limit) && heap->rd_rel->reltuples >= kWorthNotice)
+    if (!HnswBulkFits(jobs, rows, state->memory_limit) && state->tells)
         ereport(NOTICE, (errmsg("hnsw graph of about %.0f rows does not fit into maintenance_work_mem", expected),
                          errdetail("It takes about %llu MB to build at once. It will be built in parts of up to %llu "
                                    "rows, through temporary files.",

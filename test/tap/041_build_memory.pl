@@ -83,7 +83,10 @@ for my $case (@cases)
 	build('512MB', $create) if $name =~ /length/;
 	my $in_memory = recall($op);
 	$node->safe_psql('postgres', 'DROP INDEX data_v');
-	cmp_ok(build('1MB', $create), '>', 1, "$name: built in partitions");
+	my $partitions = build('1MB', $create);
+	# Vectors of different lengths are inserted under inner product, whatever the memory.
+	is($partitions, 0, "$name: inserted") if $name =~ /length/;
+	cmp_ok($partitions, '>', 1, "$name: built in partitions") if $name !~ /length/;
 	my $recall = recall($op);
 	cmp_ok($recall, '>=', $in_memory - ($case->{slack} // 0.03), "$name: recall $recall, $in_memory in memory");
 	is($node->safe_psql('postgres', q{SELECT heap_tids, unreachable, problems FROM vecann_verify('data_v')}),
