@@ -49,10 +49,10 @@ struct RowPlanter {
     ArenaVec<NodeRow> rows;           // of the node at hand
     ArenaVec<BlockNumber> old_pages;  // of plantings before
     size_t old_used;
-    float* vector;  // scratch, dim floats; so are the two
     float* centre;
-    float* scratch;  // 2 x dim floats
-    char* code;
+    float* vector;              // of the node at hand
+    float* scratch;             // 2 x dim floats
+    char* code;                 // of the node at hand
     char* codes;                // of the pages under way, per_page * code_size bytes each
     bool* has_any;              // of these pages
     uint64 first, count;        // of these

@@ -74,21 +74,7 @@ for my $case ([ 'many', $rest, 'immediate' ], [ 'many', $switch, 'cancel' ], [ '
 	my ($table, $point, $end) = @$case;
 	my $label = "$table: $end at $point";
 	make_tables();
-	my $holder = hold_point($node, $point);
-	my ($session, $pid) = start_vacuum($node, $table, $point);
-	wait_for_point($node, $point);
-	$node->safe_psql('postgres', "SET statement_timeout = '20s'; $more");
-	if ($end eq 'cancel')
-	{
-		is($node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)"), 't', "$label: sent");
-		wait_until($node, "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid AND state = 'active'");
-		release_point($holder, $point);
-	}
-	else
-	{
-		crash($node, $end, $pid);
-	}
-	end_sessions($holder, $session);
+	vacuum_interrupted($node, $table, $more, $point, $end, $label);
 	check($label);
 	vacuum_all();
 	check("$label, vacuumed");

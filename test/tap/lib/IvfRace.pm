@@ -9,7 +9,7 @@ use Exporter 'import';
 use Test::More;
 use VecannTest;
 
-our @EXPORT = qw(stat_of start_vacuum scans_ok vacuum_under_inserts);
+our @EXPORT = qw(stat_of start_vacuum scans_ok vacuum_interrupted vacuum_under_inserts);
 
 # A column of vecann_list_stats.
 sub stat_of
@@ -40,6 +40,29 @@ sub scans_ok
 		my ($rc, $out, $err) = $node->psql('postgres', "SELECT scan_check('$table', 'v', '$op', random_vector($dim), NULL) >= 0");
 		is("$out$err", 't', "$label: a full scan of $table by $op returns each row once");
 	}
+	return;
+}
+
+# A vacuum of a table that is ended (cancel, or as `crash` has it) at a point where it is held, after rows have come ($more).
+sub vacuum_interrupted
+{
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my ($node, $table, $more, $point, $end, $label) = @_;
+	my $holder = hold_point($node, $point);
+	my ($session, $pid) = start_vacuum($node, $table, $point);
+	wait_for_point($node, $point);
+	$node->safe_psql('postgres', "SET statement_timeout = '20s'; $more");
+	if ($end eq 'cancel')
+	{
+		is($node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)"), 't', "$label: sent");
+		wait_until($node, "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid AND state = 'active'");
+		release_point($holder, $point);
+	}
+	else
+	{
+		crash($node, $end, $pid);
+	}
+	end_sessions($holder, $session);
 	return;
 }
 
