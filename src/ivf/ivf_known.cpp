@@ -7,6 +7,25 @@ namespace vecann {
 
 namespace {
 
+struct CopyTo {
+    float* to;
+    size_t floats;
+};
+
+void CopyRecord(void* arg, uint64 record, const float* numbers) {
+    const CopyTo* copy = static_cast<CopyTo*>(arg);
+    memcpy(copy->to + record * copy->floats, numbers, copy->floats * sizeof(float));
+}
+
+}  // namespace
+
+void CopyTapeRecords(Relation index, const Tape& tape, uint64 records, float* numbers) {
+    CopyTo copy = {numbers, static_cast<size_t>(tape.floats)};
+    ForTapeRecords(index, tape, records, CopyRecord, &copy);
+}
+
+namespace {
+
 // Of one index, and of all of a backend.
 constexpr uint64 kMostBytes = uint64{8} * 1024 * 1024;
 constexpr uint64 kMostBytesTogether = 2 * kMostBytes;
@@ -35,21 +54,10 @@ uint64 BytesOf(const IvfMetaData& meta) {
     return floats * sizeof(float);
 }
 
-struct CopyTo {
-    float* to;
-    size_t floats;
-};
-
-void CopyRecord(void* arg, uint64 record, const float* numbers) {
-    const CopyTo* copy = static_cast<CopyTo*>(arg);
-    memcpy(copy->to + record * copy->floats, numbers, copy->floats * sizeof(float));
-}
-
 const float* ReadTape(Relation index, const Tape& tape, uint64 records) {
-    CopyTo copy = {nullptr, static_cast<size_t>(tape.floats)};
-    copy.to = PallocArray<float>(records * copy.floats);
-    ForTapeRecords(index, tape, records, CopyRecord, &copy);
-    return copy.to;
+    float* numbers = PallocArray<float>(records * static_cast<size_t>(tape.floats));
+    CopyTapeRecords(index, tape, records, numbers);
+    return numbers;
 }
 
 // The current context goes if this fails, and what was read with it.

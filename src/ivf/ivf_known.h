@@ -20,6 +20,9 @@ struct IvfNumbers {
 // another index.
 const IvfNumbers* IvfKnownNumbers(const IvfContext& ctx);
 
+// Copies the first `records` records to `numbers`, one behind the other.
+void CopyTapeRecords(Relation index, const Tape& tape, uint64 records, float* numbers);
+
 // A stamp for a new index.
 uint32 IvfNewStamp();
 

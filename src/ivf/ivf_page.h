@@ -231,10 +231,6 @@ inline int PartPointers(const IvfMetaData& meta) {
 void IvfLayOut(IvfMetaData* meta);
 
 void IvfWriteMeta(Relation index, ForkNumber fork, const IvfMetaData& meta);
-// The record that puts a new structure in the place of the old one: the heads of the free lists stay, the rest of the
-// meta page becomes `meta`. The caller holds no content lock.
-void IvfReplaceMeta(Relation index, IvfMetaData meta);
-
 // Copies the meta page. Raises ERRCODE_INDEX_CORRUPTED when it is not one of ivf, or its sizes make no sense.
 IvfMetaData IvfReadMeta(Relation index);
 // The same without an error: false when it cannot be read.

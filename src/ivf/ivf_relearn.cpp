@@ -13,6 +13,19 @@
 
 namespace vecann {
 
+void IvfReplaceMeta(Relation index, IvfMetaData meta) {
+    LockedPage page(index, kMetaBlock, BUFFER_LOCK_EXCLUSIVE);
+    page.Check(PageKind::kMeta);
+    // Under the lock: whoever has read the page before has an older snapshot.
+    meta.retired = U64FromFullTransactionId(ReadNextFullTransactionId());
+    PageTxn txn(index, WriteMode::kLogged);
+    const Page edit = txn.Register(page.buffer());
+    meta.header = IvfMetaOf(edit)->header;
+    *IvfMetaOf(edit) = meta;
+    reinterpret_cast<PageHeader>(edit)->pd_lower = static_cast<LocationIndex>(kPageContents + sizeof(meta));
+    txn.Commit();
+}
+
 namespace {
 
 // The rest is added while inserts wait, once a round of it was no more than this, or after so many rounds.

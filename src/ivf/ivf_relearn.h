@@ -12,6 +12,10 @@ namespace vecann {
 // of an older structure are left.
 bool IvfRelearn(Relation index, BufferAccessStrategy strategy);
 
+// The record that puts a new structure in the place of the old one: the heads of the free lists stay, the rest of the
+// meta page becomes `meta`. The caller holds no content lock.
+void IvfReplaceMeta(Relation index, IvfMetaData meta);
+
 // What vacuum has counted.
 struct VacuumCounts {
     double heap_rows;   // less than 0: not known

@@ -9,6 +9,7 @@
 #include "ivf/ivf_build.h"
 #include "ivf/ivf_chain.h"
 #include "ivf/ivf_codes.h"
+#include "ivf/ivf_known.h"
 #include "ivf/ivf_relearn.h"
 #include "pg/race_point.h"
 #include "storage/page_patch.h"
@@ -360,23 +361,12 @@ bool NumberLists(Rewriter* w) {
     return next <= static_cast<uint32>(kIvfMaxLists);
 }
 
-struct CopiedRow {
-    float* to;
-    size_t floats;
-};
-
-void CopyRecord(void* arg, uint64 record, const float* numbers) {
-    const CopiedRow* copy = static_cast<CopiedRow*>(arg);
-    memcpy(copy->to + record * copy->floats, numbers, copy->floats * sizeof(float));
-}
-
 // The centroids of all lists there will be; NaN for closed ones.
 float* AllCentroids(Rewriter* w) {
     const IvfMetaData& old = w->old.ctx.meta;
     const size_t dim = w->build->dim;
     float* all = PallocArray<float>(static_cast<size_t>(w->fresh.meta.lists) * dim);
-    CopiedRow copy = {all, dim};
-    ForTapeRecords(w->old.ctx.index, CentroidTape(old), old.lists, CopyRecord, &copy);
+    CopyTapeRecords(w->old.ctx.index, CentroidTape(old), old.lists, all);
     for (uint32 list = 0; list < old.lists; ++list)
         for (size_t i = 0; i < dim && w->lists[list].taken; ++i)
             all[list * dim + i] = std::numeric_limits<float>::quiet_NaN();
