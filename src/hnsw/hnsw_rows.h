@@ -149,7 +149,7 @@ constexpr uint64 kRowsBetweenLooks = 4096;
 // The same of rows at hand, in threads.
 void HnswPlantRowsAtHand(HnswContext* ctx, const RowsAtHand& at_hand);
 
-// Plants them anew where many rows have none and the index has grown since.
+// Plants them where there are none, and anew where many rows have none and the index has grown since.
 void HnswReplantRows(HnswContext* ctx);
 
 // The planner's way to them: see VectorSearchMethods.

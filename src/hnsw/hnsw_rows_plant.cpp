@@ -470,7 +470,8 @@ void HnswReplantRows(HnswContext* ctx) {
     }
     const BlockNumber blocks = RelationGetNumberOfBlocks(ctx->index);
     if (static_cast<uint64>(blocks) * meta.slots < kLeastRows) return;
-    if (meta.row_blocks != 0 && blocks - meta.row_blocks < meta.row_blocks / kGrownShare) return;
+    // Where there are none since the table was mostly empty, it may have filled up without new pages of the index.
+    if (HnswHasRows(meta) && blocks - meta.row_blocks < meta.row_blocks / kGrownShare) return;
     MemoryContext memory = AllocSetContextCreate(CurrentMemoryContext, "hnsw row codes", ALLOCSET_DEFAULT_SIZES);
     MemoryContext old = MemoryContextSwitchTo(memory);
     RowPlanter* p = PallocZeroed<RowPlanter>();

@@ -137,8 +137,25 @@ for my $round (1 .. 2)
 	});
 	check('built', "TIDs used again, round $round");
 }
+# In round 2 the table may have been too empty for codes.
+$primary->safe_psql('postgres', 'VACUUM built');
 my ($rows, $found) = bounded($primary, 'built');
-cmp_ok($found, '>', 0.9 * $rows, "most rows have codes: $found of $rows");
+cmp_ok($found, '>', 0.8 * $rows, "most rows have codes: $found of $rows");
+
+# Too empty for codes at one vacuum, and full at the next, in an index that has not grown.
+make('sparse', 3000, 'NULL');
+$primary->safe_psql('postgres', q{
+	DELETE FROM sparse WHERE id % 8 <> 0;
+	ALTER INDEX sparse_l2 SET (row_codes = off);
+	VACUUM sparse;
+	ALTER INDEX sparse_l2 SET (row_codes = on);
+	VACUUM sparse;
+});
+is((bounded($primary, 'sparse'))[1], 0, 'rows of a table that is nearly empty have no codes');
+$primary->safe_psql('postgres', 'INSERT INTO sparse (v) SELECT random_vector(16) FROM generate_series(1, 2600)');
+$primary->safe_psql('postgres', 'VACUUM sparse');
+check('sparse', 'filled again', 1);
+$primary->safe_psql('postgres', 'DROP TABLE sparse');
 
 # Filled by inserts alone: the next vacuum codes them.
 $primary->safe_psql('postgres', 'INSERT INTO empty (v) SELECT random_vector(16) FROM generate_series(1, 1200)');
