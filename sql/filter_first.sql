@@ -18,6 +18,7 @@ SET jit = off;
 SET enable_seqscan = off;
 SET enable_sort = off;
 SET max_parallel_workers_per_gather = 0;
+SET cpu_index_tuple_cost = 0.05;  -- dear bitmaps, or such a small table is read at once
 \set corner '\'[0.05,0.05,0.05,0.05]\''
 
 -- How did it end, did as many rows come as a sort gives, in order, all of the condition, and how many of the nearest?

@@ -185,7 +185,9 @@ BEGIN
     END LOOP;
 END $$;
 SET hnsw.ef_search = 10;
+SET cpu_index_tuple_cost = 0.1;
 SELECT * FROM pg_temp.tried(format('SELECT id FROM rc WHERE cat = 5 ORDER BY v <-> %L LIMIT 10', :'query'));
+RESET cpu_index_tuple_cost;
 SELECT n, plain, codes FROM pg_temp.answers('{1,7,8,13,15,17,18}');
 SET vecann.enable_post_filter = off;
 RESET hnsw.ef_search;

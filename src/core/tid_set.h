@@ -30,7 +30,7 @@ class TidSet {
         words_.Init(arena);
         places_.Init(arena);
         whole_.Init(arena, 0);
-        rows_ = whole_pages_ = 0;
+        rows_ = whole_pages_ = hashed_ = 0;
     }
 
     // Adds rows of a page, or all of it when there is no room for them. Each page is added once, in ascending order.
@@ -41,7 +41,6 @@ class TidSet {
             AddPage(block);
             return;
         }
-        if ((pages_.size + 1) * kPlacesPerPage > places_.size) GrowPlaces();
         const size_t first = words_.size;
         words_.Reserve(first + words_per_page_);
         words_.size += words_per_page_;
@@ -49,12 +48,12 @@ class TidSet {
         for (int i = 0; i < count; ++i) {
             const uint32_t offset = offsets[i];
             if (offset == 0 || offset > most_offset_) continue;
-            words_[first + offset / 64] |= uint64_t{1} << (offset % 64);
+            uint64_t* word = &words_[first + offset / 64];
+            const uint64_t bit = uint64_t{1} << (offset % 64);
+            rows_ += (*word & bit) == 0 ? 1 : 0;
+            *word |= bit;
         }
-        for (uint32_t w = 0; w < words_per_page_; ++w)
-            rows_ += static_cast<uint64_t>(__builtin_popcountll(words_[first + w]));
         pages_.Push({block, maybe});
-        places_[PlaceOf(block)] = static_cast<uint32_t>(pages_.size);
     }
     // Adds a page whose rows are all to be tested again.
     void AddPage(uint32_t block) {
@@ -63,9 +62,14 @@ class TidSet {
         if (whole_.Add(block)) ++whole_pages_;
     }
 
+    // Find does it for itself the first time; who holds a lock then calls it before. A pass over all rows does without.
+    void PrepareFind() const {
+        if (hashed_ < pages_.size) HashPages();
+    }
     Membership Find(uint32_t block, uint32_t offset) const {
         if (offset == 0 || offset > most_offset_) return Membership::kOut;
         if (whole_pages_ > 0 && whole_.Has(block)) return Membership::kMaybe;
+        PrepareFind();
         if (places_.empty()) return Membership::kOut;
         const uint32_t at = places_[PlaceOf(block)];
         if (at == 0) return Membership::kOut;
@@ -159,14 +163,17 @@ class TidSet {
             at = (at + 1) & mask;
         return at;
     }
-    void GrowPlaces() {
-        const size_t n = places_.empty() ? 64 : places_.size * 2;
+    void HashPages() const {
+        size_t n = 64;
+        while (n < pages_.size * kPlacesPerPage)
+            n *= 2;
         arena_->Release(places_.data, places_.capacity);
         places_.Init(arena_, n);
         places_.size = n;
         memset(places_.data, 0, n * sizeof(uint32_t));
         for (size_t i = 0; i < pages_.size; ++i)
             places_[PlaceOf(pages_[i].block)] = static_cast<uint32_t>(i + 1);
+        hashed_ = pages_.size;
     }
 
     Arena* arena_;
@@ -174,10 +181,12 @@ class TidSet {
     uint32_t most_offset_;
     uint32_t words_per_page_;
     size_t most_pages_;
-    ArenaVec<Page> pages_;       // ascending
-    ArenaVec<uint64_t> words_;   // words_per_page_ for each of them
-    ArenaVec<uint32_t> places_;  // 1 + index into pages_; 0: empty
-    BitSet whole_;               // empty until there is such a page
+    ArenaVec<Page> pages_;      // ascending
+    ArenaVec<uint64_t> words_;  // words_per_page_ for each of them
+    BitSet whole_;              // empty until there is such a page
+    // 1 + index into pages_, 0: empty; of the first hashed_ pages.
+    mutable ArenaVec<uint32_t> places_;
+    mutable size_t hashed_;
     uint64_t rows_, whole_pages_;
 };
 static_assert(std::is_trivially_destructible_v<TidSet>);

@@ -62,6 +62,7 @@ extern "C" {
 #include "common/shortest_dec.h"
 #include "executor/executor.h"
 #include "executor/instrument.h"
+#include "executor/nodeIndexscan.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"

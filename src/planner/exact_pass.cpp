@@ -202,7 +202,7 @@ bool BoundAll(VectorScanState* state, RowBounds* bounds) {
         const int all = rows.count;
         rows.Filter([&](int i) {
             if (!(nearest[i] > -get_float8_infinity())) return true;
-            KeepUnread(&filter->bounded, {nearest[i], rows.tids[i]}, most);
+            KeepUnread(&filter->bounded, {nearest[i], rows.tids[i], rows.memberships[i]}, most);
             return false;
         });
         filter->rows_bounded += static_cast<uint64>(all - rows.count);
@@ -308,9 +308,7 @@ bool ReadNextBounded(VectorScanState* state) {
     }
     AskForNext(bounded, state->css.ss.ss_currentRelation);
     ++bounded->next;
-    const uint32 block = ItemPointerGetBlockNumber(&row.tid);
-    const uint16 offset = ItemPointerGetOffsetNumber(&row.tid);
-    if (TakeExact(state, row.tid, filter->members.Find(block, offset))) PushPending(state, RowAtHand(state, row.tid));
+    if (TakeExact(state, row.tid, row.membership)) PushPending(state, RowAtHand(state, row.tid));
     return true;
 }
 

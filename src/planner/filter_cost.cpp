@@ -70,6 +70,14 @@ SearchValues ValuesOf(const IndexOptInfo* index, const VectorSearchMethods* meth
     return values;
 }
 
+// What the rows of a bitmap cost. The server reckons with every page of an index as one to be read from disk, and twice
+// for each row; one btree whose pages are in memory hands out a row in 40 ns.
+double BitmapCost(const Path* bitmap, double scan, double members, double uncached) {
+    if (!IsA(bitmap, IndexPath) || reinterpret_cast<const IndexPath*>(bitmap)->indexinfo->relam != BTREE_AM_OID)
+        return scan;
+    return uncached * scan + (1 - uncached) * Min(scan, members * cpu_index_tuple_cost);
+}
+
 // What bounds cost for each of so many rows of the bitmap. Codes have four bits for a number of the vector.
 double BoundCost(const FilterPlan& plan, const SearchValues& values, double members, double page_cost) {
     if (values.code <= 0 || !Settings().enable_row_codes) return 0;
@@ -196,7 +204,7 @@ FilterPlan PlanFilter(PlannerInfo* root, const IndexPath* index_path, const Vect
     Selectivity selectivity;
     cost_bitmap_tree_node(bitmap, &scan, &selectivity);
     const double members = Max(selectivity * all, rows);
-    scan += members * cpu_operator_cost * kMemberOperators;
+    scan = BitmapCost(bitmap, scan, members, uncached) + members * cpu_operator_cost * kMemberOperators;
     plan.bitmap_cost = scan;
     plan.bound_cost = BoundCost(plan, values, members, uncached * random_page_cost_here);
     plan.members_per_row = members / rows;

@@ -35,6 +35,7 @@ void ChooseStrategy(VectorScanState* state) {
     const bool cheap = exact <= search && (plan.may_try || plan.wanted == 0 || !IsWorthTrying(plan, exact));
     const bool pass = plan.may_exact && (!plan.may_search || cheap || state->row_context->caseValue_isNull);
     filter->running = pass ? Strategy::kExact : Strategy::kBitmapSearch;
+    if (!pass) filter->members.PrepareFind();
     filter->search = {&filter->members, wanted, 0};
     if (plan.may_exact)
         filter->search.most_nodes =
@@ -80,6 +81,7 @@ Spent SpentBy(const VectorScanState& state) {
 bool GoOnByMembers(VectorScanState* state) {
     FilterState* filter = &state->filter;
     LoadMembers(state);
+    filter->members.PrepareFind();
     filter->by_members = true;
     while (!filter->met.empty()) {
         CHECK_FOR_INTERRUPTS();

@@ -32,6 +32,7 @@ struct PendingRow {
 struct BoundedRow {
     double nearest;
     ItemPointerData tid;
+    Membership membership;
 };
 
 // What an exact pass leaves to be read when its turn comes.

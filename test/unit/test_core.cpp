@@ -1,11 +1,14 @@
-// Unit tests of src/core: the arena vector's growth and accounting, the random generator, Status.
+// Unit tests of src/core: the arena vector's growth and accounting, the random generator, sorting by digits, Status.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "core/arena.h"
+#include "core/radix_sort.h"
 #include "core/rng.h"
 #include "core/status.h"
 
@@ -193,6 +196,21 @@ TEST(StatusTest, SetCutsTheMessageAndAlwaysTerminatesIt) {
     const std::string exact(255, 'y');
     status.Set(StatusCode::kInternal, exact.c_str());
     EXPECT_EQ(std::string(status.message), exact);
+}
+
+TEST(RadixSortTest, SortsWhatStdSortSorts) {
+    Rng rng(5);
+    const uint64_t masks[] = {~uint64_t{0}, 0, 0xFF, 0x7FF00000, uint64_t{3} << 62, 0x3FFFF003F};
+    for (const uint64_t mask : masks)
+        for (const size_t count : {size_t{0}, size_t{1}, size_t{2}, size_t{1000}, size_t{5000}}) {
+            std::vector<uint64_t> numbers(count), other(count);
+            for (uint64_t& number : numbers)
+                number = (rng.Next() & mask) | (uint64_t{1} << 40);
+            std::vector<uint64_t> expected = numbers;
+            std::sort(expected.begin(), expected.end());
+            const uint64_t* sorted = RadixSort(numbers.data(), count, other.data());
+            EXPECT_TRUE(std::equal(expected.begin(), expected.end(), sorted)) << mask << " " << count;
+        }
 }
 
 }  // namespace
