@@ -24,6 +24,7 @@ X_LIBS = -lfaiss -lopenblas -llapack
 # decoding is a loop over elements, four at a time
 LEVEL_FLAGS_payload = -O3
 LEVEL_FLAGS_row_code = -O3
+LEVEL_FLAGS_vector_sums = -O3
 # one translation unit per instruction set
 LEVEL_FLAGS_kernels_avx2 = -mavx2 -mfma -mf16c -mpopcnt
 # (g++ 12 takes the undefined lanes inside its own AVX-512 intrinsics for mistakes)

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "hnsw/hnsw_seeds.h"
+#include "kernels/vector_sums.h"
 
 namespace vecann {
 
@@ -91,8 +92,7 @@ void Mean(Planter* p, const uint32* points, size_t n, size_t dims, float* out) {
     for (size_t i = 0; i < n; ++i) {
         if (i % 1024 == 0) CHECK_FOR_INTERRUPTS();
         Decode(*p, points[i], dims, p->vector);
-        for (size_t j = 0; j < dims; ++j)
-            out[j] += share * p->vector[j];
+        AddScaled(p->vector, dims, share, out);
     }
 }
 

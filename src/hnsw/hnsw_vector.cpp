@@ -1,6 +1,7 @@
 // From values to rotated vectors, payloads and query codes; the lower bound. See hnsw_vector.h.
 #include "hnsw/hnsw_vector.h"
 
+#include "pg/bytes_hash.h"
 #include "pg/known_rotation.h"
 
 namespace vecann {
@@ -118,8 +119,7 @@ bool ExtractWords(const VectorForm& form, Datum value, IndexedVector* out) {
     WordsHeadData* head = reinterpret_cast<WordsHeadData*>(out->payload);
     *head = {kExactPayload, 0, 0, 0};
     const bool indexable = form.desc->words->encode(value, form.dim, head);
-    head->hash = hash_bytes(reinterpret_cast<const unsigned char*>(head->words()),
-                            static_cast<int>(head->count * sizeof(uint64)));
+    head->hash = BytesHash(head->words(), head->count * sizeof(uint64));
     return indexable;
 }
 
@@ -160,7 +160,7 @@ void HnswMeasure(const VectorForm& form, IndexedVector* v) {
 }
 
 uint32 HnswHash(const float* vector, size_t dim) {
-    return hash_bytes(reinterpret_cast<const unsigned char*>(vector), static_cast<int>(dim * sizeof(float)));
+    return BytesHash(vector, dim * sizeof(float));
 }
 
 void HnswEncodePayload(const VectorForm& form, IndexedVector* v) {

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "opclass/opclass_desc.h"
+#include "pg/bytes_hash.h"
 #include "types/dense_distance.h"
 
 namespace vecann {
@@ -23,8 +24,7 @@ bool DenseExtract(Datum value, int dim, float* vector, uint32* hash) {
     if (hash != nullptr) *hash = 0;
     if constexpr (unit) {
         indexable = NormalizeTo<E, Float32Element>(v->x, dim, vector);
-        if (hash != nullptr)
-            *hash = hash_bytes(reinterpret_cast<const unsigned char*>(v->x), dim * static_cast<int>(sizeof(v->x[0])));
+        if (hash != nullptr) *hash = BytesHash(v->x, static_cast<size_t>(dim) * sizeof(v->x[0]));
     } else {
         for (int i = 0; i < dim; ++i)
             vector[i] = E::ToFloat(v->x[i]);

@@ -9,7 +9,7 @@
 namespace vecann {
 
 // Grows with every incompatible change of any on-disk struct; 0.x releases refuse other versions with a REINDEX hint.
-constexpr uint16 kFormatVersion = 7;
+constexpr uint16 kFormatVersion = 8;
 constexpr uint16 kPageId = 0xFA01;
 constexpr BlockNumber kMetaBlock = 0;
 

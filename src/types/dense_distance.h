@@ -8,6 +8,7 @@
 
 #include <limits>
 
+#include "kernels/vector_sums.h"
 #include "types/dense_vector.h"
 
 namespace vecann {
@@ -73,13 +74,17 @@ double Norm(const typename E::Storage* x, int dim) {
 // Writes x / |x|, each element rounded once from double. A zero vector stays zero, and false is returned.
 template <DenseElement E, DenseElement To = E>
 bool NormalizeTo(const typename E::Storage* x, int dim, typename To::Storage* out) {
-    const double norm = Norm<E>(x, dim);
-    for (int i = 0; i < dim; ++i) {
-        const float element = E::ToFloat(x[i]);
-        out[i] = norm > 0 ? DenseTraits<To>::FromDouble(static_cast<double>(element) / norm)
-                          : DenseTraits<To>::FromFloat(element);
+    if constexpr (std::is_same_v<E, Float32Element> && std::is_same_v<To, Float32Element>) {
+        const size_t n = static_cast<size_t>(dim);
+        const double norm = NormInDouble(x, n);
+        DivideInDouble(x, n, norm > 0 ? norm : 1, out);
+        return norm > 0;
+    } else {
+        const double norm = Norm<E>(x, dim), by = norm > 0 ? norm : 1;
+        for (int i = 0; i < dim; ++i)
+            out[i] = DenseTraits<To>::FromDouble(static_cast<double>(E::ToFloat(x[i])) / by);
+        return norm > 0;
     }
-    return norm > 0;
 }
 
 }  // namespace vecann
