@@ -56,6 +56,15 @@ SELECT c, (pg_temp.ask(c)).* FROM unnest(ARRAY[
 -- More rows than there is memory for in a list, then in a bitmap of single rows.
 SET work_mem = '64kB';
 SELECT c, (pg_temp.ask(c)).* FROM unnest(ARRAY['a < 6', 'b < 9000', 'a = 5']) AS c;
+-- Fewer expected than come: a third of the rows.
+PREPARE below(int) AS SELECT count(*), count(DISTINCT id), min(a), max(a) FROM (SELECT id, a FROM fb WHERE a < $1 ORDER BY v <-> '[1,0,0]' LIMIT 12000) AS s;
+PREPARE lower(int) AS SELECT count(*), count(DISTINCT id), min(b), max(b) FROM (SELECT id, b FROM fb WHERE b < $1 ORDER BY v <-> '[1,0,0]' LIMIT 12000) AS s;
+SET plan_cache_mode = force_generic_plan;
+EXECUTE below(10);
+EXECUTE lower(11999);
+EXECUTE below(1);
+DEALLOCATE ALL;
+RESET plan_cache_mode;
 RESET work_mem;
 
 -- Keys known at run time, again and again; also none.

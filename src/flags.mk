@@ -1,5 +1,6 @@
 # Compiler flags of the three zones; included by the Makefile and by test/unit/Makefile.
-# WERROR=1 turns warnings into errors, RACE_POINTS=1 compiles the race points in, SAN=1 adds ASan and UBSan.
+# WERROR=1 turns warnings into errors, RACE_POINTS=1 compiles the race points in, SAN=1 adds ASan and UBSan,
+# TSAN=1 TSan (with clang and its OpenMP, which tells TSan of forks and joins; libgomp does not).
 SRC_DIR := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
 
 WARNINGS = -Wall -Wextra -Wshadow -Wno-register -Wno-unused-parameter -Wno-missing-field-initializers
@@ -14,6 +15,10 @@ endif
 ifdef SAN
 COMMON_CXXFLAGS += -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize=vptr \
 	-fno-sanitize-recover=all
+endif
+ifdef TSAN
+CXX = clang++
+COMMON_CXXFLAGS += -O1 -fsanitize=thread
 endif
 # Zone K fuses no multiply-adds on its own: what is stored must not depend on the instruction set.
 ZONE_K = -DVECANN_ZONE_K -fno-exceptions -fno-rtti -fno-threadsafe-statics -fno-math-errno -ffp-contract=off

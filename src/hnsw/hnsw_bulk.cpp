@@ -26,6 +26,7 @@ void Rehash(BulkBuild* bulk, uint64 places) {
     bulk->places = places;
     memset(bulk->table, 0, places * sizeof(uint32));
     for (uint64 i = 0; i < bulk->nodes.size; ++i) {
+        if (i % kRowsBetweenLooks == 0) CHECK_FOR_INTERRUPTS();
         uint64 at = bulk->nodes[i].hash & (places - 1);
         while (bulk->table[at] != 0)
             at = (at + 1) & (places - 1);

@@ -442,22 +442,38 @@ void HnswPlantRowsAtHand(HnswContext* ctx, const RowsAtHand& at_hand) {
 
 namespace {
 
-// Have most rows a code, as far as some of them tell?
-bool AreRowsCovered(RowPlanter* p) {
+// What pages of nodes, evenly spread, tell of all rows.
+struct RowSample {
+    RowCensus census;
+    uint64 coded;  // rows with a code
+    uint64 pages;  // looked at
+};
+
+void LookAtSome(RowPlanter* p, RowSample* sample) {
     const HnswContext& ctx = *p->ctx;
+    const bool has = HnswHasRows(ctx.meta);
     RowMap map;
     map.Init(&ctx, RowShape::Of(ctx.meta));
     const BlockNumber step = Max<BlockNumber>(p->blocks / kPagesLookedAt, 1);
-    uint64 rows = 0, coded = 0;
     for (BlockNumber block = kMetaBlock + 1; block < p->blocks; block += Min(step, p->blocks - block)) {
+        ++sample->pages;
         ForNodes(p, block, [&](const SlotView&) {
             for (const NodeRow& row : p->rows) {
-                ++rows;
-                coded += HnswReadRowCode(&map, row.tid, p->code) ? 1 : 0;
+                CountRow(row.tid, &sample->census);
+                sample->coded += has && HnswReadRowCode(&map, row.tid, p->code) ? 1 : 0;
             }
         });
     }
-    return static_cast<double>(coded) >= kCoveredShare * static_cast<double>(rows);
+}
+
+// Would codes be planted, and have many rows none? Where a table has few rows on many pages nothing is planted, nor are
+// all rows counted each time to find that out.
+bool AreCodesDue(const RowPlanter& p, const RowSample& sample) {
+    const RowCensus& census = sample.census;
+    if (static_cast<double>(sample.coded) >= kCoveredShare * static_cast<double>(census.rows)) return false;
+    const uint64 rows = census.rows * p.blocks / Max<uint64>(sample.pages, 1);
+    const uint64 places = static_cast<uint64>(census.blocks) * ChooseStride(census);
+    return rows >= kLeastRows && places <= kMostPlaces * rows;
 }
 
 }  // namespace
@@ -480,10 +496,12 @@ void HnswReplantRows(HnswContext* ctx) {
     p->blocks = blocks;
     p->rows.Init(&p->arena, kHnswInlineTids);
     p->code = p->arena.Allocate<char>(RowCodeSize(ctx->form.dim));
-    const bool covered = HnswHasRows(meta) && AreRowsCovered(p);
+    RowSample* sample = PallocZeroed<RowSample>();
+    LookAtSome(p, sample);
+    const bool due = AreCodesDue(*p, *sample);
     MemoryContextSwitchTo(old);
     MemoryContextDelete(memory);
-    if (!covered) HnswPlantRows(ctx);
+    if (due) HnswPlantRows(ctx);
 }
 
 }  // namespace vecann

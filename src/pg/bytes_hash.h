@@ -4,7 +4,6 @@
 #pragma once
 
 #include "pg/pg.h"
-#include "port/pg_crc32c.h"
 
 namespace vecann {
 

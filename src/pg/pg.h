@@ -83,6 +83,7 @@ extern "C" {
 #include "optimizer/restrictinfo.h"
 #include "pgstat.h"
 #include "port/atomics.h"
+#include "port/pg_crc32c.h"
 #include "portability/instr_time.h"
 #include "postmaster/autovacuum.h"
 #include "storage/buf_internals.h"

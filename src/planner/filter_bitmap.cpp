@@ -65,9 +65,17 @@ BitmapPlan SplitBitmapPlan(Plan* plan) {
     return {scan->scan.plan.lefttree, scan->scan.plan.qual, scan->bitmapqualorig};
 }
 
-namespace {
+uint64 MostGathered() {
+    constexpr uint64 kLeast = 1024, kMost = 1 << 20;
+    // A list grows by doubling, and has a copy while it is sorted.
+    const uint64 limit = static_cast<uint64>(work_mem) * 1024 / (2 * sizeof(uint64));
+    uint64 most = kLeast;
+    while (2 * most <= Min(limit, kMost))
+        most *= 2;
+    return most;
+}
 
-constexpr uint64 kMostGathered = 1 << 20;
+namespace {
 
 // A place in the table as a number that orders as the place does.
 uint64 NumberOf(const ItemPointerData& tid) {
@@ -82,12 +90,16 @@ struct GatheredRows {
     TIDBitmap* bitmap;
 
     void Add(const ItemPointerData& tid) {
+        const OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(&tid);
+        // as a bitmap has it
+        if (offset < 1 || offset > MaxHeapTuplesPerPage) elog(ERROR, "tuple offset out of range: %u", offset);
         if (rows.size == most) Spill();
         const uint64 row = NumberOf(tid);
         sorted = sorted && (rows.empty() || rows[rows.size - 1] <= row);
         rows.Push(row);
     }
     void Spill() {
+        CHECK_FOR_INTERRUPTS();
         if (bitmap == nullptr) bitmap = tbm_create(work_mem * 1024L, nullptr);
         for (const uint64 row : rows) {
             ItemPointerData tid;
@@ -97,12 +109,21 @@ struct GatheredRows {
         rows.Clear();
         sorted = true;
     }
+    void Forget() {
+        rows.arena->Release(rows.data, rows.capacity);
+        rows.Init(rows.arena);
+    }
+    void Sort() {
+        if (sorted) return;
+        Arena* arena = rows.arena;
+        ArenaVec<uint64> other;
+        other.Init(arena, rows.capacity);
+        other.size = rows.size;
+        if (RadixSort(rows.data, rows.size, other.data) == other.data) std::swap(rows, other);
+        arena->Release(other.data, other.capacity);
+        sorted = true;
+    }
 };
-
-// The rows that a list may hold, and its copy while it is being sorted.
-uint64 MostGathered() {
-    return Min(kMostGathered, static_cast<uint64>(work_mem) * 1024 / (2 * sizeof(uint64)));
-}
 
 // Is it one scan of a btree, for not too many rows? A btree hands out rows as fast as it adds them to a bitmap, and for
 // equal keys in the order of the table. A bitmap of rows on a page each takes as long again to be made, sorted and read
@@ -135,28 +156,18 @@ void GatherRows(BitmapIndexScanState* node, GatheredRows* gathered) {
     if (instrument != nullptr) InstrStopNode(instrument, count);
 }
 
-void AddSorted(const uint64* rows, size_t n, TidSet* members) {
+void AddSorted(const ArenaVec<uint64>& rows, TidSet* members) {
     uint16 offsets[MaxHeapTuplesPerPage];
-    for (size_t begin = 0, end; begin < n; begin = end) {
+    for (size_t begin = 0, end; begin < rows.size; begin = end) {
+        CHECK_FOR_INTERRUPTS();
         const uint64 block = rows[begin] >> 16;
         int count = 0;
-        for (end = begin; end < n && rows[end] >> 16 == block; ++end) {
+        for (end = begin; end < rows.size && rows[end] >> 16 == block; ++end) {
             const bool again = end > begin && rows[end] == rows[end - 1];
-            if (!again && count < MaxHeapTuplesPerPage) offsets[count++] = static_cast<uint16>(rows[end]);
+            if (!again) offsets[count++] = static_cast<uint16>(rows[end]);
         }
         members->AddRows(static_cast<uint32>(block), offsets, count, false);
     }
-}
-
-void AddRows(const GatheredRows& gathered, Arena* arena, TidSet* members) {
-    const size_t count = gathered.rows.size;
-    if (gathered.sorted) {
-        AddSorted(gathered.rows.data, count, members);
-        return;
-    }
-    uint64* other = arena->Allocate<uint64>(count);
-    AddSorted(RadixSort(gathered.rows.data, count, other), count, members);
-    arena->Release(other, count);
 }
 
 void AddBitmap(TIDBitmap* bitmap, TidSet* members) {
@@ -181,22 +192,24 @@ TIDBitmap* MakeBitmap(PlanState* bitmap) {
 }  // namespace
 
 void ReadMembers(PlanState* bitmap, Relation table, Arena* arena, TidSet* members) {
-    GatheredRows gathered = {{}, 0, true, nullptr};
+    GatheredRows gathered = {{}, MostGathered(), true, nullptr};
+    gathered.rows.Init(arena);
     if (IsOneBtree(bitmap)) {
-        gathered.most = MostGathered();
-        gathered.rows.Init(arena);
         GatherRows(castNode(BitmapIndexScanState, bitmap), &gathered);
-        if (gathered.bitmap != nullptr) gathered.Spill();
+        if (gathered.bitmap != nullptr) {
+            gathered.Spill();
+            gathered.Forget();
+        }
+        gathered.Sort();
     } else {
         gathered.bitmap = MakeBitmap(bitmap);
     }
     members->Init(arena, RelationGetNumberOfBlocks(table), MaxHeapTuplesPerPage, static_cast<size_t>(work_mem) * 1024);
-    if (gathered.bitmap != nullptr) {
+    if (gathered.bitmap != nullptr)
         AddBitmap(gathered.bitmap, members);
-    } else {
-        AddRows(gathered, arena, members);
-    }
-    arena->Release(gathered.rows.data, gathered.rows.capacity);
+    else
+        AddSorted(gathered.rows, members);
+    gathered.Forget();
 }
 
 }  // namespace vecann

@@ -17,8 +17,12 @@ struct BitmapPlan {
 };
 BitmapPlan SplitBitmapPlan(Plan* plan);
 
+// The rows of one btree scan that are taken one by one, without the server's bitmap; a bitmap's memory has room for
+// them and their copy.
+uint64 MostGathered();
+
 // Runs a bitmap's plan and fills a set, in the current memory context, which the arena is over. Single rows take at
-// most work_mem.
+// most work_mem, and on the way there a list of them or the server's bitmap as much again.
 void ReadMembers(PlanState* bitmap, Relation table, Arena* arena, TidSet* members);
 
 }  // namespace vecann
