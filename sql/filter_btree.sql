@@ -82,5 +82,19 @@ EXECUTE by_keys('{7,7,NULL,99}');
 DEALLOCATE by_keys;
 RESET plan_cache_mode;
 
+-- A search that runs out of memory and has no exact pass to turn to reads what it knows of, then all the rest.
+SET vecann.enable_bitmap_search = on;
+SET vecann.enable_exact_search = off;
+SET work_mem = '64kB';
+SET hnsw.ef_search = 10;
+SELECT count(*), count(DISTINCT id), max(b) FROM (SELECT id, b FROM fb WHERE b < 3000 ORDER BY v <-> '[1,0,0]' LIMIT 3000) AS s;
+SET hnsw.ef_search = 200;
+SELECT count(*), count(DISTINCT id), max(b) FROM (SELECT id, b FROM fb WHERE b < 3000 ORDER BY v <-> '[1,0,0]' LIMIT 3000) AS s;
+SET hnsw.iterative_scan = strict_order;
+SELECT count(*) BETWEEN 1 AND 3000, count(*) = count(DISTINCT id), max(b) FROM (SELECT id, b FROM fb WHERE b < 3000 ORDER BY v <-> '[1,0,0]' LIMIT 3000) AS s;
+RESET hnsw.iterative_scan;
+RESET work_mem;
+RESET hnsw.ef_search;
+
 SELECT indexname FROM pg_indexes AS i, vecann_verify('fb_v') WHERE indexname = 'fb_v';
 DROP TABLE fb;

@@ -18,7 +18,7 @@ COMMON_CXXFLAGS += -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno
 endif
 ifdef TSAN
 CXX = clang++
-COMMON_CXXFLAGS += -O1 -fsanitize=thread
+COMMON_CXXFLAGS += -O1 -fsanitize=thread -DVECANN_TSAN
 endif
 # Zone K fuses no multiply-adds on its own: what is stored must not depend on the instruction set.
 ZONE_K = -DVECANN_ZONE_K -fno-exceptions -fno-rtti -fno-threadsafe-statics -fno-math-errno -ffp-contract=off

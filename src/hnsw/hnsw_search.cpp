@@ -178,7 +178,8 @@ bool LayerSearch::Settle(size_t memory_limit) {
         if (refused) Forget();
         if (memory_limit > 0 && ctx->arena.allocated > memory_limit) return false;
     }
-    return true;
+    // Admission ends a search for want of memory, too.
+    return memory_limit == 0 || ctx->arena.allocated <= memory_limit;
 }
 
 // Takes back the slot found last.
