@@ -91,7 +91,7 @@ SELECT count(*), count(DISTINCT id), max(b) FROM (SELECT id, b FROM fb WHERE b <
 SET hnsw.ef_search = 200;
 SELECT count(*), count(DISTINCT id), max(b) FROM (SELECT id, b FROM fb WHERE b < 3000 ORDER BY v <-> '[1,0,0]' LIMIT 3000) AS s;
 SET hnsw.iterative_scan = strict_order;
-SELECT count(*) BETWEEN 1 AND 3000, count(*) = count(DISTINCT id), max(b) FROM (SELECT id, b FROM fb WHERE b < 3000 ORDER BY v <-> '[1,0,0]' LIMIT 3000) AS s;
+SELECT count(*) BETWEEN 1 AND 3000, count(*) = count(DISTINCT id), max(b) < 3000 FROM (SELECT id, b FROM fb WHERE b < 3000 ORDER BY v <-> '[1,0,0]' LIMIT 3000) AS s;
 RESET hnsw.iterative_scan;
 RESET work_mem;
 RESET hnsw.ef_search;
