@@ -158,16 +158,16 @@ sub end_build
 my %phases = (
 	'3GB' => [
 		[ 'scanning table', 0.5, 0, 1 ], [ 'building graph', 0, 0, 1 ], [ 'building graph', 0, 5, 0 ],
-		[ 'writing graph', 0.02, 0, 1 ], [ 'writing graph', 0.9, 0, 0 ], [ 'planting seeds', 0, 0, 0 ],
-		[ 'writing WAL', 0, 0, 1 ]
+		[ 'writing graph', 0.02, 0, 1 ], [ 'writing graph', 0.9, 0, 0 ], [ 'coding rows', 0, 0, 1 ],
+		[ 'planting seeds', 0, 0, 0 ], [ 'writing WAL', 0, 0, 1 ]
 	],
 	'64MB' => [
 		[ 'scanning table', 0.5, 0, 1 ], [ 'dividing rows', 0, 0, 1 ], [ 'dividing rows', 0.7, 0, 0 ],
 		[ 'numbering nodes', 0.4, 0, 1 ], [ 'building graph', 0, 0, 0 ], [ 'building graph', 0.5, 0, 1 ],
 		[ 'building graph', 0.95, 0, 0 ], [ 'writing graph', 0.02, 0, 0 ], [ 'writing graph', 0.5, 0, 1 ],
 		[ 'writing graph', 0.9, 0, 0 ], [ 'building upper layers', 0, 0, 0 ], [ 'checking links', 0, 0, 1 ],
-		[ 'planting seeds', 0, 0, 0 ], [ 'planting seeds', 0, 0.5, 1 ], [ 'writing WAL', 0, 0, 0 ],
-		[ 'writing WAL', 0, 0.5, 1 ]
+		[ 'planting seeds', 0, 0, 0 ], [ 'planting seeds', 0, 0.5, 1 ], [ 'coding rows', 0, 0, 0 ],
+		[ 'coding rows', 0, 0.5, 1 ], [ 'writing WAL', 0, 0, 0 ], [ 'writing WAL', 0, 0.5, 1 ]
 	]);
 for my $memory ('3GB', '64MB')
 {
