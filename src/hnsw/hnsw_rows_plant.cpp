@@ -451,8 +451,7 @@ struct RowSample {
 
 void LookAtSome(RowPlanter* p, RowSample* sample) {
     const HnswContext& ctx = *p->ctx;
-    const bool has = HnswHasRows(ctx.meta);
-    RowMap map;
+    RowMap map;  // leads nowhere where there are no codes
     map.Init(&ctx, RowShape::Of(ctx.meta));
     const BlockNumber step = Max<BlockNumber>(p->blocks / kPagesLookedAt, 1);
     for (BlockNumber block = kMetaBlock + 1; block < p->blocks; block += Min(step, p->blocks - block)) {
@@ -460,7 +459,7 @@ void LookAtSome(RowPlanter* p, RowSample* sample) {
         ForNodes(p, block, [&](const SlotView&) {
             for (const NodeRow& row : p->rows) {
                 CountRow(row.tid, &sample->census);
-                sample->coded += has && HnswReadRowCode(&map, row.tid, p->code) ? 1 : 0;
+                sample->coded += HnswReadRowCode(&map, row.tid, p->code) ? 1 : 0;
             }
         });
     }

@@ -17,8 +17,8 @@ struct BitmapPlan {
 };
 BitmapPlan SplitBitmapPlan(Plan* plan);
 
-// The rows of one btree scan that are taken one by one, without the server's bitmap; a bitmap's memory has room for
-// them and their copy.
+// So many rows of one btree scan, at most, are gathered in a list, without the server's bitmap: work_mem has room for
+// the list and a copy, which sorting takes.
 uint64 MostGathered();
 
 // Runs a bitmap's plan and fills a set, in the current memory context, which the arena is over. Single rows take at
