@@ -139,7 +139,7 @@ def environment(s, args):
            "load before": f"{args.load_before:.2f}",
            "server": s.sql("postgres", "SHOW server_version"),
            "timings": f"{args.rounds} rounds of {args.seconds} s, medians; pgbench -M prepared over a Unix socket, "
-                      f"processors {'may halt' if args.let_halt else 'kept from halting'}, enable_seqscan off; inserts with synchronous_commit {args.synchronous_commit}",
+                      f"processors {server.idling(not args.let_halt)}, enable_seqscan off; inserts with synchronous_commit {args.synchronous_commit}",
            "in process": f"{' '.join(in_process.FLAGS)}; builds with {args.threads} threads, searches with one; "
                          f"OPENBLAS_CORETYPE {os.environ.get('OPENBLAS_CORETYPE', 'unset')}"}
     for peer, package in packages.items():
