@@ -55,6 +55,7 @@ SELECT c, (pg_temp.ask(c)).* FROM unnest(ARRAY[
 
 -- More rows than there is memory for in a list, then in a bitmap of single rows.
 SET work_mem = '64kB';
+SET hash_mem_multiplier = 1;
 SELECT c, (pg_temp.ask(c)).* FROM unnest(ARRAY['a < 6', 'b < 9000', 'a = 5']) AS c;
 -- Fewer expected than come: a third of the rows.
 PREPARE below(int) AS SELECT count(*), count(DISTINCT id), min(a), max(a) FROM (SELECT id, a FROM fb WHERE a < $1 ORDER BY v <-> '[1,0,0]' LIMIT 12000) AS s;
@@ -66,6 +67,7 @@ EXECUTE below(1);
 DEALLOCATE ALL;
 RESET plan_cache_mode;
 RESET work_mem;
+RESET hash_mem_multiplier;
 
 -- Keys known at run time, again and again; also none.
 SET enable_material = off;
@@ -86,6 +88,7 @@ RESET plan_cache_mode;
 SET vecann.enable_bitmap_search = on;
 SET vecann.enable_exact_search = off;
 SET work_mem = '64kB';
+SET hash_mem_multiplier = 1;
 SET hnsw.ef_search = 10;
 SELECT count(*), count(DISTINCT id), max(b) FROM (SELECT id, b FROM fb WHERE b < 3000 ORDER BY v <-> '[1,0,0]' LIMIT 3000) AS s;
 SET hnsw.ef_search = 200;
@@ -94,6 +97,7 @@ SET hnsw.iterative_scan = strict_order;
 SELECT count(*) BETWEEN 1 AND 3000, count(*) = count(DISTINCT id), max(b) < 3000 FROM (SELECT id, b FROM fb WHERE b < 3000 ORDER BY v <-> '[1,0,0]' LIMIT 3000) AS s;
 RESET hnsw.iterative_scan;
 RESET work_mem;
+RESET hash_mem_multiplier;
 RESET hnsw.ef_search;
 
 SELECT indexname FROM pg_indexes AS i, vecann_verify('fb_v') WHERE indexname = 'fb_v';

@@ -66,8 +66,10 @@ SET vecann.enable_bitmap_search = off;
 SELECT * FROM pg_temp.ask('cat = 7', 10);
 RESET vecann.enable_bitmap_search;
 SET work_mem = '64kB';
+SET hash_mem_multiplier = 1;
 SELECT * FROM pg_temp.ask('cat = 7', 10);
 RESET work_mem;
+RESET hash_mem_multiplier;
 -- forbidden, not worth while, no LIMIT
 SET vecann.enable_post_filter = off;
 SELECT * FROM pg_temp.ask('near = 1', 10);
@@ -90,8 +92,10 @@ ANALYZE ff;
 SELECT * FROM pg_temp.ask('v <-> ''[0.05,0.05,0.05,0.05]'' < 0.1', 10);
 SELECT * FROM pg_temp.ask('v <-> ''[0.05,0.05,0.05,0.05]'' > 0.9', 10);
 SET work_mem = '64kB';
+SET hash_mem_multiplier = 1;
 SELECT * FROM pg_temp.ask('v <-> ''[0.05,0.05,0.05,0.05]'' > 0.5', 10);
 RESET work_mem;
+RESET hash_mem_multiplier;
 DROP INDEX ff_distance;
 -- the same through lists
 DROP INDEX ff_v;

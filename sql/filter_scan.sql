@@ -122,6 +122,7 @@ CREATE INDEX fs_wide_v ON fs_wide USING hnsw (v vector_l2_ops);
 CREATE INDEX fs_wide_a ON fs_wide (a);
 ANALYZE fs_wide;
 SET work_mem = '64kB';
+SET hash_mem_multiplier = 1;
 SET hnsw.scan_mem_multiplier = 1000;
 SELECT s.* FROM pg_temp.same('SELECT id, a FROM fs_wide WHERE a = 3 ORDER BY v <-> ''[50.123,50.457,3.3]'' LIMIT 50') AS s;
 RESET hnsw.scan_mem_multiplier;
@@ -133,6 +134,7 @@ SELECT count(*), count(DISTINCT id), bool_and(a = 3), bool_and(d >= before) FROM
     SELECT id, a, d, lag(d) OVER () AS before FROM (
         SELECT id, a, v <-> '[50,50,3.3]' AS d FROM fs_wide WHERE a = 3 ORDER BY d LIMIT 5000) AS s) AS t;
 RESET work_mem;
+RESET hash_mem_multiplier;
 RESET vecann.enable_bitmap_search;
 RESET vecann.enable_post_filter;
 RESET enable_sort;

@@ -117,11 +117,13 @@ BEGIN
     RETURN false;
 END $$;
 SET work_mem = '64kB';
+SET hash_mem_multiplier = 1;
 SELECT n, pg_temp.lossy(what) FROM rc_ask WHERE n IN (2, 6, 8, 9, 10) ORDER BY n;
 SELECT * FROM pg_temp.answers('{1,2,4,6,8,9,10,17}');
 SELECT * FROM pg_temp.answers('{2,7,8}', 'LIMIT 10', ', id LIMIT 3000');
 SELECT * FROM pg_temp.answers('{2,7,8}', 'LIMIT 10', ', id');
 RESET work_mem;
+RESET hash_mem_multiplier;
 
 -- ---- rescans, cursors --------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ extern "C" {
 #include "access/amapi.h"
 #include "access/genam.h"
 #include "access/generic_xlog.h"
+#include "access/gin_private.h"
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/reloptions.h"
@@ -62,6 +63,7 @@ extern "C" {
 #include "common/shortest_dec.h"
 #include "executor/executor.h"
 #include "executor/instrument.h"
+#include "executor/nodeHash.h"
 #include "executor/nodeIndexscan.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -171,6 +173,23 @@ inline void CheckOldSnapshot(Snapshot snapshot, Relation rel, Page page) {
 #endif
 }
 
+// The leaf of a GIN index's entry tree where a key belongs, and the first leaf of a posting tree: pinned, and locked
+// for reading.
+inline GinBtreeStack* GinFindEntryLeaf(GinBtree entries) {
+#if PG_VERSION_NUM >= 170000
+    return ginFindLeafPage(entries, true, false);
+#else
+    return ginFindLeafPage(entries, true, false, nullptr);
+#endif
+}
+inline GinBtreeStack* GinFirstPostingLeaf(GinBtree postings, Relation index, BlockNumber root) {
+#if PG_VERSION_NUM >= 170000
+    return ginScanBeginPostingTree(postings, index, root);
+#else
+    return ginScanBeginPostingTree(postings, index, root, nullptr);
+#endif
+}
+
 // The number of the file that holds a relation.
 inline uint32 RelFileNumberOf(Relation rel) {
 #if PG_VERSION_NUM >= 160000
@@ -186,6 +205,17 @@ inline bool ReadRecentMainBuffer(Relation rel, BlockNumber block, Buffer buffer)
     return ReadRecentBuffer(rel->rd_locator, MAIN_FORKNUM, block, buffer);
 #else
     return ReadRecentBuffer(rel->rd_node, MAIN_FORKNUM, block, buffer);
+#endif
+}
+
+// Is it this block of the main fork that a shared buffer holds? Without a pin the answer may be wrong a moment later.
+inline bool IsBufferOf(Buffer buffer, Relation rel, BlockNumber block) {
+    const BufferTag* tag = &GetBufferDescriptor(static_cast<uint32>(buffer - 1))->tag;
+#if PG_VERSION_NUM >= 160000
+    return tag->blockNum == block && BufTagGetForkNum(tag) == MAIN_FORKNUM &&
+           BufTagMatchesRelFileLocator(tag, &rel->rd_locator);
+#else
+    return tag->blockNum == block && tag->forkNum == MAIN_FORKNUM && RelFileNodeEquals(tag->rnode, rel->rd_node);
 #endif
 }
 

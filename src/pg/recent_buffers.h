@@ -15,6 +15,9 @@ Buffer ReadRecentBlock(Relation rel, BlockNumber block);
 // Asks the processor for a part of a block that is about to be read, if the block was seen in the buffer pool.
 void PrefetchRecent(Relation rel, BlockNumber block, size_t offset, size_t bytes);
 
+// Asks the disk for a block of the main fork, unless it was seen in the buffer pool and still is there.
+void PrefetchBlock(Relation rel, BlockNumber block);
+
 // Notes where a block is that was read in another way.
 void NoteRecent(Relation rel, BlockNumber block, Buffer buffer);
 

@@ -41,7 +41,7 @@ struct PagesAhead {
             return;
         target = Min(2 * target + 1, most);
         for (; asked < target && members.NextPage(&cursor, &next); ++asked)
-            PrefetchBuffer(table, MAIN_FORKNUM, next);
+            PrefetchBlock(table, next);
     }
 };
 
@@ -178,7 +178,7 @@ void ReadUnknown(VectorScanState* state, const RowsTogether<kBoundedTogether>& r
         if (i % kAskedTogether == 0) PrefetchRows(table, rows.tids + i, Min(kAskedTogether, rows.count - i));
         for (asked = Max(asked, i + 1); asked < rows.count && asked <= i + pages_ahead; ++asked) {
             const BlockNumber block = ItemPointerGetBlockNumber(&rows.tids[asked]);
-            if (block != ItemPointerGetBlockNumber(&rows.tids[asked - 1])) PrefetchBuffer(table, MAIN_FORKNUM, block);
+            if (block != ItemPointerGetBlockNumber(&rows.tids[asked - 1])) PrefetchBlock(table, block);
         }
         if (TakeExact(state, rows.tids[i], rows.memberships[i])) state->pending.Push(RowAtHand(state, rows.tids[i]));
     }
@@ -264,7 +264,32 @@ void AskForNext(BoundedRows* bounded, Relation table) {
     bounded->ahead = Min(2 * bounded->ahead + 1, static_cast<size_t>(MostAhead(table)));
     bounded->asked = Max(bounded->asked, bounded->next + 1);
     for (; bounded->asked < Min(bounded->sorted, bounded->next + 1 + bounded->ahead); ++bounded->asked)
-        PrefetchBuffer(table, MAIN_FORKNUM, block_of(bounded->asked));
+        PrefetchBlock(table, block_of(bounded->asked));
+}
+
+// After so many rows read it shows what the bounds are worth; none goes out before, if there are many.
+constexpr size_t kReadBeforeLook = 64;
+constexpr size_t kManyRows = 64 * kReadBeforeLook;
+
+bool IsToLook(const FilterState& filter) {
+    return filter.bounded.rows.size >= kManyRows && filter.bounded.next <= kReadBeforeLook && filter.plan.may_search &&
+           !filter.loose;
+}
+
+// How many rows might still have to be read: those with bounds below the distance of the last row wanted among those
+// that have been read. 0: too few have passed to tell.
+double RowsLeft(const VectorScanState& state) {
+    const BoundedRows& bounded = state.filter.bounded;
+    const ArenaVec<PendingRow>& read = state.pending;
+    const size_t wanted = static_cast<size_t>(Max(std::ceil(state.filter.plan.wanted), 1.0));
+    if (read.size < wanted || read.size > 2 * kReadBeforeLook) return 0;
+    double distances[2 * kReadBeforeLook];
+    for (size_t i = 0; i < read.size; ++i)
+        distances[i] = FloorOf(read[i]);
+    std::nth_element(distances, distances + wanted - 1, distances + read.size);
+    const double farthest = distances[wanted - 1];
+    return static_cast<double>(std::count_if(bounded.rows.begin() + bounded.next, bounded.rows.end(),
+                                             [=](const BoundedRow& row) { return row.nearest < farthest; }));
 }
 
 }  // namespace
@@ -294,7 +319,9 @@ bool ReadNextBounded(VectorScanState* state) {
     }
     if (bounded->next == bounded->sorted) SortMore(bounded);
     const BoundedRow row = bounded->rows[bounded->next];
-    if (!pending.empty() && MayGoBefore(pending[0], row)) return false;
+    const bool look = IsToLook(*filter);
+    if (look && bounded->next == kReadBeforeLook && LeaveLoosePass(state, RowsLeft(*state))) return true;
+    if (!pending.empty() && MayGoBefore(pending[0], row) && (!look || bounded->next == kReadBeforeLook)) return false;
     if (state->range.IsBeyond(row.nearest)) {
         // So is what has been left out.
         bounded->rows.size = bounded->next;
@@ -308,7 +335,11 @@ bool ReadNextBounded(VectorScanState* state) {
     }
     AskForNext(bounded, state->css.ss.ss_currentRelation);
     ++bounded->next;
-    if (TakeExact(state, row.tid, row.membership)) PushPending(state, RowAtHand(state, row.tid));
+    if (TakeExact(state, row.tid, row.membership)) {
+        // Without its columns: few of the rows that are read go out, and those are read again.
+        state->pending.Push(RowAtHand(state, row.tid));
+        std::push_heap(state->pending.begin(), state->pending.end(), RowFarther);
+    }
     return true;
 }
 

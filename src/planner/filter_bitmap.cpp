@@ -75,7 +75,15 @@ uint64 MostGathered() {
     return most;
 }
 
+size_t BitmapMemory(bool one_scan) {
+    return one_scan ? get_hash_memory_limit() : static_cast<size_t>(work_mem) * 1024;
+}
+
 namespace {
+
+TIDBitmap* EmptyBitmap() {
+    return tbm_create(static_cast<long>(Min<size_t>(BitmapMemory(true), LONG_MAX)), nullptr);
+}
 
 // A place in the table as a number that orders as the place does.
 uint64 NumberOf(const ItemPointerData& tid) {
@@ -100,7 +108,7 @@ struct GatheredRows {
     }
     void Spill() {
         CHECK_FOR_INTERRUPTS();
-        if (bitmap == nullptr) bitmap = tbm_create(work_mem * 1024L, nullptr);
+        if (bitmap == nullptr) bitmap = EmptyBitmap();
         for (const uint64 row : rows) {
             ItemPointerData tid;
             ItemPointerSet(&tid, static_cast<BlockNumber>(row >> 16), static_cast<OffsetNumber>(row));
@@ -184,6 +192,8 @@ void AddBitmap(TIDBitmap* bitmap, TidSet* members) {
 }
 
 TIDBitmap* MakeBitmap(PlanState* bitmap) {
+    // What a scan finds here it adds to, as below a BitmapOr.
+    if (IsA(bitmap, BitmapIndexScanState)) castNode(BitmapIndexScanState, bitmap)->biss_result = EmptyBitmap();
     Node* made = MultiExecProcNode(bitmap);
     if (made == nullptr || !IsA(made, TIDBitmap)) elog(ERROR, "unrecognized result from subplan");
     return reinterpret_cast<TIDBitmap*>(made);
@@ -204,7 +214,7 @@ void ReadMembers(PlanState* bitmap, Relation table, Arena* arena, TidSet* member
     } else {
         gathered.bitmap = MakeBitmap(bitmap);
     }
-    members->Init(arena, RelationGetNumberOfBlocks(table), MaxHeapTuplesPerPage, static_cast<size_t>(work_mem) * 1024);
+    members->Init(arena, RelationGetNumberOfBlocks(table), MaxHeapTuplesPerPage, BitmapMemory(true));
     if (gathered.bitmap != nullptr)
         AddBitmap(gathered.bitmap, members);
     else

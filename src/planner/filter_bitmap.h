@@ -21,8 +21,12 @@ BitmapPlan SplitBitmapPlan(Plan* plan);
 // the list and a copy, which sorting takes.
 uint64 MostGathered();
 
+// Bytes that a bitmap's single rows may take: what a hash table may (work_mem times hash_mem_multiplier); or work_mem,
+// where the server makes several bitmaps and puts them together.
+size_t BitmapMemory(bool one_scan);
+
 // Runs a bitmap's plan and fills a set, in the current memory context, which the arena is over. Single rows take at
-// most work_mem, and on the way there a list of them or the server's bitmap as much again.
+// most what a hash table may, and on the way there a list of them or the server's bitmap as much again.
 void ReadMembers(PlanState* bitmap, Relation table, Arena* arena, TidSet* members);
 
 }  // namespace vecann

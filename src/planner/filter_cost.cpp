@@ -73,20 +73,36 @@ SearchValues ValuesOf(const IndexOptInfo* index, const VectorSearchMethods* meth
     return values;
 }
 
+// Are the rows of a bitmap to be taken one by one from the only index?
+bool IsListed(const Path* bitmap, double members) {
+    if (!IsA(bitmap, IndexPath) || members > static_cast<double>(MostGathered())) return false;
+    return reinterpret_cast<const IndexPath*>(bitmap)->indexinfo->relam == BTREE_AM_OID;
+}
+
 // What the rows of a bitmap cost until they are in a set. The server reckons with every page of an index as one to be
 // read from disk, and with each of its conditions for each entry; of one btree whose pages are in memory an entry takes
 // 40 ns in all.
 double BitmapCost(const Path* bitmap, double scan, double members, double uncached) {
-    const double as_bitmap = scan + members * cpu_operator_cost * kBitmapOperators;
-    if (!IsA(bitmap, IndexPath) || members > static_cast<double>(MostGathered())) return as_bitmap;
+    if (!IsListed(bitmap, members)) return scan + members * cpu_operator_cost * kBitmapOperators;
     const IndexPath* path = reinterpret_cast<const IndexPath*>(bitmap);
     const IndexOptInfo* index = path->indexinfo;
-    if (index->relam != BTREE_AM_OID) return as_bitmap;
     const double pages = index->pages / Max(index->tuples, 1.0) * random_page_cost;
     const double entry = pages + cpu_index_tuple_cost + list_length(path->indexclauses) * cpu_operator_cost;
     const double here = entry > 0 ? scan * cpu_index_tuple_cost / entry : scan;
     const double listed = uncached * scan + (1 - uncached) * Min(scan, Max(here, members * cpu_index_tuple_cost));
     return listed + members * cpu_operator_cost * kListedOperators;
+}
+
+// The rows that a bitmap of `members` leads to. When there is no room for their pages the server forgets which rows of
+// a page they are: of so many pages that the others take half of it (tidbitmap.c, tbm_lossify).
+double RowsBehind(const Path* bitmap, double members, double all, double pages) {
+    if (IsListed(bitmap, members)) return members;
+    const double touched = Min(2 * pages * members / (2 * pages + members), pages);
+    const size_t memory = BitmapMemory(IsA(bitmap, IndexPath));
+    const double most = static_cast<double>(tbm_calculate_entries(static_cast<double>(memory)));
+    if (touched <= most) return members;
+    const double whole = (touched - most / 2) / touched;
+    return (1 - whole) * members + whole * Max(touched * all / pages, members);
 }
 
 // What bounds cost for each of so many rows of the bitmap. Codes have four bits for a number of the vector.
@@ -214,8 +230,9 @@ FilterPlan PlanFilter(PlannerInfo* root, const IndexPath* index_path, const Vect
     Cost scan;
     Selectivity selectivity;
     cost_bitmap_tree_node(bitmap, &scan, &selectivity);
-    const double members = Max(selectivity * all, rows);
-    scan = BitmapCost(bitmap, scan, members, uncached);
+    const double marked = Max(selectivity * all, rows);
+    scan = BitmapCost(bitmap, scan, marked, uncached);
+    const double members = RowsBehind(bitmap, marked, all, pages);
     plan.bitmap_cost = scan;
     plan.bound_cost = BoundCost(plan, values, members, uncached * random_page_cost_here);
     plan.members_per_row = members / rows;

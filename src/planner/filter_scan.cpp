@@ -164,6 +164,25 @@ bool EndedAtBudget(VectorScanState* state) {
     return true;
 }
 
+bool LeaveLoosePass(VectorScanState* state, double rows_left) {
+    FilterState* filter = &state->filter;
+    const FilterPlan& plan = filter->plan;
+    // With what the rows cost that are taken one by one.
+    const double left = rows_left * plan.row_cost();
+    if (left <= ExactCost(plan, MembersOf(*filter)) || !plan.may_search || filter->loose) return false;
+    if (filter->has_last || filter->returned.size() > 0) return false;
+    filter->loose = filter->switched = true;
+    filter->running = Strategy::kBitmapSearch;
+    filter->members.PrepareFind();
+    // If the search costs as much, the pass is done after all.
+    filter->search = {&filter->members, plan.wanted * plan.members_per_row,
+                      static_cast<uint64>(Max(left / Max(plan.node_cost, 1e-9), 2 * plan.beam))};
+    // What has been read comes again.
+    ClearPending(state);
+    StartSearch(state);
+    return true;
+}
+
 void NextCandidate(VectorScanState* state) {
     if (EndedAtBudget(state) || Reconsider(state)) return;
     state->row_due = state->methods->next(state->search, &state->candidate);
@@ -213,7 +232,7 @@ void StartScan(VectorScanState* state) {
     FilterState* filter = &state->filter;
     state->started = true;
     state->returned = 0;
-    filter->switched = filter->has_last = filter->has_more = filter->budget_hit = false;
+    filter->switched = filter->loose = filter->has_last = filter->has_more = filter->budget_hit = false;
     filter->by_members = false;
     filter->bounds_counts = {};
     if (filter->bitmap != nullptr) {

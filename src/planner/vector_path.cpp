@@ -4,6 +4,7 @@
 #include "pg/guc.h"
 #include "planner/filter_bitmap.h"
 #include "planner/filter_cost.h"
+#include "planner/gin_estimate.h"
 #include "planner/range_limit.h"
 #include "planner/vector_scan.h"
 #include "planner/vector_search.h"
@@ -212,11 +213,22 @@ void AddFirstKeyPaths(PlannerInfo* root, RelOptInfo* rel, const RangeTblEntry* r
         add_path(rel, static_cast<Path*>(lfirst(cell)));
 }
 
+bool HasVectorPath(const RelOptInfo* rel) {
+    ListCell* cell;
+    foreach (cell, rel->pathlist)
+        if (IsVectorPath(static_cast<Path*>(lfirst(cell)))) return true;
+    return false;
+}
+
 // Beside each index scan in the order of a distance, offers the custom scan that does the same.
 void AddVectorPaths(PlannerInfo* root, RelOptInfo* rel, Index rti, RangeTblEntry* rte) {
+    if (rte->rtekind == RTE_RELATION) {
+        AddFirstKeyPaths(root, rel, rte);
+        const bool ours = Settings().enable_custom_scan && rel->baserestrictinfo != NIL && HasVectorPath(rel);
+        if (ours && CorrectGinEstimates(root, rel, rte)) AddFirstKeyPaths(root, rel, rte);
+    }
     if (previous_hook != nullptr) previous_hook(root, rel, rti, rte);
     if (rte->rtekind != RTE_RELATION) return;
-    AddFirstKeyPaths(root, rel, rte);
     ListCell* cell;
     // add_path changes the list, and frees what it drops unless it is an index path.
     List* index_paths = NIL;

@@ -62,6 +62,7 @@ struct FilterState {
     Strategy running;       // in this scan
     bool switched;          // ... after having begun with another one
     bool tried;             // the plan is the exact pass, and this scan began with a search
+    bool loose;             // an exact pass has gone on as a bitmap search, since its bounds told too little
     bool by_members;        // a post-filter that looks rows up in the bitmap before it reads them
     bool budget_hit;        // the scan ended at the setting's limit of rows
     MemoryContext member_memory;
@@ -222,6 +223,9 @@ double Settled(const VectorScanState& state);
 void StartScan(VectorScanState* state);
 // Asks the search for the next candidate; at its end, or when it costs too much, goes on in another way.
 void NextCandidate(VectorScanState* state);
+// Goes on with a bitmap search in place of an exact pass that may have so many rows left to read, if that is more than
+// the pass should have cost in all. Not once rows have gone out, and once only.
+bool LeaveLoosePass(VectorScanState* state, double rows_left);
 // Does a post-filter that has a bitmap pass over this row, unread?
 bool IsOutside(VectorScanState* state, const ItemPointerData& tid);
 // May rows go out now? A search meets them not quite in their order: before a round of a post-filter begins, rows
