@@ -49,6 +49,7 @@ def arguments():
     p.add_argument("--ef", type=int, default=40, help="hnsw.ef_search")
     p.add_argument("--kinds", type=harness.words(list(filter_data.KINDS)), default=list(filter_data.KINDS),
                    help="of btree,full text,jsonb")
+    p.add_argument("--cells", default="", metavar="PATTERN", help="only cells whose name matches this regular expression")
     p.add_argument("--peers", type=harness.words(PEERS), default=PEERS)
     p.add_argument("--planning", action="store_true", help="plan each execution anew (pgbench -M extended)")
     p.add_argument("--let-halt", action="store_true")
@@ -209,7 +210,7 @@ class FilterRun:
                 self.out["unfiltered"][db] = self.timing(db, self.data.cells[0], plans[db]["planner"],
                                                          len(self.data.cells[0].queries), filtered=False)
             for cell in self.data.cells:
-                if cell.kind in self.args.kinds:
+                if cell.kind in self.args.kinds and re.search(self.args.cells, cell.name):
                     self.measure_cell(cell, plans)
                     save()
 

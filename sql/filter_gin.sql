@@ -65,6 +65,11 @@ SELECT is_near($$(j -> 'k') ? 'k7'$$);
 INSERT INTO t SELECT id + 20000, v, j, words, numbers FROM t WHERE id <= 1000;
 SELECT is_near($$(j -> 'k') ? 'k7'$$, 0.5, 2);
 
+-- Keys that stand for a part of the condition say how many rows there are at most, and no more.
+CREATE INDEX t_path ON t USING gin (j jsonb_path_ops);
+SELECT expected($$j @@ '$.half == "h1" && $.id > 100000'$$) < 5000 AS few, expected($$j @@ '$.k == "k7" && $.id > 0'$$) < 300 AS few_too;
+DROP INDEX t_path;
+
 -- Parameters: known to a plan for one execution only.
 DROP INDEX t_j;
 CREATE INDEX t_j ON t USING gin (j jsonb_path_ops);
@@ -90,6 +95,25 @@ SELECT expected($$j @> '{"half": "h1"}'$$) = expected($$j @> '{"id": -1}'$$) AS 
 RESET ROLE;
 DROP POLICY part ON t;
 ALTER TABLE t DISABLE ROW LEVEL SECURITY;
+-- ... nor by the table of which it is a partition.
+CREATE TABLE secret (LIKE t) PARTITION BY RANGE (id);
+ALTER TABLE secret ATTACH PARTITION t FOR VALUES FROM (0) TO (100000);
+ALTER TABLE secret ENABLE ROW LEVEL SECURITY;
+CREATE POLICY part ON secret USING (id <= 100);
+GRANT SELECT ON secret TO regress_gin_reader;
+CREATE FUNCTION expected_of_parent(condition text) RETURNS float8 LANGUAGE plpgsql AS $$
+DECLARE plan jsonb;
+BEGIN
+    EXECUTE format('EXPLAIN (FORMAT JSON) SELECT id FROM secret WHERE %s ORDER BY v <-> ''[0,1,0,1,0,1,0,1]'' LIMIT 10', condition)
+        INTO plan;
+    RETURN jsonb_path_query_first(plan, '$.** ? (@."Relation Name" == "t")."Plan Rows"')::float8;
+END $$;
+SELECT expected_of_parent($$j @> '{"half": "h1"}'$$) > expected_of_parent($$j @> '{"id": -1}'$$) AS "the owner is told";
+SET ROLE regress_gin_reader;
+SELECT expected_of_parent($$j @> '{"half": "h1"}'$$) = expected_of_parent($$j @> '{"id": -1}'$$) AS "tells nothing";
+RESET ROLE;
+ALTER TABLE secret DETACH PARTITION t;
+DROP TABLE secret;
 
 -- In parallel, as a partition, below a join.
 CREATE TABLE parts (LIKE t) PARTITION BY RANGE (id);
@@ -99,5 +123,35 @@ SELECT count(*) FROM (SELECT t.id FROM t JOIN generate_series(1, 30000) AS g ON 
     ORDER BY t.v <-> '[0,1,0,1,0,1,0,1]' LIMIT 200) AS p;
 
 SELECT indexname FROM pg_indexes AS i, vecann_verify('t_v') WHERE indexname = 't_v';
+
+-- A posting tree whose first leaves VACUUM has left thin, or empty; and one of nothing else.
+CREATE TABLE old (id int, v vector(8), j jsonb);
+INSERT INTO old SELECT i, ARRAY[sin(i), cos(i), 0, 0, 0, 0, 0, 1]::vector, '{"all": 1}' FROM generate_series(1, 40000) i;
+CREATE INDEX old_v ON old USING hnsw (v vector_l2_ops) WITH (m = 4, ef_construction = 8);
+CREATE INDEX old_j ON old USING gin (j jsonb_path_ops);
+ANALYZE old;
+DELETE FROM old WHERE id <= 15000;
+VACUUM old;
+SELECT count(*) FROM (SELECT id FROM old WHERE j @> '{"all": 1}' ORDER BY v <-> '[0,1,0,0,0,0,0,1]' LIMIT 10) AS s;
+DELETE FROM old WHERE id <= 39990;
+VACUUM old;
+SELECT count(*) FROM (SELECT id FROM old WHERE j @> '{"all": 1}' ORDER BY v <-> '[0,1,0,0,0,0,0,1]' LIMIT 20) AS s;
+DELETE FROM old;
+VACUUM old;
+SELECT count(*) FROM (SELECT id FROM old WHERE j @> '{"all": 1}' ORDER BY v <-> '[0,1,0,0,0,0,0,1]' LIMIT 10) AS s;
+-- Rows that all wait in the pending list.
+CREATE TABLE waiting (id int, v vector(8), j jsonb);
+CREATE INDEX waiting_v ON waiting USING hnsw (v vector_l2_ops) WITH (m = 4, ef_construction = 8);
+CREATE INDEX waiting_j ON waiting USING gin (j jsonb_path_ops) WITH (fastupdate = on, gin_pending_list_limit = 100000);
+INSERT INTO waiting SELECT i, ARRAY[sin(i), cos(i), 0, 0, 0, 0, 0, 1]::vector, '{"all": 1}' FROM generate_series(1, 2000) i;
+ANALYZE waiting;
+CREATE FUNCTION rows_waiting() RETURNS float8 LANGUAGE plpgsql AS $$
+DECLARE plan jsonb;
+BEGIN
+    EXECUTE 'EXPLAIN (FORMAT JSON) SELECT id FROM waiting WHERE j @> ''{"all": 1}'' ORDER BY v <-> ''[0,1,0,0,0,0,0,1]'' LIMIT 10'
+        INTO plan;
+    RETURN jsonb_path_query_first(plan, '$.** ? (@."Relation Name" == "waiting")."Plan Rows"')::float8;
+END $$;
+SELECT rows_waiting() BETWEEN 1500 AND 2500 AS "all of them";
 DROP SCHEMA filter_gin CASCADE;
 DROP ROLE regress_gin_reader;

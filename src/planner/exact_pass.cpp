@@ -225,8 +225,9 @@ bool ReadByBounds(VectorScanState* state) {
     MemoryContextSwitchTo(old);
     if (bounds == nullptr) return false;
     const bool through = BoundAll(state, bounds);
-    filter->bounds_counts = {0, bounds->pages, bounds->codes, 0, 0};
-    AddCounts(&state->counts, filter->bounds_counts);
+    const SearchCounts pass = {0, bounds->pages, bounds->codes, 0, 0};
+    AddCounts(&filter->bounds_counts, pass);
+    AddCounts(&state->counts, pass);
     methods->close_bounds(bounds);
     if (!through) ClearPending(state);
     return through;
@@ -243,7 +244,7 @@ void EndPass(VectorScanState* state) {
 
 // Puts some more of the rows that have not been read in order, each time twice as many.
 void SortMore(BoundedRows* bounded) {
-    constexpr size_t kSortedFirst = 64;
+    constexpr size_t kSortedFirst = 128;
     BoundedRow* from = bounded->rows.begin() + bounded->sorted;
     const size_t left = bounded->rows.size - bounded->sorted, n = Min(left, Max(bounded->sorted, kSortedFirst));
     if (n < left) std::nth_element(from, from + n, bounded->rows.end(), InFront);
@@ -271,9 +272,12 @@ void AskForNext(BoundedRows* bounded, Relation table) {
 constexpr size_t kReadBeforeLook = 64;
 constexpr size_t kManyRows = 64 * kReadBeforeLook;
 
-bool IsToLook(const FilterState& filter) {
-    return filter.bounded.rows.size >= kManyRows && filter.bounded.next <= kReadBeforeLook && filter.plan.may_search &&
-           !filter.loose;
+// May the pass be left for a search? A search that ends at a distance might leave out what it has not met.
+bool IsToLook(const VectorScanState& state) {
+    const FilterState& filter = state.filter;
+    if (filter.bounded.rows.size < kManyRows || filter.bounded.next > kReadBeforeLook) return false;
+    if (!filter.plan.may_search || filter.plan.wanted <= 0 || state.range.count > 0) return false;
+    return !filter.loose && !filter.gave_up && !filter.has_last && filter.returned.size() == 0;
 }
 
 // How many rows might still have to be read: those with bounds below the distance of the last row wanted among those
@@ -319,7 +323,7 @@ bool ReadNextBounded(VectorScanState* state) {
     }
     if (bounded->next == bounded->sorted) SortMore(bounded);
     const BoundedRow row = bounded->rows[bounded->next];
-    const bool look = IsToLook(*filter);
+    const bool look = IsToLook(*state);
     if (look && bounded->next == kReadBeforeLook && LeaveLoosePass(state, RowsLeft(*state))) return true;
     if (!pending.empty() && MayGoBefore(pending[0], row) && (!look || bounded->next == kReadBeforeLook)) return false;
     if (state->range.IsBeyond(row.nearest)) {

@@ -55,6 +55,7 @@ bool SwitchToExact(VectorScanState* state) {
     if (filter->bitmap == nullptr || !filter->plan.may_exact || filter->running == Strategy::kExact) return false;
     if (!filter->remembers) return false;
     LoadMembers(state);
+    filter->gave_up = filter->running == Strategy::kBitmapSearch;
     filter->running = Strategy::kExact;
     filter->by_members = false;
     filter->switched = true;
@@ -157,7 +158,7 @@ bool IsOutside(VectorScanState* state, const ItemPointerData& tid) {
 bool EndedAtBudget(VectorScanState* state) {
     const VectorSearch& search = *state->search;
     // The exact pass knows no such limit.
-    if (state->filter.tried) return false;
+    if (state->filter.tried || state->filter.loose) return false;
     if (!state->filter.any || search.max_rows < 0 || state->returned < search.max_rows) return false;
     state->through = state->filter.budget_hit = true;
     state->filter.met.Clear();
@@ -169,14 +170,13 @@ bool LeaveLoosePass(VectorScanState* state, double rows_left) {
     const FilterPlan& plan = filter->plan;
     // With what the rows cost that are taken one by one.
     const double left = rows_left * plan.row_cost();
-    if (left <= ExactCost(plan, MembersOf(*filter)) || !plan.may_search || filter->loose) return false;
-    if (filter->has_last || filter->returned.size() > 0) return false;
+    if (left <= ExactCost(plan, MembersOf(*filter))) return false;
     filter->loose = filter->switched = true;
     filter->running = Strategy::kBitmapSearch;
     filter->members.PrepareFind();
     // If the search costs as much, the pass is done after all.
     filter->search = {&filter->members, plan.wanted * plan.members_per_row,
-                      static_cast<uint64>(Max(left / Max(plan.node_cost, 1e-9), 2 * plan.beam))};
+                      static_cast<uint64>(Min(Max(left / Max(plan.node_cost, 1e-9), 2 * plan.beam), 1e15))};
     // What has been read comes again.
     ClearPending(state);
     StartSearch(state);
@@ -190,7 +190,8 @@ void NextCandidate(VectorScanState* state) {
         if (state->filter.by_members) TestCandidate(state);
         return;
     }
-    const bool complete = state->filter.tried || state->search->gave_up || !state->search->one_beam;
+    const bool complete =
+        state->filter.tried || state->filter.loose || state->search->gave_up || !state->search->one_beam;
     state->through = !complete || !SwitchToExact(state) || state->through;
 }
 
@@ -232,7 +233,8 @@ void StartScan(VectorScanState* state) {
     FilterState* filter = &state->filter;
     state->started = true;
     state->returned = 0;
-    filter->switched = filter->loose = filter->has_last = filter->has_more = filter->budget_hit = false;
+    filter->switched = filter->loose = filter->gave_up = filter->has_last = filter->has_more = filter->budget_hit =
+        false;
     filter->by_members = false;
     filter->bounds_counts = {};
     if (filter->bitmap != nullptr) {

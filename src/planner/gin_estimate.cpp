@@ -14,6 +14,7 @@ struct GinCondition {
     int column;  // of the index, from 0
     StrategyNumber strategy;
     const Const* query;
+    bool keys_suffice;  // rows with all keys mostly meet it, although the operator class does not promise that
 };
 
 // Between how many rows the answer lies; `most` negative: not known.
@@ -35,13 +36,40 @@ bool FindCondition(PlannerInfo* root, const IndexOptInfo* index, const RestrictI
         if (strategy == 0) continue;
         Node* right = estimate_expression_value(root, static_cast<Node*>(lsecond(call->args)));
         if (!IsA(right, Const) || castNode(Const, right)->constisnull) return false;
-        *condition = {index, column, static_cast<StrategyNumber>(strategy), castNode(Const, right)};
+        *condition = {index, column, static_cast<StrategyNumber>(strategy), castNode(Const, right),
+                      get_opcode(call->opno) == F_JSONB_CONTAINS};
         return true;
     }
     return false;
 }
 
-// Rows under one key, as the index has them: more or less many where they fill a posting tree.
+// Rows of a posting tree: the fullest of its first leaves, for each leaf that the server's own scan expects. VACUUM
+// leaves thin and empty ones, mostly where the oldest rows were. Negative: they do not tell.
+double RowsOfTree(GinState* gin, BlockNumber root) {
+    constexpr int kLeaves = 4;
+    GinBtreeData postings;
+    GinBtreeStack* stack = GinFirstPostingLeaf(&postings, gin->index, root);
+    int most = 0;
+    for (int i = 0; i < kLeaves; ++i) {
+        const Page page = BufferGetPage(stack->buffer);
+        if (!GinPageIsDeleted(page)) {
+            int items;
+            ItemPointerData before_all;
+            ItemPointerSetMin(&before_all);
+            const ItemPointer list = GinDataLeafPageGetItems(page, &items, before_all);
+            if (list != nullptr) pfree(list);  // an empty leaf has none
+            most = Max(most, items);
+        }
+        if (GinPageRightMost(page)) break;
+        stack->buffer = ginStepRight(stack->buffer, gin->index, GIN_SHARE);
+    }
+    const double leaves = Max<uint32>(stack->predictNumber, 1);
+    LockBuffer(stack->buffer, GIN_UNLOCK);
+    freeGinBtreeStack(stack);
+    return most == 0 && leaves > 1 ? -1 : most * leaves;
+}
+
+// Rows under one key, as the index has them; negative: not known.
 double RowsOfKey(GinState* gin, OffsetNumber attribute, Datum key, GinNullCategory category) {
     GinBtreeData entries;
     ginPrepareEntryScan(&entries, attribute, key, category, gin);
@@ -59,18 +87,15 @@ double RowsOfKey(GinState* gin, OffsetNumber attribute, Datum key, GinNullCatego
     // Before the posting tree is locked, for vacuum's sake, as in the server's scans.
     LockBuffer(stack->buffer, GIN_UNLOCK);
     freeGinBtreeStack(stack);
-    if (tree == InvalidBlockNumber) return rows;
+    return tree == InvalidBlockNumber ? rows : RowsOfTree(gin, tree);
+}
 
-    GinBtreeData postings;
-    stack = GinFirstPostingLeaf(&postings, gin->index, tree);
-    int items;
-    ItemPointerData before_all;
-    ItemPointerSetMin(&before_all);
-    const ItemPointer list = GinDataLeafPageGetItems(BufferGetPage(stack->buffer), &items, before_all);
-    pfree(list);
-    rows = static_cast<double>(items) * Max<uint32>(stack->predictNumber, 1);
-    LockBuffer(stack->buffer, GIN_UNLOCK);
-    freeGinBtreeStack(stack);
+// Rows that wait in the index's pending list.
+double PendingRows(Relation index) {
+    const Buffer buffer = ReadBuffer(index, GIN_METAPAGE_BLKNO);
+    LockBuffer(buffer, GIN_SHARE);
+    const double rows = static_cast<double>(GinPageGetMeta(BufferGetPage(buffer))->nPendingHeapTuples);
+    UnlockReleaseBuffer(buffer);
     return rows;
 }
 
@@ -123,8 +148,14 @@ bool IsRequired(GinKeys* keys, int32 key) {
     return keys->scan.triConsistentFn(&keys->scan) == GIN_FALSE;
 }
 
+// Do rows with all keys meet the condition? Keys may stand for a part of it only.
+bool DoKeysSuffice(const GinCondition& condition, GinKeys* keys) {
+    memset(keys->scan.entryRes, GIN_TRUE, static_cast<size_t>(keys->count) * sizeof(GinTernaryValue));
+    return condition.keys_suffice || keys->scan.triConsistentFn(&keys->scan) == GIN_TRUE;
+}
+
 // As many rows as the rarest of the keys has that all must have, or as all others have together; and, where all are
-// required, not fewer than if they had nothing to do with each other.
+// required and suffice, not fewer than if they had nothing to do with each other.
 RowBoundsOfKeys BoundsOf(const GinCondition& condition, GinState* gin, double all) {
     GinKeys keys;
     if (!ExtractKeys(condition, gin, &keys)) return kUnknown;
@@ -133,15 +164,18 @@ RowBoundsOfKeys BoundsOf(const GinCondition& condition, GinState* gin, double al
     for (int32 i = 0; i < keys.count; ++i) {
         CHECK_FOR_INTERRUPTS();
         const bool counts = IsRequired(&keys, i);
-        const double rows = Min(RowsOfKey(gin, keys.scan.attnum, keys.values[i], keys.categories[i]), all);
+        const double in_index = RowsOfKey(gin, keys.scan.attnum, keys.values[i], keys.categories[i]);
+        if (in_index < 0) return kUnknown;
+        const double rows = Min(in_index, all);
         sum += rows;
         if (!counts) continue;
         ++required;
         rarest = Min(rarest, rows);
         independent *= rows / all;
     }
-    if (required == 0) return {0, Min(sum, all)};
-    return {required == keys.count ? independent : 0, rarest};
+    const double pending = PendingRows(gin->index);
+    if (required == 0) return {0, Min(sum + pending, all)};
+    return {required == keys.count && DoKeysSuffice(condition, &keys) ? independent : 0, Min(rarest + pending, all)};
 }
 
 // In memory of its own: what the operator class leaves is gone afterwards. The planner holds a lock on the index.
@@ -218,11 +252,15 @@ void MakePathsAgain(PlannerInfo* root, RelOptInfo* rel) {
 }  // namespace
 
 bool CorrectGinEstimates(PlannerInfo* root, RelOptInfo* rel, const RangeTblEntry* rte) {
-    if (rte->relkind != RELKIND_RELATION || rte->inh || rte->tablesample != nullptr || IS_DUMMY_REL(rel)) return false;
-    // An estimate must not tell of rows that the user may not see.
-    if (rte->securityQuals != NIL) return false;
+    const bool plain = rte->relkind == RELKIND_RELATION || rte->relkind == RELKIND_MATVIEW;
+    if (!plain || rte->inh || rte->tablesample != nullptr || IS_DUMMY_REL(rel)) return false;
+    // An estimate must not tell of rows that the user may not see. A partition does not know of its parent's policies.
+    if (root->qual_security_level > 0) return false;
     bool corrected = false;
     ListCell* cell;
+    // What another extension has added would not be made again.
+    foreach (cell, rel->pathlist)
+        if (IsA(lfirst(cell), CustomPath)) return false;
     foreach (cell, rel->baserestrictinfo)
         corrected = CorrectClause(root, rel, lfirst_node(RestrictInfo, cell)) || corrected;
     if (!corrected) return false;

@@ -63,6 +63,7 @@ struct FilterState {
     bool switched;          // ... after having begun with another one
     bool tried;             // the plan is the exact pass, and this scan began with a search
     bool loose;             // an exact pass has gone on as a bitmap search, since its bounds told too little
+    bool gave_up;           // the exact pass follows a bitmap search
     bool by_members;        // a post-filter that looks rows up in the bitmap before it reads them
     bool budget_hit;        // the scan ended at the setting's limit of rows
     MemoryContext member_memory;
@@ -224,7 +225,7 @@ void StartScan(VectorScanState* state);
 // Asks the search for the next candidate; at its end, or when it costs too much, goes on in another way.
 void NextCandidate(VectorScanState* state);
 // Goes on with a bitmap search in place of an exact pass that may have so many rows left to read, if that is more than
-// the pass should have cost in all. Not once rows have gone out, and once only.
+// the pass should have cost in all. For a pass from which nothing has gone out, and once only.
 bool LeaveLoosePass(VectorScanState* state, double rows_left);
 // Does a post-filter that has a bitmap pass over this row, unread?
 bool IsOutside(VectorScanState* state, const ItemPointerData& tid);
