@@ -64,7 +64,7 @@ SELECT pg_temp.fetch_all();
 COMMIT;
 SELECT count(*), count(DISTINCT id) FROM (SELECT id FROM fl WHERE a = 1 ORDER BY v <-> (SELECT v FROM fl_q WHERE what = 'far') LIMIT 6000) AS s;
 SELECT count(*), count(DISTINCT id) FROM (SELECT id FROM fl WHERE a = 1 ORDER BY v <-> (SELECT v FROM fl_q WHERE what = 'far') LIMIT 60) AS s;
--- A range in which there is nothing, and one that ends within.
+-- A range in which there is nothing.
 SELECT count(*) FROM (SELECT id FROM fl WHERE a = 1 AND v <-> (SELECT v FROM fl_q WHERE what = 'far') < 1
     ORDER BY v <-> (SELECT v FROM fl_q WHERE what = 'far') LIMIT 10) AS s;
 

@@ -83,8 +83,7 @@ void PrefetchRows(Relation table, const ItemPointerData* tids, int n) {
         if (buffer <= 0) continue;
         const Page page = static_cast<Page>(BufferGetBlock(buffer));
         const ItemIdData line = *PageGetItemId(page, ItemPointerGetOffsetNumberNoCheck(&tids[i]));
-        const size_t begin = line.lp_off,
-                     end = Min<size_t>(Min<size_t>(begin + line.lp_len, begin + kMostOfRow), BLCKSZ);
+        const size_t begin = line.lp_off, end = Min<size_t>(begin + Min<size_t>(line.lp_len, kMostOfRow), BLCKSZ);
         for (size_t at = begin; at < end; at += kCacheLine)
             __builtin_prefetch(static_cast<char*>(page) + at);
     }

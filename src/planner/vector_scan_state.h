@@ -15,8 +15,8 @@ namespace vecann {
 // Rows of the table that are asked for from memory together.
 constexpr int kAskedTogether = 16;
 
-// A row that waits for its turn. One without a tuple, for want of memory, is fetched again; one that has not been read
-// yet has the distance of a row of the same value, or is no nearer than its distance says.
+// A row that waits for its turn. One without a tuple, of an exact pass or for want of memory, is fetched again; one not
+// read yet has the distance of a row of the same value, or is no nearer than its distance says.
 struct PendingRow {
     double distance;
     bool distance_null;
