@@ -174,7 +174,7 @@ inline void CheckOldSnapshot(Snapshot snapshot, Relation rel, Page page) {
 }
 
 // The leaf of a GIN index's entry tree where a key belongs, and the first leaf of a posting tree: pinned, and locked
-// for reading.
+// for reading. No page is tested for being newer than a snapshot.
 inline GinBtreeStack* GinFindEntryLeaf(GinBtree entries) {
 #if PG_VERSION_NUM >= 170000
     return ginFindLeafPage(entries, true, false);
@@ -187,6 +187,25 @@ inline GinBtreeStack* GinFirstPostingLeaf(GinBtree postings, Relation index, Blo
     return ginScanBeginPostingTree(postings, index, root);
 #else
     return ginScanBeginPostingTree(postings, index, root, nullptr);
+#endif
+}
+// The leaf of a posting tree where a row belongs. `postings` has been used for the first leaf.
+inline GinBtreeStack* GinFindPostingLeaf(GinBtree postings, const ItemPointerData& row) {
+    postings->fullScan = false;
+    postings->itemptr = row;
+#if PG_VERSION_NUM >= 170000
+    return ginFindLeafPage(postings, true, false);
+#else
+    return ginFindLeafPage(postings, true, false, nullptr);
+#endif
+}
+
+// May rows be gone that a snapshot sees? The setting ended with PostgreSQL 17.
+inline bool DoSnapshotsExpire() {
+#if PG_VERSION_NUM >= 170000
+    return false;
+#else
+    return OldSnapshotThresholdActive();
 #endif
 }
 

@@ -1,7 +1,7 @@
 // Bitmaps of the rows that pass a filter; see filter_bitmap.h.
 #include "planner/filter_bitmap.h"
 
-#include "core/radix_sort.h"
+#include "planner/gin_rows.h"
 
 namespace vecann {
 
@@ -85,72 +85,53 @@ TIDBitmap* EmptyBitmap() {
     return tbm_create(static_cast<long>(Min<size_t>(BitmapMemory(true), LONG_MAX)), nullptr);
 }
 
-// A place in the table as a number that orders as the place does.
-uint64 NumberOf(const ItemPointerData& tid) {
-    return static_cast<uint64>(ItemPointerGetBlockNumberNoCheck(&tid)) << 16 | ItemPointerGetOffsetNumberNoCheck(&tid);
-}
-
 // The rows of one index scan, as a list until they are many, then as a bitmap.
 struct GatheredRows {
-    ArenaVec<uint64> rows;
+    RowList list;
     uint64 most;
-    bool sorted;
     TIDBitmap* bitmap;
 
     void Add(const ItemPointerData& tid) {
-        const OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(&tid);
-        // as a bitmap has it
-        if (offset < 1 || offset > MaxHeapTuplesPerPage) elog(ERROR, "tuple offset out of range: %u", offset);
-        if (rows.size == most) Spill();
-        const uint64 row = NumberOf(tid);
-        sorted = sorted && (rows.empty() || rows[rows.size - 1] <= row);
-        rows.Push(row);
+        if (list.rows.size == most) Spill();
+        list.Add(NumberOf(tid));
     }
     void Spill() {
         CHECK_FOR_INTERRUPTS();
         if (bitmap == nullptr) bitmap = EmptyBitmap();
-        for (const uint64 row : rows) {
-            ItemPointerData tid;
-            ItemPointerSet(&tid, static_cast<BlockNumber>(row >> 16), static_cast<OffsetNumber>(row));
+        for (const uint64 row : list.rows) {
+            ItemPointerData tid = PlaceOf(row);
             tbm_add_tuples(bitmap, &tid, 1, false);
         }
-        rows.Clear();
-        sorted = true;
-    }
-    void Forget() {
-        rows.arena->Release(rows.data, rows.capacity);
-        rows.Init(rows.arena);
-    }
-    void Sort() {
-        if (sorted) return;
-        Arena* arena = rows.arena;
-        ArenaVec<uint64> other;
-        other.Init(arena, rows.capacity);
-        other.size = rows.size;
-        if (RadixSort(rows.data, rows.size, other.data) == other.data) std::swap(rows, other);
-        arena->Release(other.data, other.capacity);
-        sorted = true;
+        list.Clear();
     }
 };
 
-// Is it one scan of a btree, for not too many rows? A btree hands out rows as fast as it adds them to a bitmap, and for
-// equal keys in the order of the table. A bitmap of rows on a page each takes as long again to be made, sorted and read
-// (of a million rows, ten thousand: 2.7 ms of an exact pass of 5.1; a hundred thousand: 17 of 31).
-bool IsOneBtree(const PlanState* bitmap) {
+// Is it one scan of an index of this access method, for not too many rows? A btree hands out rows as fast as it adds
+// them to a bitmap, and for equal keys in the order of the table. A bitmap of rows on a page each takes as long again to
+// be made, sorted and read (of a million rows, ten thousand: 2.7 ms of an exact pass of 5.1; a hundred thousand: 17 of
+// 31).
+bool IsOneScanOf(Oid method, const PlanState* bitmap) {
     if (!IsA(bitmap, BitmapIndexScanState) || bitmap->plan->plan_rows > static_cast<double>(MostGathered()))
         return false;
-    return castNode(BitmapIndexScanState, bitmap)->biss_RelationDesc->rd_rel->relam == BTREE_AM_OID;
+    return castNode(BitmapIndexScanState, bitmap)->biss_RelationDesc->rd_rel->relam == method;
 }
 
-// What MultiExecProcNode and MultiExecBitmapIndexScan do, with rows in place of a bitmap.
-void GatherRows(BitmapIndexScanState* node, GatheredRows* gathered) {
+// What MultiExecProcNode and MultiExecBitmapIndexScan do, with rows in place of a bitmap. First the keys: false when
+// there are none, since an array is empty.
+bool StartIndexScan(BitmapIndexScanState* node) {
     if (node->ss.ps.chgParam != nullptr) ExecReScan(&node->ss.ps);
-    Instrumentation* instrument = node->ss.ps.instrument;
-    if (instrument != nullptr) InstrStartNode(instrument);
+    if (node->ss.ps.instrument != nullptr) InstrStartNode(node->ss.ps.instrument);
     const bool has_keys = node->biss_NumRuntimeKeys != 0 || node->biss_NumArrayKeys != 0;
     if (has_keys && !node->biss_RuntimeKeysReady) ExecReScan(&node->ss.ps);
-    // Keys are not ready where an array is empty.
-    bool more = !has_keys || node->biss_RuntimeKeysReady;
+    return !has_keys || node->biss_RuntimeKeysReady;
+}
+
+void EndIndexScan(BitmapIndexScanState* node, double rows) {
+    if (node->ss.ps.instrument != nullptr) InstrStopNode(node->ss.ps.instrument, rows);
+}
+
+void GatherRows(BitmapIndexScanState* node, GatheredRows* gathered) {
+    bool more = StartIndexScan(node);
     double count = 0;
     while (more) {
         const ItemPointerData* tid;
@@ -161,20 +142,31 @@ void GatherRows(BitmapIndexScanState* node, GatheredRows* gathered) {
         more = ExecIndexAdvanceArrayKeys(node->biss_ArrayKeys, node->biss_NumArrayKeys);
         if (more) index_rescan(node->biss_ScanDesc, node->biss_ScanKeys, node->biss_NumScanKeys, nullptr, 0);
     }
-    if (instrument != nullptr) InstrStopNode(instrument, count);
+    EndIndexScan(node, count);
+}
+
+// The same by the posting lists of a GIN index; false when the server must scan it.
+bool GatherGinRows(BitmapIndexScanState* node, Relation table, GatheredRows* gathered) {
+    RowList* list = &gathered->list;
+    const bool read = StartIndexScan(node) &&
+                      ReadGinRows(node->biss_ScanDesc, table->rd_rel->reltuples, gathered->most, list);
+    EndIndexScan(node, static_cast<double>(list->rows.size));
+    return read;
 }
 
 void AddSorted(const ArenaVec<uint64>& rows, TidSet* members) {
-    uint16 offsets[MaxHeapTuplesPerPage];
+    uint16 offsets[2 * MaxHeapTuplesPerPage];  // with marks and without
     for (size_t begin = 0, end; begin < rows.size; begin = end) {
         CHECK_FOR_INTERRUPTS();
-        const uint64 block = rows[begin] >> 16;
+        const BlockNumber block = BlockOf(rows[begin]);
+        bool maybe = false;
         int count = 0;
-        for (end = begin; end < rows.size && rows[end] >> 16 == block; ++end) {
+        for (end = begin; end < rows.size && BlockOf(rows[end]) == block; ++end) {
             const bool again = end > begin && rows[end] == rows[end - 1];
-            if (!again) offsets[count++] = static_cast<uint16>(rows[end]);
+            maybe = maybe || (rows[end] & kMaybeRow) != 0;
+            if (!again) offsets[count++] = OffsetOf(rows[end]);
         }
-        members->AddRows(static_cast<uint32>(block), offsets, count, false);
+        members->AddRows(block, offsets, count, maybe);
     }
 }
 
@@ -202,24 +194,23 @@ TIDBitmap* MakeBitmap(PlanState* bitmap) {
 }  // namespace
 
 void ReadMembers(PlanState* bitmap, Relation table, Arena* arena, TidSet* members) {
-    GatheredRows gathered = {{}, MostGathered(), true, nullptr};
-    gathered.rows.Init(arena);
-    if (IsOneBtree(bitmap)) {
+    GatheredRows gathered = {{}, MostGathered(), nullptr};
+    gathered.list.Init(arena);
+    if (IsOneScanOf(BTREE_AM_OID, bitmap))
         GatherRows(castNode(BitmapIndexScanState, bitmap), &gathered);
-        if (gathered.bitmap != nullptr) {
-            gathered.Spill();
-            gathered.Forget();
-        }
-        gathered.Sort();
-    } else {
+    else if (!IsOneScanOf(GIN_AM_OID, bitmap) ||
+             !GatherGinRows(castNode(BitmapIndexScanState, bitmap), table, &gathered))
         gathered.bitmap = MakeBitmap(bitmap);
-    }
     members->Init(arena, RelationGetNumberOfBlocks(table), MaxHeapTuplesPerPage, BitmapMemory(true));
-    if (gathered.bitmap != nullptr)
+    if (gathered.bitmap != nullptr) {
+        gathered.Spill();
+        gathered.list.Forget();
         AddBitmap(gathered.bitmap, members);
-    else
-        AddSorted(gathered.rows, members);
-    gathered.Forget();
+        return;
+    }
+    gathered.list.Sort();
+    AddSorted(gathered.list.rows, members);
+    gathered.list.Forget();
 }
 
 }  // namespace vecann

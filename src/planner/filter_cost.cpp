@@ -76,19 +76,21 @@ SearchValues ValuesOf(const IndexOptInfo* index, const VectorSearchMethods* meth
 // Are the rows of a bitmap to be taken one by one from the only index?
 bool IsListed(const Path* bitmap, double members) {
     if (!IsA(bitmap, IndexPath) || members > static_cast<double>(MostGathered())) return false;
-    return reinterpret_cast<const IndexPath*>(bitmap)->indexinfo->relam == BTREE_AM_OID;
+    const Oid method = reinterpret_cast<const IndexPath*>(bitmap)->indexinfo->relam;
+    return method == BTREE_AM_OID || method == GIN_AM_OID;
 }
 
 // What the rows of a bitmap cost until they are in a set. The server reckons with every page of an index as one to be
 // read from disk, and with each of its conditions for each entry; of one btree whose pages are in memory an entry takes
-// 40 ns in all.
+// 40 ns in all, of a posting list less.
 double BitmapCost(const Path* bitmap, double scan, double members, double uncached) {
     if (!IsListed(bitmap, members)) return scan + members * cpu_operator_cost * kBitmapOperators;
     const IndexPath* path = reinterpret_cast<const IndexPath*>(bitmap);
     const IndexOptInfo* index = path->indexinfo;
     const double pages = index->pages / Max(index->tuples, 1.0) * random_page_cost;
     const double entry = pages + cpu_index_tuple_cost + list_length(path->indexclauses) * cpu_operator_cost;
-    const double here = entry > 0 ? scan * cpu_index_tuple_cost / entry : scan;
+    const bool btree = index->relam == BTREE_AM_OID;
+    const double here = entry > 0 && btree ? scan * cpu_index_tuple_cost / entry : 0;
     const double listed = uncached * scan + (1 - uncached) * Min(scan, Max(here, members * cpu_index_tuple_cost));
     return listed + members * cpu_operator_cost * kListedOperators;
 }

@@ -4,6 +4,8 @@
 // apart and reads the metapage as well. Here the entry tree is descended once for each key: a few pages.
 #include "planner/gin_estimate.h"
 
+#include "planner/gin_keys.h"
+
 namespace vecann {
 
 namespace {
@@ -43,51 +45,10 @@ bool FindCondition(PlannerInfo* root, const IndexOptInfo* index, const RestrictI
     return false;
 }
 
-// Rows of a posting tree: the fullest of its first leaves, for each leaf that the server's own scan expects. VACUUM
-// leaves thin and empty ones, mostly where the oldest rows were. Negative: they do not tell.
-double RowsOfTree(GinState* gin, BlockNumber root) {
-    constexpr int kLeaves = 4;
-    GinBtreeData postings;
-    GinBtreeStack* stack = GinFirstPostingLeaf(&postings, gin->index, root);
-    int most = 0;
-    for (int i = 0; i < kLeaves; ++i) {
-        const Page page = BufferGetPage(stack->buffer);
-        if (!GinPageIsDeleted(page)) {
-            int items;
-            ItemPointerData before_all;
-            ItemPointerSetMin(&before_all);
-            const ItemPointer list = GinDataLeafPageGetItems(page, &items, before_all);
-            if (list != nullptr) pfree(list);  // an empty leaf has none
-            most = Max(most, items);
-        }
-        if (GinPageRightMost(page)) break;
-        stack->buffer = ginStepRight(stack->buffer, gin->index, GIN_SHARE);
-    }
-    const double leaves = Max<uint32>(stack->predictNumber, 1);
-    LockBuffer(stack->buffer, GIN_UNLOCK);
-    freeGinBtreeStack(stack);
-    return most == 0 && leaves > 1 ? -1 : most * leaves;
-}
-
 // Rows under one key, as the index has them; negative: not known.
-double RowsOfKey(GinState* gin, OffsetNumber attribute, Datum key, GinNullCategory category) {
-    GinBtreeData entries;
-    ginPrepareEntryScan(&entries, attribute, key, category, gin);
-    GinBtreeStack* stack = GinFindEntryLeaf(&entries);
-    Page page = BufferGetPage(stack->buffer);
-    double rows = 0;
-    BlockNumber tree = InvalidBlockNumber;
-    if (entries.findItem(&entries, stack)) {
-        const IndexTuple entry = reinterpret_cast<IndexTuple>(PageGetItem(page, PageGetItemId(page, stack->off)));
-        if (GinIsPostingTree(entry))
-            tree = GinGetPostingTree(entry);
-        else
-            rows = GinGetNPosting(entry);
-    }
-    // Before the posting tree is locked, for vacuum's sake, as in the server's scans.
-    LockBuffer(stack->buffer, GIN_UNLOCK);
-    freeGinBtreeStack(stack);
-    return tree == InvalidBlockNumber ? rows : RowsOfTree(gin, tree);
+double RowsOfKey(GinState* gin, const GinKeys& keys, int32 key) {
+    const GinPostings postings = FindGinPostings(gin, keys, key);
+    return postings.tree == InvalidBlockNumber ? postings.count : RowsOfPostingTree(gin, postings.tree);
 }
 
 // Rows that wait in the index's pending list.
@@ -99,72 +60,19 @@ double PendingRows(Relation index) {
     return rows;
 }
 
-// The keys of a condition, and what the operator class makes of them.
-struct GinKeys {
-    int32 count;
-    Datum* values;
-    GinNullCategory* categories;
-    GinScanKeyData scan;
-};
-
-// False when they do not tell which rows meet the condition: parts of keys, or rows without any.
-bool ExtractKeys(const GinCondition& condition, GinState* gin, GinKeys* keys) {
-    const OffsetNumber attribute = static_cast<OffsetNumber>(condition.column + 1);
-    bool *partial = nullptr, *nulls = nullptr;
-    Pointer* extra = nullptr;
-    int32 mode = GIN_SEARCH_MODE_DEFAULT;
-    *keys = {};
-    keys->values = reinterpret_cast<Datum*>(DatumGetPointer(FunctionCall7Coll(
-        &gin->extractQueryFn[condition.column], gin->supportCollation[condition.column], condition.query->constvalue,
-        PointerGetDatum(&keys->count), UInt16GetDatum(condition.strategy), PointerGetDatum(&partial),
-        PointerGetDatum(&extra), PointerGetDatum(&nulls), PointerGetDatum(&mode))));
-    constexpr int32 kMostKeys = 64;
-    if (keys->values == nullptr || keys->count <= 0 || keys->count > kMostKeys || mode != GIN_SEARCH_MODE_DEFAULT)
-        return false;
-    const size_t n = static_cast<size_t>(keys->count);
-    keys->categories = static_cast<GinNullCategory*>(palloc0(n * sizeof(GinNullCategory)));
-    for (size_t i = 0; i < n; ++i) {
-        if (partial != nullptr && partial[i]) return false;
-        keys->categories[i] = nulls != nullptr && nulls[i] ? GIN_CAT_NULL_KEY : GIN_CAT_NORM_KEY;
-    }
-    GinScanKeyData* scan = &keys->scan;
-    scan->nentries = scan->nuserentries = static_cast<uint32>(keys->count);
-    scan->entryRes = static_cast<GinTernaryValue*>(palloc0(n * sizeof(GinTernaryValue)));
-    scan->query = condition.query->constvalue;
-    scan->queryValues = keys->values;
-    scan->queryCategories = keys->categories;
-    scan->extra_data = extra;
-    scan->strategy = condition.strategy;
-    scan->searchMode = mode;
-    scan->attnum = attribute;
-    ginInitConsistentFunction(gin, scan);
-    return true;
-}
-
-// Does no row without this key meet the condition?
-bool IsRequired(GinKeys* keys, int32 key) {
-    memset(keys->scan.entryRes, GIN_MAYBE, static_cast<size_t>(keys->count) * sizeof(GinTernaryValue));
-    keys->scan.entryRes[key] = GIN_FALSE;
-    return keys->scan.triConsistentFn(&keys->scan) == GIN_FALSE;
-}
-
-// Do rows with all keys meet the condition? Keys may stand for a part of it only.
-bool DoKeysSuffice(const GinCondition& condition, GinKeys* keys) {
-    memset(keys->scan.entryRes, GIN_TRUE, static_cast<size_t>(keys->count) * sizeof(GinTernaryValue));
-    return condition.keys_suffice || keys->scan.triConsistentFn(&keys->scan) == GIN_TRUE;
-}
-
 // As many rows as the rarest of the keys has that all must have, or as all others have together; and, where all are
 // required and suffice, not fewer than if they had nothing to do with each other.
 RowBoundsOfKeys BoundsOf(const GinCondition& condition, GinState* gin, double all) {
     GinKeys keys;
-    if (!ExtractKeys(condition, gin, &keys)) return kUnknown;
+    const OffsetNumber attribute = static_cast<OffsetNumber>(condition.column + 1);
+    if (ExtractGinKeys(gin, attribute, condition.strategy, condition.query->constvalue, &keys) != GinKeysKind::kKeys)
+        return kUnknown;
     double rarest = all, sum = 0, independent = all;
     int32 required = 0;
     for (int32 i = 0; i < keys.count; ++i) {
         CHECK_FOR_INTERRUPTS();
-        const bool counts = IsRequired(&keys, i);
-        const double in_index = RowsOfKey(gin, keys.scan.attnum, keys.values[i], keys.categories[i]);
+        const bool counts = IsConsistent(&keys, i, GIN_FALSE, GIN_MAYBE) == GIN_FALSE;
+        const double in_index = RowsOfKey(gin, keys, i);
         if (in_index < 0) return kUnknown;
         const double rows = Min(in_index, all);
         sum += rows;
@@ -175,7 +83,8 @@ RowBoundsOfKeys BoundsOf(const GinCondition& condition, GinState* gin, double al
     }
     const double pending = PendingRows(gin->index);
     if (required == 0) return {0, Min(sum + pending, all)};
-    return {required == keys.count && DoKeysSuffice(condition, &keys) ? independent : 0, Min(rarest + pending, all)};
+    const bool suffice = condition.keys_suffice || IsConsistentWithAll(&keys) == GIN_TRUE;
+    return {required == keys.count && suffice ? independent : 0, Min(rarest + pending, all)};
 }
 
 // In memory of its own: what the operator class leaves is gone afterwards. The planner holds a lock on the index.
