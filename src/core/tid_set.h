@@ -33,6 +33,13 @@ class TidSet {
         rows_ = whole_pages_ = hashed_ = 0;
     }
 
+    // Makes room for so many pages of single rows.
+    void Reserve(size_t pages) {
+        const size_t n = pages < most_pages_ ? pages : most_pages_;
+        pages_.Reserve(n);
+        words_.Reserve(n * words_per_page_);
+    }
+
     // Adds rows of a page, or all of it when there is no room for them. Each page is added once, in ascending order.
     // What lies beyond the table is left out.
     void AddRows(uint32_t block, const uint16_t* offsets, int count, bool maybe) {

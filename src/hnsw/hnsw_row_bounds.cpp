@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "hnsw/hnsw_rows.h"
+#include "pg/guc.h"
 #include "pg/recent_buffers.h"
 
 namespace vecann {
@@ -17,6 +18,7 @@ struct HnswRowBounds : RowBounds {
     MemoryContext memory;
     IndexedVector query;
     RowCodeQuery code;
+    float least;  // of a search distance
     RowMap map;
 };
 static_assert(std::is_trivially_destructible_v<HnswRowBounds>);
@@ -49,17 +51,19 @@ int FindPlaces(HnswRowBounds* b, const ItemPointerData* tids, int n, PlacedRow* 
     return count;
 }
 
-void Score(const HnswRowBounds& b, const char* const* codes, const PlacedRow* rows, int n, double* nearest) {
+void Score(const HnswRowBounds& b, const char* const* codes, const PlacedRow* rows, int n, RowBound* out) {
     RowDistance distances[kAtOnce];
     RowCodeDistances(b.code, codes, n, distances);
     for (int i = 0; i < n; ++i) {
         const RowDistance& d = distances[i];
-        nearest[rows[i].row] = HnswBounds(b.ctx.form, b.query, d.distance, {d.error, d.norm, false}).lower;
+        const double nearest = HnswBounds(b.ctx.form, b.query, d.distance, {d.error, d.norm, false}).lower;
+        const double likely = b.ctx.form.desc->order_value(Max(d.likely, b.least));
+        out[rows[i].row] = {nearest, likely > nearest ? likely : nearest};
     }
 }
 
 // Scores the rows placed[0 .. n), which are all on one page.
-void ScorePage(HnswRowBounds* b, const PlacedRow* placed, int n, double* nearest) {
+void ScorePage(HnswRowBounds* b, const PlacedRow* placed, int n, RowBound* out) {
     const RowShape& shape = b->map.shape;
     LockedPage page(b->index, placed[0].block, BUFFER_LOCK_SHARE);
     ++b->pages;
@@ -72,19 +76,19 @@ void ScorePage(HnswRowBounds* b, const PlacedRow* placed, int n, double* nearest
         const int some = Min(n - done, kAtOnce);
         for (int i = 0; i < some; ++i)
             codes[i] = static_cast<const char*>(page.page()) + shape.OffsetOf(placed[done + i].place);
-        Score(*b, codes, placed + done, some, nearest);
+        Score(*b, codes, placed + done, some, out);
     }
 }
 
-void BoundSome(HnswRowBounds* b, const ItemPointerData* tids, int n, double* nearest) {
-    std::fill(nearest, nearest + n, -get_float8_infinity());
+void BoundSome(HnswRowBounds* b, const ItemPointerData* tids, int n, RowBound* out) {
+    std::fill(out, out + n, RowBound{-get_float8_infinity(), -get_float8_infinity()});
     PlacedRow placed[kMostPlaced];
     const int count = FindPlaces(b, tids, n, placed);
     for (int begin = 0, end; begin < count; begin = end) {
         CHECK_FOR_INTERRUPTS();
         for (end = begin + 1; end < count && placed[end].page == placed[begin].page;)
             ++end;
-        ScorePage(b, placed + begin, end - begin, nearest);
+        ScorePage(b, placed + begin, end - begin, out);
     }
 }
 
@@ -95,6 +99,7 @@ RowBounds* HnswOpenBounds(Relation index, Datum query) {
     MemoryContext old = MemoryContextSwitchTo(memory);
     HnswRowBounds* b = PallocZeroed<HnswRowBounds>();
     b->index = index;
+    b->in_order = static_cast<IterativeScan>(Settings().hnsw_iterative_scan) == IterativeScan::kStrictOrder;
     b->memory = memory;
     HnswOpen(&b->ctx, index, WriteMode::kLogged, memory);
     if (ActiveSnapshotSet()) b->ctx.snapshot = GetActiveSnapshot();
@@ -108,6 +113,7 @@ RowBounds* HnswOpenBounds(Relation index, Datum query) {
         if (has) {
             b->code.Init(&b->ctx.arena, b->ctx.form.code_metric(), dim);
             b->code.Set(b->query.vector, centre);
+            b->least = b->code.metric == Metric::kL2 ? 0 : -get_float4_infinity();
             b->map.Init(&b->ctx, RowShape::Of(b->ctx.meta));
         }
     }
@@ -117,12 +123,12 @@ RowBounds* HnswOpenBounds(Relation index, Datum query) {
     return nullptr;
 }
 
-void HnswBoundRows(RowBounds* bounds, const ItemPointerData* tids, int n, double* nearest) {
+void HnswBoundRows(RowBounds* bounds, const ItemPointerData* tids, int n, RowBound* out) {
     HnswRowBounds* b = static_cast<HnswRowBounds*>(bounds);
     MemoryContext old = MemoryContextSwitchTo(b->memory);
     const uint64 map_pages = b->map.pages_read;
     for (int done = 0; done < n; done += kMostPlaced)
-        BoundSome(b, tids + done, Min(n - done, kMostPlaced), nearest + done);
+        BoundSome(b, tids + done, Min(n - done, kMostPlaced), out + done);
     b->pages += b->map.pages_read - map_pages;
     MemoryContextSwitchTo(old);
 }

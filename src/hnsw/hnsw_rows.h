@@ -154,7 +154,7 @@ void HnswReplantRows(HnswContext* ctx);
 
 // The planner's way to them: see VectorSearchMethods.
 RowBounds* HnswOpenBounds(Relation index, Datum query);
-void HnswBoundRows(RowBounds* bounds, const ItemPointerData* tids, int n, double* nearest);
+void HnswBoundRows(RowBounds* bounds, const ItemPointerData* tids, int n, RowBound* out);
 void HnswCloseBounds(RowBounds* bounds);
 
 }  // namespace vecann

@@ -3,8 +3,10 @@
 //
 // No lock or pin on the index outlives a pass, and no bound: what is kept of them is a number for each row.
 #include <algorithm>
+#include <cfloat>
 
 #include "pg/recent_buffers.h"
+#include "planner/row_list.h"
 #include "planner/vector_scan_state.h"
 
 namespace vecann {
@@ -149,8 +151,16 @@ void ReadAll(VectorScanState* state) {
 
 // ---- with bounds ---------------------------------------------------------------------
 
+// No bound is NaN.
 bool InFront(const BoundedRow& a, const BoundedRow& b) {
-    return OrderedBehind(b.nearest, b.tid, a.nearest, a.tid);
+    if (a.nearest < b.nearest || a.nearest > b.nearest) return a.nearest < b.nearest;
+    return NumberOf(a.tid) < NumberOf(b.tid);
+}
+
+// A float32 just not above x.
+float RoundDown(double x) {
+    const float rounded = static_cast<float>(x);
+    return rounded > x ? rounded - std::fabs(rounded) * 0x1p-23f - FLT_MIN : rounded;
 }
 
 // May a row that has been read go out before one that has not?
@@ -184,25 +194,31 @@ void ReadUnknown(VectorScanState* state, const RowsTogether<kBoundedTogether>& r
     }
 }
 
+size_t MostBounded() {
+    return Max<size_t>(static_cast<size_t>(work_mem) * 1024 / sizeof(BoundedRow), 64);
+}
+
 // Asks for the bounds of all rows. False when the index knows of too few.
 bool BoundAll(VectorScanState* state, RowBounds* bounds) {
     FilterState* filter = &state->filter;
-    const size_t most = Max<size_t>(static_cast<size_t>(work_mem) * 1024 / sizeof(BoundedRow), 64);
+    const size_t most = MostBounded();
     Relation table = state->css.ss.ss_currentRelation;
     const int pages_ahead = MostAhead(table);
     TidSet::Cursor cursor = {};
     RowsTogether<kBoundedTogether> rows;
-    double nearest[kBoundedTogether];
+    RowBound bound[kBoundedTogether];
     while (rows.Next(table, filter->members, &cursor)) {
         CHECK_FOR_INTERRUPTS();
         if (filter->returned.size() > 0) rows.Filter([&](int i) { return !WentOut(filter, rows.tids[i]); });
         MemoryContext old = MemoryContextSwitchTo(state->pending_memory);
-        state->methods->bound(bounds, rows.tids, rows.count, nearest);
+        state->methods->bound(bounds, rows.tids, rows.count, bound);
         MemoryContextSwitchTo(old);
         const int all = rows.count;
         rows.Filter([&](int i) {
-            if (!(nearest[i] > -get_float8_infinity())) return true;
-            KeepUnread(&filter->bounded, {nearest[i], rows.tids[i], rows.memberships[i]}, most);
+            if (!(bound[i].nearest > -get_float8_infinity())) return true;
+            const float likely = RoundDown(bound[i].likely);
+            const float nearest = filter->loose ? likely : RoundDown(bound[i].nearest);
+            KeepUnread(&filter->bounded, {nearest, likely, rows.tids[i], rows.memberships[i]}, most);
             return false;
         });
         filter->rows_bounded += static_cast<uint64>(all - rows.count);
@@ -224,6 +240,8 @@ bool ReadByBounds(VectorScanState* state) {
     RowBounds* bounds = methods->open_bounds(state->index, query->caseValue_datum);
     MemoryContextSwitchTo(old);
     if (bounds == nullptr) return false;
+    filter->bounded.must_be_certain = bounds->in_order;
+    filter->bounded.rows.Reserve(Min(static_cast<size_t>(filter->members.rows()), MostBounded()));
     const bool through = BoundAll(state, bounds);
     const SearchCounts pass = {0, bounds->pages, bounds->codes, 0, 0};
     AddCounts(&filter->bounds_counts, pass);
@@ -242,11 +260,11 @@ void EndPass(VectorScanState* state) {
     std::make_heap(state->pending.begin(), state->pending.end(), RowFarther);
 }
 
-// Puts some more of the rows that have not been read in order, each time twice as many.
+// Puts some more of the rows that have not been read in order: four times as many as there were.
 void SortMore(BoundedRows* bounded) {
     constexpr size_t kSortedFirst = 128;
     BoundedRow* from = bounded->rows.begin() + bounded->sorted;
-    const size_t left = bounded->rows.size - bounded->sorted, n = Min(left, Max(bounded->sorted, kSortedFirst));
+    const size_t left = bounded->rows.size - bounded->sorted, n = Min(left, Max(3 * bounded->sorted, kSortedFirst));
     if (n < left) std::nth_element(from, from + n, bounded->rows.end(), InFront);
     std::sort(from, from + n, InFront);
     bounded->sorted += n;
@@ -272,12 +290,13 @@ void AskForNext(BoundedRows* bounded, Relation table) {
 constexpr size_t kReadBeforeLook = 64;
 constexpr size_t kManyRows = 64 * kReadBeforeLook;
 
-// May the pass be left for a search? A search that ends at a distance might leave out what it has not met.
+// May the pass go by likely bounds? A row may come late then, or not at all behind the limit of a distance range. Who
+// forbids searches wants an exact answer.
 bool IsToLook(const VectorScanState& state) {
     const FilterState& filter = state.filter;
     if (filter.bounded.rows.size < kManyRows || filter.bounded.next > kReadBeforeLook) return false;
     if (!filter.plan.may_search || filter.plan.wanted <= 0 || state.range.count > 0) return false;
-    return !filter.loose && !filter.gave_up && !filter.has_last && filter.returned.size() == 0;
+    return !filter.loose && !filter.bounded.must_be_certain;
 }
 
 // How many rows might still have to be read: those with bounds below the distance of the last row wanted among those
@@ -294,6 +313,29 @@ double RowsLeft(const VectorScanState& state) {
     const double farthest = distances[wanted - 1];
     return static_cast<double>(std::count_if(bounded.rows.begin() + bounded.next, bounded.rows.end(),
                                              [=](const BoundedRow& row) { return row.nearest < farthest; }));
+}
+
+// Would it cost a good part of what the whole pass should have to read those?
+bool AreLoose(const VectorScanState& state) {
+    constexpr double kGoodPart = 0.25;
+    const FilterPlan& plan = state.filter.plan;
+    return RowsLeft(state) * plan.row_cost() > ExactCost(plan, MembersOf(state.filter)) * kGoodPart;
+}
+
+// The rest of the pass goes by likely bounds.
+void UseLikelyBounds(VectorScanState* state) {
+    FilterState* filter = &state->filter;
+    BoundedRows* bounded = &filter->bounded;
+    filter->loose = true;
+    if (bounded->is_cut) {
+        // Those that are not here may be likely ones.
+        ClearPending(state);
+        ReadExact(state);
+        return;
+    }
+    for (size_t i = bounded->next; i < bounded->rows.size; ++i)
+        bounded->rows[i].nearest = bounded->rows[i].likely;
+    bounded->sorted = bounded->next;
 }
 
 }  // namespace
@@ -324,7 +366,10 @@ bool ReadNextBounded(VectorScanState* state) {
     if (bounded->next == bounded->sorted) SortMore(bounded);
     const BoundedRow row = bounded->rows[bounded->next];
     const bool look = IsToLook(*state);
-    if (look && bounded->next == kReadBeforeLook && LeaveLoosePass(state, RowsLeft(*state))) return true;
+    if (look && bounded->next == kReadBeforeLook && AreLoose(*state)) {
+        UseLikelyBounds(state);
+        return true;
+    }
     if (!pending.empty() && MayGoBefore(pending[0], row) && (!look || bounded->next == kReadBeforeLook)) return false;
     if (state->range.IsBeyond(row.nearest)) {
         // So is what has been left out.

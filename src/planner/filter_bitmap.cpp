@@ -155,6 +155,10 @@ bool GatherGinRows(BitmapIndexScanState* node, Relation table, GatheredRows* gat
 }
 
 void AddSorted(const ArenaVec<uint64>& rows, TidSet* members) {
+    size_t pages = 0;
+    for (size_t i = 0; i < rows.size; ++i)
+        pages += i == 0 || BlockOf(rows[i]) != BlockOf(rows[i - 1]) ? 1 : 0;
+    members->Reserve(pages);
     uint16 offsets[2 * MaxHeapTuplesPerPage];  // with marks and without
     for (size_t begin = 0, end; begin < rows.size; begin = end) {
         CHECK_FOR_INTERRUPTS();
@@ -196,6 +200,8 @@ TIDBitmap* MakeBitmap(PlanState* bitmap) {
 void ReadMembers(PlanState* bitmap, Relation table, Arena* arena, TidSet* members) {
     GatheredRows gathered = {{}, MostGathered(), nullptr};
     gathered.list.Init(arena);
+    if (IsOneScanOf(BTREE_AM_OID, bitmap) || IsOneScanOf(GIN_AM_OID, bitmap))
+        gathered.list.rows.Reserve(static_cast<size_t>(bitmap->plan->plan_rows));
     if (IsOneScanOf(BTREE_AM_OID, bitmap))
         GatherRows(castNode(BitmapIndexScanState, bitmap), &gathered);
     else if (!IsOneScanOf(GIN_AM_OID, bitmap) ||

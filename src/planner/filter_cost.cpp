@@ -26,12 +26,16 @@ constexpr double kToastPiece = 1996;
 // A row on its way into a set, in units of cpu_operator_cost: 20 ns of a list, 0.2 us of a bitmap, where most rows are
 // on pages of their own (10,000 and 100,000 of a million rows, 128 dimensions).
 constexpr double kListedOperators = 1;
+// ... out of a posting list.
+constexpr double kPostedOperators = 0.5;
 constexpr double kBitmapOperators = 8;
 // The rows of a node looked up in a set, in units of cpu_operator_cost: 40 ns.
 constexpr double kTestOperators = 2;
-// Bounds of a row's distance by its code, in units of cpu_tuple_cost: 0.1 us with its share of the page (exact passes
-// over 10,000 and 50,000 rows of 128 dimensions, the difference, less the bitmap).
-constexpr double kBoundTuples = 1;
+// Bounds of a row's distance by its code, in units of cpu_tuple_cost: 40 ns, and 0.1 us for each page of codes (exact
+// passes over 10,000 of 1,000,000 rows of 128 dimensions, 1.0 ms without the bitmap, and over 13,000 of 69,000 of 256
+// dimensions, 0.6 ms).
+constexpr double kBoundTuples = 0.4;
+constexpr double kBoundPageTuples = 1;
 // Rows that are read although they are not wanted: so many, or, where that is more, so many for each wanted (LIMIT 10:
 // 26 to 43 in a mixture of 128 dimensions).
 constexpr double kReadBeyond = 40;
@@ -82,24 +86,30 @@ bool IsListed(const Path* bitmap, double members) {
 
 // What the rows of a bitmap cost until they are in a set. The server reckons with every page of an index as one to be
 // read from disk, and with each of its conditions for each entry; of one btree whose pages are in memory an entry takes
-// 40 ns in all, of a posting list less.
+// 40 ns in all.
 double BitmapCost(const Path* bitmap, double scan, double members, double uncached) {
     if (!IsListed(bitmap, members)) return scan + members * cpu_operator_cost * kBitmapOperators;
     const IndexPath* path = reinterpret_cast<const IndexPath*>(bitmap);
     const IndexOptInfo* index = path->indexinfo;
     const double pages = index->pages / Max(index->tuples, 1.0) * random_page_cost;
     const double entry = pages + cpu_index_tuple_cost + list_length(path->indexclauses) * cpu_operator_cost;
-    const bool btree = index->relam == BTREE_AM_OID;
-    const double here = entry > 0 && btree ? scan * cpu_index_tuple_cost / entry : 0;
-    const double listed = uncached * scan + (1 - uncached) * Min(scan, Max(here, members * cpu_index_tuple_cost));
+    double here = members * cpu_operator_cost * kPostedOperators;
+    if (index->relam == BTREE_AM_OID)
+        here = Max(entry > 0 ? scan * cpu_index_tuple_cost / entry : scan, members * cpu_index_tuple_cost);
+    const double listed = uncached * scan + (1 - uncached) * Min(scan, here);
     return listed + members * cpu_operator_cost * kListedOperators;
+}
+
+// Pages of so many that rows at random are on (Mackert and Lohman, as in the server's costs).
+double PagesTouched(double pages, double rows) {
+    return Min(2 * pages * rows / (2 * pages + rows), pages);
 }
 
 // The rows that a bitmap of `members` leads to. When there is no room for their pages the server forgets which rows of
 // a page they are: of so many pages that the others take half of it (tidbitmap.c, tbm_lossify).
 double RowsBehind(const Path* bitmap, double members, double all, double pages) {
     if (IsListed(bitmap, members)) return members;
-    const double touched = Min(2 * pages * members / (2 * pages + members), pages);
+    const double touched = PagesTouched(pages, members);
     const size_t memory = BitmapMemory(IsA(bitmap, IndexPath));
     const double most = static_cast<double>(tbm_calculate_entries(static_cast<double>(memory)));
     if (touched <= most) return members;
@@ -110,8 +120,9 @@ double RowsBehind(const Path* bitmap, double members, double all, double pages) 
 // What bounds cost for each of so many rows of the bitmap. Codes have four bits for a number of the vector.
 double BoundCost(const FilterPlan& plan, const SearchValues& values, double members, double page_cost) {
     if (values.code <= 0 || !Settings().enable_row_codes) return 0;
-    const double code_pages = plan.index_rows * values.code / BLCKSZ;
-    return cpu_tuple_cost * kBoundTuples + page_cost * Min(code_pages / members, 1.0);
+    const double code_pages = Max(plan.index_rows * values.code / BLCKSZ, 1.0);
+    const double each = cpu_tuple_cost * kBoundPageTuples + page_cost;
+    return cpu_tuple_cost * kBoundTuples + each * PagesTouched(code_pages, members) / members;
 }
 
 // The same with so many rows wanted.

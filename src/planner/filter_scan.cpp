@@ -55,7 +55,6 @@ bool SwitchToExact(VectorScanState* state) {
     if (filter->bitmap == nullptr || !filter->plan.may_exact || filter->running == Strategy::kExact) return false;
     if (!filter->remembers) return false;
     LoadMembers(state);
-    filter->gave_up = filter->running == Strategy::kBitmapSearch;
     filter->running = Strategy::kExact;
     filter->by_members = false;
     filter->switched = true;
@@ -158,28 +157,10 @@ bool IsOutside(VectorScanState* state, const ItemPointerData& tid) {
 bool EndedAtBudget(VectorScanState* state) {
     const VectorSearch& search = *state->search;
     // The exact pass knows no such limit.
-    if (state->filter.tried || state->filter.loose) return false;
+    if (state->filter.tried) return false;
     if (!state->filter.any || search.max_rows < 0 || state->returned < search.max_rows) return false;
     state->through = state->filter.budget_hit = true;
     state->filter.met.Clear();
-    return true;
-}
-
-bool LeaveLoosePass(VectorScanState* state, double rows_left) {
-    FilterState* filter = &state->filter;
-    const FilterPlan& plan = filter->plan;
-    // With what the rows cost that are taken one by one.
-    const double left = rows_left * plan.row_cost();
-    if (left <= ExactCost(plan, MembersOf(*filter))) return false;
-    filter->loose = filter->switched = true;
-    filter->running = Strategy::kBitmapSearch;
-    filter->members.PrepareFind();
-    // If the search costs as much, the pass is done after all.
-    filter->search = {&filter->members, plan.wanted * plan.members_per_row,
-                      static_cast<uint64>(Min(Max(left / Max(plan.node_cost, 1e-9), 2 * plan.beam), 1e15))};
-    // What has been read comes again.
-    ClearPending(state);
-    StartSearch(state);
     return true;
 }
 
@@ -190,8 +171,7 @@ void NextCandidate(VectorScanState* state) {
         if (state->filter.by_members) TestCandidate(state);
         return;
     }
-    const bool complete =
-        state->filter.tried || state->filter.loose || state->search->gave_up || !state->search->one_beam;
+    const bool complete = state->filter.tried || state->search->gave_up || !state->search->one_beam;
     state->through = !complete || !SwitchToExact(state) || state->through;
 }
 
@@ -233,8 +213,7 @@ void StartScan(VectorScanState* state) {
     FilterState* filter = &state->filter;
     state->started = true;
     state->returned = 0;
-    filter->switched = filter->loose = filter->gave_up = filter->has_last = filter->has_more = filter->budget_hit =
-        false;
+    filter->switched = filter->loose = filter->has_last = filter->has_more = filter->budget_hit = false;
     filter->by_members = false;
     filter->bounds_counts = {};
     if (filter->bitmap != nullptr) {

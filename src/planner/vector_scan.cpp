@@ -290,17 +290,13 @@ void ExplainFilter(VectorScanState* state, List* context, ExplainState* es) {
                             : filter.by_members ? "gone on with, by the bitmap"
                                                 : "enough",
                             es);
-    else if (state->started && filter.switched && !filter.loose)
+    else if (state->started && filter.switched)
         ExplainPropertyText("Switched", "to exact, while running", es);
     else if (state->started && filter.by_members)
         ExplainPropertyText("Switched", "to bitmap search, while running", es);
-    else if (state->started && !filter.loose && filter.running != filter.plan.strategy)
+    else if (state->started && filter.running != filter.plan.strategy)
         ExplainPropertyText("Switched", psprintf("to %s, by the size of the bitmap", StrategyName(filter.running)), es);
-    if (state->started && filter.loose)
-        ExplainPropertyText(
-            "Bounds Too Loose",
-            filter.running == Strategy::kExact ? "bitmap search, then exact after all" : "gone on as bitmap search",
-            es);
+    if (state->started && filter.loose) ExplainPropertyText("Bounds Too Loose", "gone on by likely ones", es);
     if (filter.members_ready) {
         ExplainPropertyInteger("Bitmap Rows", nullptr, static_cast<int64>(filter.members.rows()), es);
         ExplainPropertyInteger("Bitmap Lossy Pages", nullptr, static_cast<int64>(filter.members.whole_pages()), es);

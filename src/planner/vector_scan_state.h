@@ -28,9 +28,11 @@ struct PendingRow {
     MinimalTuple tuple;     // of the scan tuple's form
 };
 
-// A row of an exact pass that has not been read, and is no nearer than this.
+// A row of an exact pass that has not been read, and is no nearer than `nearest`, which orders the rows. Where bounds
+// are loose that is the likely bound.
 struct BoundedRow {
-    double nearest;
+    float nearest;
+    float likely;
     ItemPointerData tid;
     Membership membership;
 };
@@ -43,6 +45,7 @@ struct BoundedRows {
     size_t asked;               // of the pages of those before it the disk has been asked
     size_t ahead;               // ... so many ahead
     bool is_cut;                // for want of memory some are not here: none is in front of `cut`
+    bool must_be_certain;       // no row may come late
     BoundedRow cut;
 };
 
@@ -62,8 +65,7 @@ struct FilterState {
     Strategy running;       // in this scan
     bool switched;          // ... after having begun with another one
     bool tried;             // the plan is the exact pass, and this scan began with a search
-    bool loose;             // an exact pass has gone on as a bitmap search, since its bounds told too little
-    bool gave_up;           // the exact pass follows a bitmap search
+    bool loose;             // an exact pass goes by likely bounds, since the certain ones told too little
     bool by_members;        // a post-filter that looks rows up in the bitmap before it reads them
     bool budget_hit;        // the scan ended at the setting's limit of rows
     MemoryContext member_memory;
@@ -224,9 +226,6 @@ double Settled(const VectorScanState& state);
 void StartScan(VectorScanState* state);
 // Asks the search for the next candidate; at its end, or when it costs too much, goes on in another way.
 void NextCandidate(VectorScanState* state);
-// Goes on with a bitmap search in place of an exact pass that may have so many rows left to read, if that is more than
-// the pass should have cost in all. For a pass from which nothing has gone out, and once only.
-bool LeaveLoosePass(VectorScanState* state, double rows_left);
 // Does a post-filter that has a bitmap pass over this row, unread?
 bool IsOutside(VectorScanState* state, const ItemPointerData& tid);
 // May rows go out now? A search meets them not quite in their order: before a round of a post-filter begins, rows

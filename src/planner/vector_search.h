@@ -156,10 +156,20 @@ struct SearchValues {
     double code;   // bytes of a row's code by which RowBounds are known; 0: there are none
 };
 
+// What the ORDER BY operator returns for a row is not less than `nearest`, if the snapshot of the caller, which began
+// before, sees the row and its value is neither NULL nor without a place in the order (NaN): deterministic. -infinity
+// where the index cannot tell. `likely` is an estimate, and not below `nearest`: it is less than that for one row in
+// 30,000.
+struct RowBound {
+    double nearest;
+    double likely;
+};
+
 // What an index knows of the distances of rows by their place in the table: codes in the order of the table. Access
 // methods put their own state behind it.
 struct RowBounds {
     Relation index;
+    bool in_order;   // the settings want no row nearer than one before: estimates will not do
     uint64 codes;  // rows bounded so far
     uint64 pages;  // pages of the index touched so far
 };
@@ -186,11 +196,9 @@ struct VectorSearchMethods {
     // Bounds for a query that is not NULL, in the current memory context; null: the index has none. `query` stays as
     // long as they. The function itself is null where an access method has none at all.
     RowBounds* (*open_bounds)(Relation index, Datum query);
-    // What the ORDER BY operator returns for the row at tids[i] is not less than nearest[i], if the snapshot of the
-    // caller, which began before, sees the row and its value is neither NULL nor without a place in the order (NaN).
-    // -infinity where the index cannot tell. The tids ascend, from one call to the next too for speed's sake. Holds no
-    // lock or pin afterwards. Deterministic bounds, no estimates.
-    void (*bound)(RowBounds* bounds, const ItemPointerData* tids, int n, double* nearest);
+    // Bounds of the rows at tids[0 .. n), which ascend, from one call to the next too for speed's sake. Holds no lock or
+    // pin afterwards.
+    void (*bound)(RowBounds* bounds, const ItemPointerData* tids, int n, RowBound* out);
     void (*close_bounds)(RowBounds* bounds);
 };
 

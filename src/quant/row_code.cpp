@@ -91,13 +91,22 @@ RowCodeData HeadOf(const char* code) {
     return head;
 }
 
+constexpr RowDistance kNothingKnown = {0, HUGE_VALF, 0, -HUGE_VALF};
+
 // The factor pays for the rounding to float32 of error and norm, and for double's own.
-RowDistance Known(double distance, double error, double norm) {
+RowDistance Known(double distance, double error, double norm, double likely) {
     constexpr double kUp = 1 + 0x1p-22;
     const RowDistance known = {static_cast<float>(distance), static_cast<float>(error * kUp),
-                               static_cast<float>(norm * kUp)};
+                               static_cast<float>(norm * kUp), static_cast<float>(likely)};
     const bool finite = std::fabs(known.distance) <= FLT_MAX && known.error <= FLT_MAX && known.norm <= FLT_MAX;
-    return finite ? known : RowDistance{0, HUGE_VALF, 0};
+    return finite ? known : kNothingKnown;
+}
+
+// What a code's product with p is multiplied by to estimate that of its vector; 0: nothing is known. Rotated at random,
+// y - y^ is (1 - 1 / stretch) y, for the best scale, and beside that of random direction.
+double Stretch(const RowCodeQuery& query, const RowCodeData& head) {
+    const double square = static_cast<double>(head.error) * static_cast<double>(head.error), norm2 = head.norm2;
+    return query.spread < 1 && square < norm2 ? 1 + square / norm2 : 0;
 }
 
 // A product is off by `relative` |p| |levels| and `absolute`, p being query.values; the norm in the head is rounded.
@@ -109,7 +118,11 @@ RowDistance DistanceOfL2(const RowCodeQuery& query, const RowCodeData& head, dou
     const double off = (query.base + norm2) * query.relative + 2 * scale * query.absolute + 0x1p-148;
     const double root = std::sqrt(apart > off ? apart : off);
     const double error = static_cast<double>(head.error) + off / root + root * (kUnit * 0.51) + query.rounding;
-    return Known(apart > 0 ? apart : 0, error, 0);
+    const double stretch = Stretch(query, head);
+    const double square = static_cast<double>(head.error) * static_cast<double>(head.error);
+    const double beside = query.norm * static_cast<double>(head.error) * query.spread;
+    const double likely = query.base + norm2 + square - 2 * stretch * (scale * product + beside) - off;
+    return Known(apart > 0 ? apart : 0, error, 0, stretch > 0 ? likely : -HUGE_VAL);
 }
 
 RowDistance DistanceOfProduct(const RowCodeQuery& query, const RowCodeData& head, double product) {
@@ -118,7 +131,11 @@ RowDistance DistanceOfProduct(const RowCodeQuery& query, const RowCodeData& head
     const double norm = std::sqrt(static_cast<double>(head.norm2)) * (1 + kUnit) + 0x1p-74;
     const double rounding = (scale * query.absolute + std::fabs(value) * (kUnit * 1.01) + 0x1p-149) * query.inverse;
     const double error = static_cast<double>(head.error) + norm * query.relative + rounding + query.rounding;
-    return Known(-value, error, query.centre_norm + norm);
+    const double stretch = Stretch(query, head);
+    const double beside = query.norm * static_cast<double>(head.error) * query.spread;
+    const double off = query.norm * (error - static_cast<double>(head.error));
+    const double likely = -query.base - stretch * (scale * product + beside) - off;
+    return Known(-value, error, query.centre_norm + norm, stretch > 0 ? likely : -HUGE_VAL);
 }
 
 }  // namespace
@@ -159,24 +176,27 @@ void RowCodeQuery::Init(Arena* arena, Metric metric_of_codes, int dimensions) {
     // table); the norm in a head is rounded once.
     relative = 1.01 * kUnit * static_cast<double>(groups + 8);
     absolute = static_cast<double>(dim) * 0x1p-148;
+    constexpr double kDeviations = 4;
+    spread = kDeviations / std::sqrt(static_cast<double>(dim));
 }
 
 void RowCodeQuery::Set(const float* rotated, const float* centre) {
-    double norm = 0, product = 0, centre_square = 0;
+    double square = 0, product = 0, centre_square = 0;
     const bool l2 = metric == Metric::kL2;
     for (int i = 0; i < dim; ++i) {
         values[i] = l2 ? rotated[i] - centre[i] : rotated[i];
         const double x = values[i], c = centre[i];
-        norm += x * x;
+        square += x * x;
         product += x * c;
         centre_square += c * c;
     }
     memset(values + dim, 0, (RowCodeGroups(dim) * kNibbleGroup - static_cast<size_t>(dim)) * sizeof(float));
-    base = l2 ? norm : product;
-    inverse = !l2 && norm > 0 ? (1 + 0x1p-30) / std::sqrt(norm) : 0;
+    base = l2 ? square : product;
+    norm = std::sqrt(square);
+    inverse = !l2 && norm > 0 ? (1 + 0x1p-30) / norm : 0;
     centre_norm = l2 ? 0 : std::sqrt(centre_square) * (1 + 0x1p-30);
     // L2: the difference from the centre is rounded. Inner product: <q, centre> is, in double.
-    rounding = l2 ? std::sqrt(norm) * (kUnit * 1.01) + 0x1p-74 : centre_norm * 0x1p-40;
+    rounding = l2 ? norm * (kUnit * 1.01) + 0x1p-74 : centre_norm * 0x1p-40;
 }
 
 void RowCodeDistances(const RowCodeQuery& query, const char* const* codes, int count, RowDistance* out) {
@@ -194,7 +214,7 @@ void RowCodeDistances(const RowCodeQuery& query, const char* const* codes, int c
             RowDistance& known = out[from + i];
             // no code, or a sum that has left float32
             if (!(head.error > 0) || !(std::fabs(product[i]) <= FLT_MAX)) {
-                known = {0, HUGE_VALF, 0};
+                known = kNothingKnown;
             } else if (l2) {
                 known = DistanceOfL2(query, head, static_cast<double>(product[i]));
             } else {

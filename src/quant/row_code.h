@@ -42,10 +42,14 @@ void EncodeRowCode(const float* rotated, const float* centre, int dim, double ex
 // In both, error covers that of the code and the evaluation in floating point, roundings to float32 included; it is
 // +infinity, and distance 0, where nothing is known (no code, or numbers too large).
 // `norm` is an upper bound of |x|, for the inner product only; else 0.
+//
+// `likely` is an estimate: |q - v|^2 or -<q, v> is below it for one vector in 30,000. -infinity where nothing can be
+// said, as with few dimensions. See README.md, "Likely bounds".
 struct RowDistance {
     float distance;
     float error;
     float norm;
+    float likely;
 };
 
 // A query against the codes of one centre.
@@ -55,10 +59,12 @@ struct RowCodeQuery {
     float* values;       // q - centre (L2) or q, padded with zeros to whole groups
     double base;         // |q - centre|^2 (L2) or <q, centre>
     double inverse;      // inner product: 1 / |q|, 0 for a zero query
+    double norm;         // |q - centre| (L2) or |q|
     double centre_norm;  // inner product: |centre|
     double rounding;     // what the numbers above are off by, as an L2 error
     double relative;     // of a product, relative to the norms
     double absolute;     // of a product
+    double spread;       // of a likely bound: four standard deviations of a random direction's share
 
     // `metric_of_codes` as in `metric`.
     void Init(Arena* arena, Metric metric_of_codes, int dimensions);
