@@ -151,11 +151,14 @@ void ReadAll(VectorScanState* state) {
 
 // ---- with bounds ---------------------------------------------------------------------
 
-// No bound is NaN.
-bool InFront(const BoundedRow& a, const BoundedRow& b) {
-    if (a.nearest < b.nearest || a.nearest > b.nearest) return a.nearest < b.nearest;
-    return NumberOf(a.tid) < NumberOf(b.tid);
-}
+// No bound is NaN. An object, which sorting compiles in.
+struct InFrontOf {
+    bool operator()(const BoundedRow& a, const BoundedRow& b) const {
+        if (a.nearest < b.nearest || a.nearest > b.nearest) return a.nearest < b.nearest;
+        return NumberOf(a.tid) < NumberOf(b.tid);
+    }
+};
+constexpr InFrontOf InFront;
 
 // A float32 just not above x.
 float RoundDown(double x) {
