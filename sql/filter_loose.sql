@@ -1,10 +1,10 @@
--- An exact pass whose bounds do not tell the rows apart, since the query is far from all of them, goes on as a bitmap
--- search: with the same rows, or nearly so, and all of them where all are wanted.
+-- An exact pass whose bounds do not tell the rows apart, since the query is far from all of them, goes on by likely
+-- bounds: with the same rows, or nearly so, and all of them where all are wanted.
 
 SELECT setseed(0.3);
 CREATE TABLE fl (id int PRIMARY KEY, a int, v vector(256));
 INSERT INTO fl SELECT i, i % 2, (ARRAY(SELECT random() + random() + random() FROM generate_series(1, 255 + 0 * i)) || ARRAY[(3 - 3 * (i % 2))::float8])::vector
-    FROM generate_series(1, 12000) AS i;
+    FROM generate_series(1, 18000) AS i;
 CREATE INDEX fl_v ON fl USING hnsw (v vector_l2_ops) WITH (m = 8, ef_construction = 20, seed = 1);
 CREATE INDEX fl_a ON fl (a);
 VACUUM ANALYZE fl;
@@ -36,12 +36,20 @@ BEGIN
         set_config('vecann.enable_custom_scan', 'on', true);
     enough := cardinality(got) = 10 AND (SELECT count(*) FROM unnest(got) AS g WHERE g = ANY (truth)) >= least_found;
 END $$;
-SELECT what, (pg_temp.ask(what, 5)).* FROM fl_q ORDER BY what;
+SELECT what, (pg_temp.ask(what, CASE what WHEN 'near' THEN 5 ELSE 9 END)).* FROM fl_q ORDER BY what;
 SET vecann.enable_bitmap_search = off;
 SET vecann.enable_post_filter = off;
 SELECT what, (pg_temp.ask(what, 10)).* FROM fl_q ORDER BY what;
 RESET vecann.enable_bitmap_search;
 RESET vecann.enable_post_filter;
+-- No row may come late: by certain bounds.
+SET hnsw.iterative_scan = strict_order;
+SELECT what, (pg_temp.ask(what, CASE what WHEN 'near' THEN 5 ELSE 9 END)).* FROM fl_q ORDER BY what;
+RESET hnsw.iterative_scan;
+-- Rows that found no room may be likely ones: the pass begins again.
+SET work_mem = '128kB';
+SELECT what, (pg_temp.ask(what, CASE what WHEN 'near' THEN 5 ELSE 9 END)).* FROM fl_q ORDER BY what;
+RESET work_mem;
 
 -- Once more with each query, in one plan.
 SELECT what, n, distinct_n FROM fl_q, LATERAL (SELECT count(*) AS n, count(DISTINCT id) AS distinct_n
@@ -62,7 +70,7 @@ BEGIN
 END $$;
 SELECT pg_temp.fetch_all();
 COMMIT;
-SELECT count(*), count(DISTINCT id) FROM (SELECT id FROM fl WHERE a = 1 ORDER BY v <-> (SELECT v FROM fl_q WHERE what = 'far') LIMIT 6000) AS s;
+SELECT count(*), count(DISTINCT id) FROM (SELECT id FROM fl WHERE a = 1 ORDER BY v <-> (SELECT v FROM fl_q WHERE what = 'far') LIMIT 9000) AS s;
 SELECT count(*), count(DISTINCT id) FROM (SELECT id FROM fl WHERE a = 1 ORDER BY v <-> (SELECT v FROM fl_q WHERE what = 'far') LIMIT 60) AS s;
 -- A range in which there is nothing.
 SELECT count(*) FROM (SELECT id FROM fl WHERE a = 1 AND v <-> (SELECT v FROM fl_q WHERE what = 'far') < 1

@@ -98,6 +98,8 @@ double ExactCost(const FilterState& filter) {
 
 // In place of Gathering::kLuck for a search in front of an exact pass, which may cost a few hundredths of that.
 constexpr double kLuckTried = 1.0 / 30;
+// It may cost so much of the pass, whatever is hoped for.
+constexpr double kShareTried = 0.5;
 
 // Is what a post-filter still has to do, even at the best rate that the rows so far allow, more than the exact pass?
 bool IsExactCheaper(const VectorScanState& state, const Spent& spent) {
@@ -129,7 +131,7 @@ bool Reconsider(VectorScanState* state) {
         if (plan.may_search && !filter->by_members) return GoOnByMembers(state);
     }
     if (!filter->tried && spent.all <= plan.cost[static_cast<int>(Strategy::kPostFilter)]) return false;
-    if (spent.all > ExactCost(*filter) && SwitchToExact(state)) return true;
+    if (spent.all > ExactCost(*filter) * (filter->tried ? kShareTried : 1.0) && SwitchToExact(state)) return true;
     if (!plan.may_search || filter->by_members || spent.rows <= plan.bitmap_cost) return false;
     return GoOnByMembers(state);
 }

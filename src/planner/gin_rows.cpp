@@ -6,6 +6,7 @@
 #include "planner/gin_rows.h"
 
 #include "pg/memory.h"
+#include "pg/race_point.h"
 
 #include "planner/gin_keys.h"
 
@@ -85,6 +86,7 @@ bool ReadTree(const Reader& reader, BlockNumber root, RowList* list) {
         AddItems(items, count, &last, list);
         if (items != nullptr) pfree(items);
         CHECK_FOR_INTERRUPTS();
+        VECANN_RACE_POINT("gin-rows-between-leaves");
         if (list->rows.size > reader.most) break;
         LockBuffer(stack->buffer, GIN_SHARE);
         if (GinPageRightMost(BufferGetPage(stack->buffer))) {
@@ -124,6 +126,7 @@ void CrossTree(const Reader& reader, BlockNumber root, ArenaVec<uint64>* rows) {
     size_t at = 0, kept = 0;
     while (at < rows->size) {
         CHECK_FOR_INTERRUPTS();
+        VECANN_RACE_POINT("gin-rows-before-crossing");
         const ItemPointerData place = PlaceOf((*rows)[at]);
         stack = GinFindPostingLeaf(&postings, place);
         const Page page = BufferGetPage(stack->buffer);
@@ -233,6 +236,7 @@ bool ReadConditions(const Reader& reader, RowList* list) {
     RowList pending;
     pending.Init(list->rows.arena);
     if (!ReadPending(reader, &pending)) return false;
+    VECANN_RACE_POINT("gin-rows-before-trees");
     bool certain = true;
     for (int i = 0; i < reader.count; ++i)
         certain = certain && reader.conditions[i].certain;

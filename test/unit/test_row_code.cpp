@@ -293,6 +293,39 @@ TEST_P(RowCodeTest, ABatchGivesWhatEachCodeGives) {
     }
 }
 
+// Vectors at random, as rotated ones are: near the query, far from it and itself.
+TEST_P(RowCodeTest, LikelyBoundsHoldForNearlyAll) {
+    for (const int dim : {32, 128, 512}) {
+        Source source(static_cast<uint64_t>(dim));
+        const Vector centre = source.Make(Data::kNormal, dim), q = source.Make(Data::kNormal, dim);
+        for (const Metric metric : kMetrics) {
+            int violated = 0, tighter = 0;
+            constexpr int kVectors = 3000;
+            for (int i = 0; i < kVectors; ++i) {
+                Vector v = source.Make(Data::kNormal, dim);
+                const float share = static_cast<float>(i % 11) / 10;
+                for (size_t j = 0; j < v.size(); ++j)
+                    v[j] = share * q[j] + (1 - share) * v[j];
+                Code code(v, centre);
+                const RowDistance known = Measure(metric, q, centre, code.data());
+                const bool l2 = metric == Metric::kL2;
+                const double apart = Distance(q, v), error = known.error;
+                const double truth = l2 ? apart * apart : -static_cast<double>(Product(q, v));
+                const double least = std::max(std::sqrt(static_cast<double>(known.distance)) - error, 0.0);
+                const double certain = l2 ? least * least : static_cast<double>(known.distance) - Norm(q) * error;
+                violated += truth < static_cast<double>(known.likely) - 1e-5 * (1 + std::fabs(truth)) ? 1 : 0;
+                tighter += static_cast<double>(known.likely) > certain ? 1 : 0;
+            }
+            EXPECT_LE(violated, 3) << dim;
+            EXPECT_GT(tighter, kVectors / 2) << dim;
+        }
+    }
+    // Few dimensions have no likely bounds.
+    const Vector few(16, 1.0f), origin(16);
+    Code code(few, origin);
+    EXPECT_EQ(Measure(Metric::kL2, few, origin, code.data()).likely, -kInf);
+}
+
 TEST_P(RowCodeTest, AZeroedSlotIsNoCode) {
     const Vector q(40, 1.0f), centre(40, 0.5f);
     Code code(40);
@@ -302,6 +335,7 @@ TEST_P(RowCodeTest, AZeroedSlotIsNoCode) {
         const RowDistance known = Measure(metric, q, centre, code.data());
         EXPECT_EQ(known.distance, 0);
         EXPECT_EQ(known.error, kInf);
+        EXPECT_EQ(known.likely, -kInf);
     }
 }
 
