@@ -107,9 +107,9 @@ struct GatheredRows {
 };
 
 // Is it one scan of an index of this access method, for not too many rows? A btree hands out rows as fast as it adds
-// them to a bitmap, and for equal keys in the order of the table. A bitmap of rows on a page each takes as long again to
-// be made, sorted and read (of a million rows, ten thousand: 2.7 ms of an exact pass of 5.1; a hundred thousand: 17 of
-// 31).
+// them to a bitmap, and for equal keys in the order of the table. A bitmap of rows on a page each takes as long again
+// to be made, sorted and read (of a million rows, ten thousand: 2.7 ms of an exact pass of 5.1; a hundred thousand: 17
+// of 31).
 bool IsOneScanOf(Oid method, const PlanState* bitmap) {
     if (!IsA(bitmap, BitmapIndexScanState) || bitmap->plan->plan_rows > static_cast<double>(MostGathered()))
         return false;
@@ -148,8 +148,8 @@ void GatherRows(BitmapIndexScanState* node, GatheredRows* gathered) {
 // The same by the posting lists of a GIN index; false when the server must scan it.
 bool GatherGinRows(BitmapIndexScanState* node, Relation table, GatheredRows* gathered) {
     RowList* list = &gathered->list;
-    const bool read = StartIndexScan(node) &&
-                      ReadGinRows(node->biss_ScanDesc, table->rd_rel->reltuples, gathered->most, list);
+    const bool read =
+        StartIndexScan(node) && ReadGinRows(node->biss_ScanDesc, table->rd_rel->reltuples, gathered->most, list);
     EndIndexScan(node, static_cast<double>(list->rows.size));
     return read;
 }

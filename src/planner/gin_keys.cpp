@@ -9,11 +9,10 @@ GinKeysKind ExtractGinKeys(GinState* gin, OffsetNumber attribute, StrategyNumber
     int32 mode = GIN_SEARCH_MODE_DEFAULT;
     *keys = {};
     const int column = attribute - 1;
-    keys->values = reinterpret_cast<Datum*>(
-        DatumGetPointer(FunctionCall7Coll(&gin->extractQueryFn[column], gin->supportCollation[column], query,
-                                          PointerGetDatum(&keys->count), UInt16GetDatum(strategy),
-                                          PointerGetDatum(&partial), PointerGetDatum(&extra), PointerGetDatum(&nulls),
-                                          PointerGetDatum(&mode))));
+    keys->values = reinterpret_cast<Datum*>(DatumGetPointer(
+        FunctionCall7Coll(&gin->extractQueryFn[column], gin->supportCollation[column], query,
+                          PointerGetDatum(&keys->count), UInt16GetDatum(strategy), PointerGetDatum(&partial),
+                          PointerGetDatum(&extra), PointerGetDatum(&nulls), PointerGetDatum(&mode))));
     constexpr int32 kMostKeys = 64;
     if (mode != GIN_SEARCH_MODE_DEFAULT || keys->count > kMostKeys) return GinKeysKind::kUnknown;
     if (keys->values == nullptr || keys->count <= 0) return GinKeysKind::kNothing;
@@ -61,8 +60,8 @@ GinPostings FindGinPostings(GinState* gin, const GinKeys& keys, int32 key) {
         else
             postings.items = ginReadTuple(gin, attribute, entry, &postings.count);
     }
-    // Before a posting tree is locked, for vacuum's sake, as in the server's scans. An entry stays, and so does the root
-    // of its tree.
+    // Before a posting tree is locked, for vacuum's sake, as in the server's scans. An entry stays, and so does the
+    // root of its tree.
     LockBuffer(stack->buffer, GIN_UNLOCK);
     freeGinBtreeStack(stack);
     return postings;

@@ -72,8 +72,8 @@ ItemPointer ItemsOfLeaf(Page page, const ItemPointerData& from, int* count) {
     return GinPageIsDeleted(page) ? nullptr : GinDataLeafPageGetItems(page, count, from);
 }
 
-// All rows of a posting tree; false when they are too many. Between two leaves the lock is let go, so that a cancel ends
-// it: what a split moves to the right meanwhile is met again there.
+// All rows of a posting tree; false when they are too many. Between two leaves the lock is let go, so that a cancel
+// ends it: what a split moves to the right meanwhile is met again there.
 bool ReadTree(const Reader& reader, BlockNumber root, RowList* list) {
     GinBtreeData postings;
     GinBtreeStack* stack = GinFirstPostingLeaf(&postings, reader.index, root);
@@ -153,8 +153,8 @@ void Cross(const Reader& reader, const GinPostings& postings, RowList* list) {
     list->rows.size = kept;
 }
 
-// Rows with all keys of all conditions. The rarest key's come first; of rows that are to be tested anyway a key that half
-// of the table has tells little, and its list is long.
+// Rows with all keys of all conditions. The rarest key's come first; of rows that are to be tested anyway a key that
+// half of the table has tells little, and its list is long.
 bool ReadAll(const Reader& reader, bool certain, RowList* list) {
     int32 keys = 0;
     for (int i = 0; i < reader.count; ++i)

@@ -169,9 +169,9 @@ struct RowBound {
 // methods put their own state behind it.
 struct RowBounds {
     Relation index;
-    bool in_order;   // the settings want no row nearer than one before: estimates will not do
-    uint64 codes;  // rows bounded so far
-    uint64 pages;  // pages of the index touched so far
+    bool in_order;  // the settings want no row nearer than one before: estimates will not do
+    uint64 codes;   // rows bounded so far
+    uint64 pages;   // pages of the index touched so far
 };
 
 struct VectorSearchMethods {
@@ -196,8 +196,8 @@ struct VectorSearchMethods {
     // Bounds for a query that is not NULL, in the current memory context; null: the index has none. `query` stays as
     // long as they. The function itself is null where an access method has none at all.
     RowBounds* (*open_bounds)(Relation index, Datum query);
-    // Bounds of the rows at tids[0 .. n), which ascend, from one call to the next too for speed's sake. Holds no lock or
-    // pin afterwards.
+    // Bounds of the rows at tids[0 .. n), which ascend, from one call to the next too for speed's sake. Holds no lock
+    // or pin afterwards.
     void (*bound)(RowBounds* bounds, const ItemPointerData* tids, int n, RowBound* out);
     void (*close_bounds)(RowBounds* bounds);
 };
