@@ -140,5 +140,31 @@ SELECT count(*) FROM (SELECT id FROM t WHERE words @@ 'a7' ORDER BY v <-> '[0,1,
 SELECT pg_stat_get_xact_numscans('t_words'::regclass) - n AS scans FROM scans_before;
 COMMIT;
 
+-- Operator classes of extensions: keys that do not suffice although all are there, without a ternary function; scalars beside words; trigrams.
+CREATE EXTENSION hstore;
+CREATE EXTENSION btree_gin;
+CREATE EXTENSION pg_trgm;
+TRUNCATE t;
+ALTER TABLE t ADD h hstore, ADD tenant int, ADD name text;
+INSERT INTO t (id, v, h, tenant, name, words) SELECT i, ARRAY[sin(i), cos(i), sin(2 * i), 1]::vector,
+    hstore(ARRAY['a', i % 3, 'b', (i + 1) % 3]::text[]), i % 40, 'name ' || i % 77 || ' of ' || i % 5, ('a' || i % 20)::tsvector
+    FROM generate_series(1, 2000) i;
+CREATE INDEX t_h ON t USING gin (h);
+CREATE INDEX t_tenant ON t USING gin (tenant, words);
+CREATE INDEX t_name ON t USING gin (name gin_trgm_ops);
+ANALYZE t;
+SELECT condition, compare(condition) FROM unnest(ARRAY[$$h @> 'a=>1'$$, $$h @> 'a=>1, b=>2'$$, $$h @> 'a=>1, b=>1'$$, $$h ? 'a'$$, $$h ?| '{a, c}'$$, $$h ?& '{a, c}'$$,
+    $$tenant = 7$$, $$tenant = 7 AND words @@ 'a7'$$, $$tenant = 7 AND words @@ 'a8'$$, $$tenant < 3$$, $$tenant > 30 AND words @@ 'a7'$$, $$tenant IN (7, 8)$$,
+    $$name LIKE '%ame 7 of 2%'$$, $$name LIKE '%7%'$$, $$name ~ 'me 7[12] of'$$, $$name % 'name 7 of 2'$$]) AS condition;
+DROP EXTENSION hstore CASCADE;
+DROP EXTENSION pg_trgm CASCADE;
+DROP EXTENSION btree_gin CASCADE;
+CREATE EXTENSION intarray SCHEMA filter_gin_rows;
+UPDATE t SET numbers = CASE id % 3 WHEN 0 THEN ARRAY[5] WHEN 1 THEN ARRAY[5, 6] ELSE ARRAY[id % 10, 7] END;
+CREATE INDEX t_int ON t USING gin (numbers gin__int_ops);
+ANALYZE t;
+SELECT condition, compare(condition) FROM unnest(ARRAY[$$numbers = '{5}'$$, $$numbers = '{5, 6}'$$, $$numbers @> '{5}'$$, $$numbers @> '{5, 6}'$$, $$numbers && '{3, 6}'$$,
+    $$numbers <@ '{5, 6}'$$, $$numbers @@ '5 & 6'$$, $$numbers @@ '3 | 6'$$, $$numbers @@ '5 & !6'$$, $$numbers @@ '5 & (6 | 7)'$$]) AS condition;
+
 SELECT indexname FROM pg_indexes AS i, vecann_verify('t_v') WHERE indexname = 't_v';
 DROP SCHEMA filter_gin_rows CASCADE;

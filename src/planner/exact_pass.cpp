@@ -136,6 +136,8 @@ void ReadAll(VectorScanState* state) {
     PagesAhead ahead = PagesAhead::Of(table);
     TidSet::Cursor cursor = {};
     RowsTogether<kAskedTogether> rows;
+    // By likely bounds rows have come late, and those that went out are known.
+    const bool all = !filter->has_last || (filter->loose && filter->remembers);
     while (rows.Next(table, filter->members, &cursor)) {
         PrefetchRows(table, rows.tids, rows.count);
         for (int i = 0; i < rows.count; ++i) {
@@ -144,7 +146,7 @@ void ReadAll(VectorScanState* state) {
             ahead.Reach(table, filter->members, ItemPointerGetBlockNumber(&tid));
             if (WentOut(filter, tid) || !TakeExact(state, tid, rows.memberships[i])) continue;
             const PendingRow row = RowAtHand(state, tid);
-            if (!filter->has_last || RowFarther(row, filter->last)) KeepNearest(filter, &state->pending, row, most);
+            if (all || RowFarther(row, filter->last)) KeepNearest(filter, &state->pending, row, most);
         }
     }
 }
@@ -299,7 +301,7 @@ bool IsToLook(const VectorScanState& state) {
     const FilterState& filter = state.filter;
     if (filter.bounded.rows.size < kManyRows || filter.bounded.next > kReadBeforeLook) return false;
     if (!filter.plan.may_search || filter.plan.wanted <= 0 || state.range.count > 0) return false;
-    return !filter.loose && !filter.bounded.must_be_certain;
+    return !filter.loose && !filter.has_last && !filter.bounded.looked && !filter.bounded.must_be_certain;
 }
 
 // How many rows might still have to be read: those with bounds below the distance of the last row wanted among those
@@ -369,11 +371,14 @@ bool ReadNextBounded(VectorScanState* state) {
     if (bounded->next == bounded->sorted) SortMore(bounded);
     const BoundedRow row = bounded->rows[bounded->next];
     const bool look = IsToLook(*state);
-    if (look && bounded->next == kReadBeforeLook && AreLoose(*state)) {
-        UseLikelyBounds(state);
-        return true;
+    if (look && bounded->next == kReadBeforeLook) {
+        bounded->looked = true;
+        if (AreLoose(*state)) {
+            UseLikelyBounds(state);
+            return true;
+        }
     }
-    if (!pending.empty() && MayGoBefore(pending[0], row) && (!look || bounded->next == kReadBeforeLook)) return false;
+    if (!pending.empty() && MayGoBefore(pending[0], row) && (!look || bounded->looked)) return false;
     if (state->range.IsBeyond(row.nearest)) {
         // So is what has been left out.
         bounded->rows.size = bounded->next;

@@ -145,8 +145,10 @@ void GatherRows(BitmapIndexScanState* node, GatheredRows* gathered) {
     EndIndexScan(node, count);
 }
 
-// The same by the posting lists of a GIN index; false when the server must scan it.
+// The same by the posting lists of a GIN index; false when the server must scan it, as for each key of an array in
+// turn.
 bool GatherGinRows(BitmapIndexScanState* node, Relation table, GatheredRows* gathered) {
+    if (node->biss_NumArrayKeys != 0) return false;
     RowList* list = &gathered->list;
     const bool read =
         StartIndexScan(node) && ReadGinRows(node->biss_ScanDesc, table->rd_rel->reltuples, gathered->most, list);
@@ -201,7 +203,7 @@ void ReadMembers(PlanState* bitmap, Relation table, Arena* arena, TidSet* member
     GatheredRows gathered = {{}, MostGathered(), nullptr};
     gathered.list.Init(arena);
     if (IsOneScanOf(BTREE_AM_OID, bitmap) || IsOneScanOf(GIN_AM_OID, bitmap))
-        gathered.list.rows.Reserve(static_cast<size_t>(bitmap->plan->plan_rows));
+        gathered.list.rows.Reserve(pg_nextpower2_64(static_cast<uint64>(Max(bitmap->plan->plan_rows, 1.0))));
     if (IsOneScanOf(BTREE_AM_OID, bitmap))
         GatherRows(castNode(BitmapIndexScanState, bitmap), &gathered);
     else if (!IsOneScanOf(GIN_AM_OID, bitmap) ||

@@ -28,6 +28,8 @@ constexpr double kToastPiece = 1996;
 constexpr double kListedOperators = 1;
 // ... out of a posting list.
 constexpr double kPostedOperators = 0.5;
+// ... at least so much of what the server reckons with.
+constexpr double kPostedShare = 0.05;
 constexpr double kBitmapOperators = 8;
 // The rows of a node looked up in a set, in units of cpu_operator_cost: 40 ns.
 constexpr double kTestOperators = 2;
@@ -93,7 +95,8 @@ double BitmapCost(const Path* bitmap, double scan, double members, double uncach
     const IndexOptInfo* index = path->indexinfo;
     const double pages = index->pages / Max(index->tuples, 1.0) * random_page_cost;
     const double entry = pages + cpu_index_tuple_cost + list_length(path->indexclauses) * cpu_operator_cost;
-    double here = members * cpu_operator_cost * kPostedOperators;
+    // The server knows better how long the lists of several keys are.
+    double here = Max(members * cpu_operator_cost * kPostedOperators, scan * kPostedShare);
     if (index->relam == BTREE_AM_OID)
         here = Max(entry > 0 ? scan * cpu_index_tuple_cost / entry : scan, members * cpu_index_tuple_cost);
     const double listed = uncached * scan + (1 - uncached) * Min(scan, here);

@@ -255,9 +255,10 @@ void NoteReturned(VectorScanState* state, const PendingRow& row) {
     FilterState* filter = &state->filter;
     filter->round_left -= 1;
     if (filter->bitmap == nullptr) return;
-    filter->last = row;
+    const bool late = filter->running == Strategy::kExact && filter->loose;
+    if (!late || !filter->has_last || RowFarther(row, filter->last)) filter->last = row;
     filter->has_last = true;
-    if (filter->running == Strategy::kExact || !filter->remembers) return;
+    if ((filter->running == Strategy::kExact && !late) || !filter->remembers) return;
     // Without the memory for it the search goes on to its end, and may not give up.
     filter->remembers = filter->returned_arena.allocated < static_cast<size_t>(work_mem) * 1024;
     if (!filter->remembers) filter->search.most_nodes = 0;

@@ -39,7 +39,10 @@ GinKeysKind ExtractGinKeys(GinState* gin, OffsetNumber attribute, StrategyNumber
 GinTernaryValue IsConsistent(GinKeys* keys, int32 key, GinTernaryValue with, GinTernaryValue others) {
     memset(keys->scan.entryRes, others, static_cast<size_t>(keys->count) * sizeof(GinTernaryValue));
     keys->scan.entryRes[key] = with;
-    return keys->scan.triConsistentFn(&keys->scan);
+    // An operator class without a ternary function says beside a plain "true" whether the row is to be tested again.
+    keys->scan.recheckCurItem = false;
+    const GinTernaryValue answer = keys->scan.triConsistentFn(&keys->scan);
+    return answer == GIN_TRUE && keys->scan.recheckCurItem ? GIN_MAYBE : answer;
 }
 
 GinTernaryValue IsConsistentWithAll(GinKeys* keys) {

@@ -5,6 +5,9 @@
 // before the trees: what moves from it to them meanwhile is met twice, and not missed.
 #include "planner/gin_rows.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "pg/memory.h"
 #include "pg/race_point.h"
 
@@ -31,8 +34,9 @@ Rule RuleOf(GinKeys* keys, bool* certain) {
     int32 required = 0, enough = 0, certainly = 0;
     for (int32 i = 0; i < keys->count; ++i) {
         if (IsConsistent(keys, i, GIN_FALSE, GIN_MAYBE) == GIN_FALSE) ++required;
-        if (IsConsistent(keys, i, GIN_TRUE, GIN_FALSE) != GIN_FALSE) ++enough;
-        if (IsConsistent(keys, i, GIN_TRUE, GIN_MAYBE) == GIN_TRUE) ++certainly;
+        const GinTernaryValue alone = IsConsistent(keys, i, GIN_TRUE, GIN_FALSE);
+        if (alone != GIN_FALSE) ++enough;
+        if (alone == GIN_TRUE && IsConsistent(keys, i, GIN_TRUE, GIN_MAYBE) == GIN_TRUE) ++certainly;
     }
     if (required == keys->count) {
         *certain = IsConsistentWithAll(keys) == GIN_TRUE;
@@ -57,14 +61,16 @@ struct Reader {
     double table_rows;  // negative: not known
 };
 
-// Adds the items of a list behind the last row that came from there before.
-void AddItems(const ItemPointerData* items, int count, uint64* last, RowList* list) {
+// Adds the items of a list behind the last row that came from there before; false when there are too many.
+bool AddItems(const Reader& reader, const ItemPointerData* items, int count, uint64* last, RowList* list) {
+    if (list->rows.size + static_cast<uint64>(count) > reader.most) return false;
     for (int i = 0; i < count; ++i) {
         const uint64 row = NumberOf(items[i]);
         if (row <= *last) continue;
         list->Add(row);
         *last = row;
     }
+    return true;
 }
 
 ItemPointer ItemsOfLeaf(Page page, const ItemPointerData& from, int* count) {
@@ -79,15 +85,16 @@ bool ReadTree(const Reader& reader, BlockNumber root, RowList* list) {
     GinBtreeStack* stack = GinFirstPostingLeaf(&postings, reader.index, root);
     ItemPointerData before_all;
     ItemPointerSetMin(&before_all);
+    bool have_room = true;
     for (uint64 last = 0;;) {
         int count;
         const ItemPointer items = ItemsOfLeaf(BufferGetPage(stack->buffer), before_all, &count);
         LockBuffer(stack->buffer, GIN_UNLOCK);
-        AddItems(items, count, &last, list);
+        have_room = AddItems(reader, items, count, &last, list);
         if (items != nullptr) pfree(items);
         CHECK_FOR_INTERRUPTS();
         VECANN_RACE_POINT("gin-rows-between-leaves");
-        if (list->rows.size > reader.most) break;
+        if (!have_room) break;
         LockBuffer(stack->buffer, GIN_SHARE);
         if (GinPageRightMost(BufferGetPage(stack->buffer))) {
             LockBuffer(stack->buffer, GIN_UNLOCK);
@@ -96,14 +103,13 @@ bool ReadTree(const Reader& reader, BlockNumber root, RowList* list) {
         stack->buffer = ginStepRight(stack->buffer, reader.index, GIN_SHARE);
     }
     freeGinBtreeStack(stack);
-    return list->rows.size <= reader.most;
+    return have_room;
 }
 
 bool ReadKey(const Reader& reader, const GinPostings& postings, RowList* list) {
     if (postings.tree != InvalidBlockNumber) return ReadTree(reader, postings.tree, list);
     uint64 last = 0;
-    AddItems(postings.items, postings.count, &last, list);
-    return list->rows.size <= reader.most;
+    return AddItems(reader, postings.items, postings.count, &last, list);
 }
 
 // Goes on in a sorted list from `*at` and keeps what is among `items`, as far as these go.
@@ -172,6 +178,8 @@ bool ReadAll(const Reader& reader, bool certain, RowList* list) {
             if (rows->expected < of_key[rarest].expected) rarest = n;
         }
     }
+    const double least = of_key[rarest].expected;
+    if (std::isfinite(least) && least > static_cast<double>(reader.most)) return false;
     if (!ReadKey(reader, of_key[rarest].postings, list)) return false;
     for (n = 0; n < keys && !list->rows.empty(); ++n) {
         const bool tells = certain || reader.table_rows < 0 || of_key[n].expected < reader.table_rows / 2;
@@ -184,37 +192,41 @@ bool ReadAny(const Reader& reader, RowList* list) {
     const GinKeys& keys = reader.conditions[0].keys;
     for (int32 key = 0; key < keys.count; ++key)
         if (!ReadKey(reader, FindGinPostings(reader.gin, keys, key), list)) return false;
+    list->Sort();
+    list->rows.size = static_cast<size_t>(std::unique(list->rows.begin(), list->rows.end()) - list->rows.begin());
     return true;
 }
 
-// Is this, of the pending list, a row under one of the keys; or, where all rows have them all, under the first?
-bool IsUnderKey(const Reader& reader, IndexTuple entry) {
+// Keys of the first condition that rows in the pending list are compared with: where rows have them all, one.
+int32 ComparedKeys(const Reader& reader) {
     const Condition& condition = reader.conditions[0];
-    const GinKeys& keys = condition.keys;
+    return condition.rule == Rule::kAll ? 1 : condition.keys.count;
+}
+
+// Is this, of the pending list, a row under one of these keys?
+bool IsUnderKey(const Reader& reader, IndexTuple entry) {
+    const GinKeys& keys = reader.conditions[0].keys;
     const OffsetNumber attribute = keys.scan.attnum;
     if (gintuple_get_attrnum(reader.gin, entry) != attribute) return false;
     GinNullCategory category;
     const Datum value = gintuple_get_key(reader.gin, entry, &category);
-    const int32 last = condition.rule == Rule::kAll ? 1 : keys.count;
-    for (int32 key = 0; key < last; ++key)
+    for (int32 key = 0; key < ComparedKeys(reader); ++key)
         if (ginCompareEntries(reader.gin, attribute, value, category, keys.values[key], keys.categories[key]) == 0)
             return true;
     return false;
 }
 
-// Rows that wait in the pending list and may meet the conditions, with marks; false when the list is long. No cancel
-// ends it, for a page is locked all the time.
+// Rows that wait in the pending list and may meet the conditions, with marks; false when it is long. No cancel ends it,
+// for a page is locked all the time: so only so many comparisons.
 bool ReadPending(const Reader& reader, RowList* list) {
-    constexpr BlockNumber kMostPages = 512;
+    const BlockNumber most = 512 / static_cast<BlockNumber>(ComparedKeys(reader));
     Buffer buffer = ReadBuffer(reader.index, GIN_METAPAGE_BLKNO);
     LockBuffer(buffer, GIN_SHARE);
     const GinMetaPageData* meta = GinPageGetMeta(BufferGetPage(buffer));
     BlockNumber next = meta->head;
-    if (next != InvalidBlockNumber && meta->nPendingPages > kMostPages) {
-        UnlockReleaseBuffer(buffer);
-        return false;
-    }
-    while (next != InvalidBlockNumber) {
+    // It may grow at its end meanwhile.
+    BlockNumber pages = next != InvalidBlockNumber && meta->nPendingPages > most ? most + 1 : 0;
+    for (; next != InvalidBlockNumber && pages <= most && list->rows.size <= reader.most; ++pages) {
         const Buffer following = ReadBuffer(reader.index, next);
         LockBuffer(following, GIN_SHARE);
         UnlockReleaseBuffer(buffer);
@@ -228,27 +240,25 @@ bool ReadPending(const Reader& reader, RowList* list) {
         next = GinPageGetOpaque(page)->rightlink;
     }
     UnlockReleaseBuffer(buffer);
-    return list->rows.size <= reader.most;
+    return next == InvalidBlockNumber;
 }
 
-// With the conditions' keys at hand, of which several are of rule kAll. Pending rows come last.
-bool ReadConditions(const Reader& reader, RowList* list) {
-    RowList pending;
-    pending.Init(list->rows.arena);
-    if (!ReadPending(reader, &pending)) return false;
+// With the conditions' keys at hand, of which several are of rule kAll. Pending rows are read first and come last.
+bool ReadConditions(const Reader& reader, RowList* pending, RowList* list) {
+    if (!ReadPending(reader, pending)) return false;
     VECANN_RACE_POINT("gin-rows-before-trees");
     bool certain = true;
     for (int i = 0; i < reader.count; ++i)
         certain = certain && reader.conditions[i].certain;
     const bool any = reader.conditions[0].rule == Rule::kAny;
     if (!(any ? ReadAny(reader, list) : ReadAll(reader, certain, list))) return false;
+    if (list->rows.size + pending->rows.size > reader.most) return false;
     if (!certain)
         for (uint64& row : list->rows)
             row |= kMaybeRow;
-    for (const uint64 row : pending.rows)
+    for (const uint64 row : pending->rows)
         list->Add(row);
-    pending.Forget();
-    return list->rows.size <= reader.most;
+    return true;
 }
 
 enum class Outcome { kRead, kNothing, kServer };
@@ -272,7 +282,11 @@ Outcome ReadScan(IndexScanDesc scan, double table_rows, uint64 most, RowList* li
     }
     if (nothing) return Outcome::kNothing;
     const Reader reader = {gin, scan->indexRelation, most, conditions, count, table_rows};
-    return ReadConditions(reader, list) ? Outcome::kRead : Outcome::kServer;
+    RowList pending;
+    pending.Init(list->rows.arena);
+    const bool read = ReadConditions(reader, &pending, list);
+    pending.Forget();
+    return read ? Outcome::kRead : Outcome::kServer;
 }
 
 }  // namespace

@@ -54,7 +54,7 @@ struct RowList {
         if (sorted) return;
         Arena* arena = rows.arena;
         ArenaVec<uint64> other;
-        other.Init(arena, rows.capacity);
+        other.Init(arena, rows.size);
         other.size = rows.size;
         if (RadixSort(rows.data, rows.size, other.data) == other.data) std::swap(rows, other);
         arena->Release(other.data, other.capacity);

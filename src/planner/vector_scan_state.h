@@ -46,6 +46,7 @@ struct BoundedRows {
     size_t ahead;               // ... so many ahead
     bool is_cut;                // for want of memory some are not here: none is in front of `cut`
     bool must_be_certain;       // no row may come late
+    bool looked;                // at what the bounds are worth
     BoundedRow cut;
 };
 
@@ -77,7 +78,7 @@ struct FilterState {
     MemoryContext returned_memory;
     Arena returned_arena;
     TidMap returned;
-    bool remembers;  // `returned` is complete
+    bool remembers;  // `returned` is complete, but for exact passes by certain bounds
     // A post-filter's rows go out in rounds, of which each gathers some more rows than it returns. Those that the
     // search has met wait unread, and are read and tested nearest first, when it may be their turn.
     Gathering gathering;
@@ -85,7 +86,7 @@ struct FilterState {
     double aim;                // rows to be met before some are tested
     ArenaVec<PendingRow> met;  // a heap, nearest on top; in the memory of those that are pending
     uint64 first_fetches;      // the scan's count when the search began
-    PendingRow last;           // went out last
+    PendingRow last;           // went out last; the farthest that did, where rows come late
     bool has_last;             // ... and an exact pass goes on behind it
     bool has_more;             // the last exact pass left out rows behind those it kept
     BoundedRows bounded;
