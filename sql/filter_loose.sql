@@ -70,6 +70,21 @@ BEGIN
 END $$;
 SELECT pg_temp.fetch_all();
 COMMIT;
+-- The same where the plan was made for nine rows, so by likely bounds, and where not all rows find room.
+SET cursor_tuple_fraction = 0.001;
+BEGIN;
+DECLARE c CURSOR FOR SELECT id FROM fl WHERE a = 1 ORDER BY v <-> (SELECT v FROM fl_q WHERE what = 'far');
+TRUNCATE fl_got;
+SELECT pg_temp.fetch_all();
+COMMIT;
+SET work_mem = '128kB';
+BEGIN;
+DECLARE c CURSOR FOR SELECT id FROM fl WHERE a = 1 ORDER BY v <-> (SELECT v FROM fl_q WHERE what = 'far');
+TRUNCATE fl_got;
+SELECT pg_temp.fetch_all();
+COMMIT;
+RESET work_mem;
+RESET cursor_tuple_fraction;
 SELECT count(*), count(DISTINCT id) FROM (SELECT id FROM fl WHERE a = 1 ORDER BY v <-> (SELECT v FROM fl_q WHERE what = 'far') LIMIT 9000) AS s;
 SELECT count(*), count(DISTINCT id) FROM (SELECT id FROM fl WHERE a = 1 ORDER BY v <-> (SELECT v FROM fl_q WHERE what = 'far') LIMIT 60) AS s;
 -- A range in which there is nothing.
