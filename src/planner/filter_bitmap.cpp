@@ -202,12 +202,12 @@ TIDBitmap* MakeBitmap(PlanState* bitmap) {
 void ReadMembers(PlanState* bitmap, Relation table, Arena* arena, TidSet* members) {
     GatheredRows gathered = {{}, MostGathered(), nullptr};
     gathered.list.Init(arena);
-    if (IsOneScanOf(BTREE_AM_OID, bitmap) || IsOneScanOf(GIN_AM_OID, bitmap))
+    const bool btree = IsOneScanOf(BTREE_AM_OID, bitmap), gin = IsOneScanOf(GIN_AM_OID, bitmap);
+    if (btree || gin)
         gathered.list.rows.Reserve(pg_nextpower2_64(static_cast<uint64>(Max(bitmap->plan->plan_rows, 1.0))));
-    if (IsOneScanOf(BTREE_AM_OID, bitmap))
+    if (btree)
         GatherRows(castNode(BitmapIndexScanState, bitmap), &gathered);
-    else if (!IsOneScanOf(GIN_AM_OID, bitmap) ||
-             !GatherGinRows(castNode(BitmapIndexScanState, bitmap), table, &gathered))
+    else if (!gin || !GatherGinRows(castNode(BitmapIndexScanState, bitmap), table, &gathered))
         gathered.bitmap = MakeBitmap(bitmap);
     members->Init(arena, RelationGetNumberOfBlocks(table), MaxHeapTuplesPerPage, BitmapMemory(true));
     if (gathered.bitmap != nullptr) {

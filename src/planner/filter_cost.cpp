@@ -26,11 +26,10 @@ constexpr double kToastPiece = 1996;
 // A row on its way into a set, in units of cpu_operator_cost: 20 ns of a list, 0.2 us of a bitmap, where most rows are
 // on pages of their own (10,000 and 100,000 of a million rows, 128 dimensions).
 constexpr double kListedOperators = 1;
-// ... out of a posting list.
-constexpr double kPostedOperators = 0.5;
-// ... at least so much of what the server reckons with.
-constexpr double kPostedShare = 0.05;
 constexpr double kBitmapOperators = 8;
+// A row out of a posting list, likewise; at least so much of what the server reckons with.
+constexpr double kPostedOperators = 0.5;
+constexpr double kPostedShare = 0.05;
 // The rows of a node looked up in a set, in units of cpu_operator_cost: 40 ns.
 constexpr double kTestOperators = 2;
 // Bounds of a row's distance by its code, in units of cpu_tuple_cost: 40 ns, and 0.1 us for each page of codes (exact

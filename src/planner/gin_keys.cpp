@@ -70,6 +70,14 @@ GinPostings FindGinPostings(GinState* gin, const GinKeys& keys, int32 key) {
     return postings;
 }
 
+ItemPointer ItemsOfLeaf(Page page, const ItemPointerData* from, int* count) {
+    *count = 0;
+    if (GinPageIsDeleted(page)) return nullptr;
+    ItemPointerData first;
+    ItemPointerSetMin(&first);
+    return GinDataLeafPageGetItems(page, count, from != nullptr ? *from : first);
+}
+
 // The fullest of its first leaves, for each leaf that the server's own scan expects. VACUUM leaves thin and empty ones,
 // mostly where the oldest rows were.
 double RowsOfPostingTree(GinState* gin, BlockNumber root) {
@@ -79,14 +87,10 @@ double RowsOfPostingTree(GinState* gin, BlockNumber root) {
     int most = 0;
     for (int i = 0; i < kLeaves; ++i) {
         const Page page = BufferGetPage(stack->buffer);
-        if (!GinPageIsDeleted(page)) {
-            int items;
-            ItemPointerData before_all;
-            ItemPointerSetMin(&before_all);
-            const ItemPointer list = GinDataLeafPageGetItems(page, &items, before_all);
-            if (list != nullptr) pfree(list);  // an empty leaf has none
-            most = Max(most, items);
-        }
+        int items;
+        const ItemPointer list = ItemsOfLeaf(page, nullptr, &items);
+        if (list != nullptr) pfree(list);
+        most = Max(most, items);
         if (GinPageRightMost(page)) break;
         stack->buffer = ginStepRight(stack->buffer, gin->index, GIN_SHARE);
     }

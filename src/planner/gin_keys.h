@@ -37,6 +37,10 @@ struct GinPostings {
 };
 GinPostings FindGinPostings(GinState* gin, const GinKeys& keys, int32 key);
 
+// The items of a posting tree's leaf, of which those in front of `from` may be left out; null: it has none. The caller
+// holds a lock on the page.
+ItemPointer ItemsOfLeaf(Page page, const ItemPointerData* from, int* count);
+
 // About how many rows a posting tree has; negative: its leaves do not tell.
 double RowsOfPostingTree(GinState* gin, BlockNumber root);
 

@@ -10,7 +10,6 @@
 
 #include "pg/memory.h"
 #include "pg/race_point.h"
-
 #include "planner/gin_keys.h"
 
 namespace vecann {
@@ -73,22 +72,15 @@ bool AddItems(const Reader& reader, const ItemPointerData* items, int count, uin
     return true;
 }
 
-ItemPointer ItemsOfLeaf(Page page, const ItemPointerData& from, int* count) {
-    *count = 0;
-    return GinPageIsDeleted(page) ? nullptr : GinDataLeafPageGetItems(page, count, from);
-}
-
 // All rows of a posting tree; false when they are too many. Between two leaves the lock is let go, so that a cancel
 // ends it: what a split moves to the right meanwhile is met again there.
 bool ReadTree(const Reader& reader, BlockNumber root, RowList* list) {
     GinBtreeData postings;
     GinBtreeStack* stack = GinFirstPostingLeaf(&postings, reader.index, root);
-    ItemPointerData before_all;
-    ItemPointerSetMin(&before_all);
     bool have_room = true;
     for (uint64 last = 0;;) {
         int count;
-        const ItemPointer items = ItemsOfLeaf(BufferGetPage(stack->buffer), before_all, &count);
+        const ItemPointer items = ItemsOfLeaf(BufferGetPage(stack->buffer), nullptr, &count);
         LockBuffer(stack->buffer, GIN_UNLOCK);
         have_room = AddItems(reader, items, count, &last, list);
         if (items != nullptr) pfree(items);
@@ -138,7 +130,7 @@ void CrossTree(const Reader& reader, BlockNumber root, ArenaVec<uint64>* rows) {
         const Page page = BufferGetPage(stack->buffer);
         const uint64 end = GinPageRightMost(page) ? UINT64_MAX : NumberOf(*GinDataPageGetRightBound(page));
         int count;
-        const ItemPointer items = ItemsOfLeaf(page, place, &count);
+        const ItemPointer items = ItemsOfLeaf(page, &place, &count);
         LockBuffer(stack->buffer, GIN_UNLOCK);
         freeGinBtreeStack(stack);
         KeepAmong(items, count, &at, &kept, rows);

@@ -102,11 +102,13 @@ RowDistance Known(double distance, double error, double norm, double likely) {
     return finite ? known : kNothingKnown;
 }
 
-// What a code's product with p is multiplied by to estimate that of its vector; 0: nothing is known. Rotated at random,
+// Above this the product of p with y hardly is, by that of p with y^. +infinity: nothing is known. Rotated at random,
 // y - y^ is (1 - 1 / stretch) y, for the best scale, and beside that of random direction.
-double Stretch(const RowCodeQuery& query, const RowCodeData& head) {
-    const double square = static_cast<double>(head.error) * static_cast<double>(head.error), norm2 = head.norm2;
-    return query.spread < 1 && square < norm2 ? 1 + square / norm2 : 0;
+double LikelyProduct(const RowCodeQuery& query, const RowCodeData& head, double product) {
+    const double error = head.error, norm2 = head.norm2;
+    if (query.spread >= 1 || error * error >= norm2) return HUGE_VAL;
+    const double stretch = 1 + error * error / norm2;
+    return stretch * (product + query.norm * error * query.spread);
 }
 
 // A product is off by `relative` |p| |levels| and `absolute`, p being query.values; the norm in the head is rounded.
@@ -118,11 +120,9 @@ RowDistance DistanceOfL2(const RowCodeQuery& query, const RowCodeData& head, dou
     const double off = (query.base + norm2) * query.relative + 2 * scale * query.absolute + 0x1p-148;
     const double root = std::sqrt(apart > off ? apart : off);
     const double error = static_cast<double>(head.error) + off / root + root * (kUnit * 0.51) + query.rounding;
-    const double stretch = Stretch(query, head);
-    const double square = static_cast<double>(head.error) * static_cast<double>(head.error);
-    const double beside = query.norm * static_cast<double>(head.error) * query.spread;
-    const double likely = query.base + norm2 + square - 2 * stretch * (scale * product + beside) - off;
-    return Known(apart > 0 ? apart : 0, error, 0, stretch > 0 ? likely : -HUGE_VAL);
+    const double square = norm2 + static_cast<double>(head.error) * static_cast<double>(head.error);
+    const double likely = query.base + square - 2 * LikelyProduct(query, head, scale * product) - off;
+    return Known(apart > 0 ? apart : 0, error, 0, likely);
 }
 
 RowDistance DistanceOfProduct(const RowCodeQuery& query, const RowCodeData& head, double product) {
@@ -131,11 +131,9 @@ RowDistance DistanceOfProduct(const RowCodeQuery& query, const RowCodeData& head
     const double norm = std::sqrt(static_cast<double>(head.norm2)) * (1 + kUnit) + 0x1p-74;
     const double rounding = (scale * query.absolute + std::fabs(value) * (kUnit * 1.01) + 0x1p-149) * query.inverse;
     const double error = static_cast<double>(head.error) + norm * query.relative + rounding + query.rounding;
-    const double stretch = Stretch(query, head);
-    const double beside = query.norm * static_cast<double>(head.error) * query.spread;
     const double off = query.norm * (error - static_cast<double>(head.error));
-    const double likely = -query.base - stretch * (scale * product + beside) - off;
-    return Known(-value, error, query.centre_norm + norm, stretch > 0 ? likely : -HUGE_VAL);
+    const double likely = -query.base - LikelyProduct(query, head, scale * product) - off;
+    return Known(-value, error, query.centre_norm + norm, likely);
 }
 
 }  // namespace
