@@ -208,7 +208,26 @@ SKIP:
 
 # ---- cancel, terminate and kill in each phase ---------------------------------------------------
 
-# The late ones are short here: whoever waits for one may be told of it when it is over, and may miss it each time.
+# Looks at the build of process `pid` until it is in a phase, and ends it there and then, or leaves it to be killed.
+# False when the phase passed between two looks.
+$node->safe_psql('postgres', q{
+	CREATE FUNCTION meet(builder int, sought text, ending text) RETURNS bool LANGUAGE plpgsql AS $$
+	BEGIN
+		-- who waits for this lock begins now: a phase that comes early must not pass while we are still connecting
+		PERFORM pg_advisory_unlock(41);
+		FOR i IN 1 .. 30000 LOOP
+			PERFORM pg_stat_clear_snapshot();
+			IF EXISTS (SELECT FROM pg_stat_progress_create_index WHERE pid = builder AND phase = 'building index: ' || sought) THEN
+				RETURN CASE ending WHEN 'cancel' THEN pg_cancel_backend(builder)
+					WHEN 'terminate' THEN pg_terminate_backend(builder) ELSE true END;
+			END IF;
+			EXIT WHEN EXISTS (SELECT FROM pg_class WHERE relname = 'many_v');
+			PERFORM pg_sleep(0.001);
+		END LOOP;
+		RETURN false;
+	END $$});
+
+# The late ones are short here: whoever looks for one may miss it each time.
 my %short = map { $_ => 1 } ('numbering nodes', 'building upper layers', 'checking links', 'planting seeds');
 for my $phase ('scanning table', 'dividing rows', 'numbering nodes', 'building graph', 'writing graph',
 	'building upper layers', 'checking links', 'planting seeds')
@@ -222,22 +241,16 @@ for my $phase ('scanning table', 'dividing rows', 'numbering nodes', 'building g
 		{
 			my $session = background_session($node);
 			my $pid = $session->query_safe('SELECT pg_backend_pid()');
+			my $watcher = background_session($node);
+			$watcher->query_safe('SELECT pg_advisory_lock(41)');
 			$session->query_until(qr/started/, "\\echo started\n"
+				. "SELECT pg_advisory_lock(41);\nSELECT pg_advisory_unlock(41);\n"
 				. "SET maintenance_work_mem = '1MB';\nCREATE INDEX many_v ON many USING hnsw (v vector_l2_ops);\n");
-			my $seen = $node->safe_psql('postgres', qq{
-				DO \$\$ BEGIN
-					FOR i IN 1 .. 30000 LOOP
-						PERFORM pg_stat_clear_snapshot();
-						EXIT WHEN EXISTS (SELECT FROM pg_stat_progress_create_index
-							WHERE pid = $pid AND phase = 'building index: $phase');
-						EXIT WHEN EXISTS (SELECT FROM pg_class WHERE relname = 'many_v');
-						PERFORM pg_sleep(0.001);
-					END LOOP;
-				END \$\$;
-				SELECT count(*) FROM pg_stat_progress_create_index WHERE pid = $pid AND phase = 'building index: $phase'});
+			wait_until($node, "SELECT count(*) = 1 FROM pg_locks WHERE pid = $pid AND locktype = 'advisory' AND NOT granted");
+			my $seen = $watcher->query_safe("SELECT meet($pid, '$phase', '$end')") eq 't';
 			my $began = time;
+			end_sessions($watcher);
 			crash($node, 'backend', $pid) if $end eq 'kill';
-			$node->safe_psql('postgres', "SELECT pg_${end}_backend($pid)") if $end ne 'kill';
 			wait_until($node, "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid AND state = 'active'");
 			cmp_ok(time - $began, '<', 30, "$label: it ends");
 			if ($end eq 'cancel' && -d "/proc/$pid/task")
