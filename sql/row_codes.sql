@@ -235,4 +235,10 @@ SELECT * FROM pg_temp.answers('{8,9,10}', 'half = 1', 'cat <> 3 AND half = 1');
 DROP INDEX rc_v;
 CREATE INDEX rc_v ON rc USING hnsw ((v::halfvec(24)) halfvec_l2_ops) WITH (seed = 5);
 SELECT * FROM pg_temp.answers('{1,2,4,13,15,18}', 'v <->', 'v::halfvec(24) <->');
+DROP INDEX rc_v;
+-- Squares of distances beyond and below what float32 has room for.
+UPDATE rc SET v = v * array_fill(9e18::real, '{24}')::vector;
+UPDATE rc_ask SET what = replace(what, :'query', (SELECT v::text FROM rc WHERE id = 4321));
+CREATE INDEX rc_v ON rc USING hnsw (v vector_l2_ops) WITH (seed = 5);
+SELECT * FROM pg_temp.answers('{1,2,3,4,6,20}');
 DROP TABLE rc, rc_ask, rc_keys, rc_truth;

@@ -162,10 +162,10 @@ struct InFrontOf {
 };
 constexpr InFrontOf InFront;
 
-// A float32 just not above x.
+// A float32 just not above x, which is a number. Without a jump: half of all conversions round up.
 float RoundDown(double x) {
-    const float rounded = static_cast<float>(x);
-    return rounded > x ? rounded - std::fabs(rounded) * 0x1p-23f - FLT_MIN : rounded;
+    const float rounded = static_cast<float>(Min(x, static_cast<double>(FLT_MAX)));
+    return rounded - std::fabs(rounded) * 0x1p-23f - FLT_MIN;
 }
 
 // May a row that has been read go out before one that has not?
@@ -265,12 +265,29 @@ void EndPass(VectorScanState* state) {
     std::make_heap(state->pending.begin(), state->pending.end(), RowFarther);
 }
 
+// Brings the n nearest of the rows [from, end) to the front, in no order. Where they are few of many, nearly all of the
+// others are passed over at once: a sample gives a bound that a few more than n are below.
+void SelectNearest(BoundedRow* from, BoundedRow* end, size_t n) {
+    constexpr size_t kSample = 256, kSpare = 6;
+    const size_t all = static_cast<size_t>(end - from), rank = 2 * n * kSample / Max<size_t>(all, 1) + kSpare;
+    if (rank < kSample / 4) {
+        float sample[kSample];
+        for (size_t i = 0; i < kSample; ++i)
+            sample[i] = from[i * all / kSample].nearest;
+        std::nth_element(sample, sample + rank, sample + kSample);
+        const float bound = sample[rank];
+        BoundedRow* behind = std::partition(from, end, [=](const BoundedRow& row) { return row.nearest <= bound; });
+        if (static_cast<size_t>(behind - from) >= n) end = behind;
+    }
+    if (from + n < end) std::nth_element(from, from + n, end, InFront);
+}
+
 // Puts some more of the rows that have not been read in order: four times as many as there were.
 void SortMore(BoundedRows* bounded) {
     constexpr size_t kSortedFirst = 128;
     BoundedRow* from = bounded->rows.begin() + bounded->sorted;
     const size_t left = bounded->rows.size - bounded->sorted, n = Min(left, Max(3 * bounded->sorted, kSortedFirst));
-    if (n < left) std::nth_element(from, from + n, bounded->rows.end(), InFront);
+    SelectNearest(from, bounded->rows.end(), n);
     std::sort(from, from + n, InFront);
     bounded->sorted += n;
 }
