@@ -21,7 +21,7 @@ import report
 import server
 import stages
 
-STAGES = ["build", "recall", "qps", "insert", "vacuum", "churn", "disk"]
+STAGES = ["build", "recall", "qps", "insert", "vacuum", "churn", "disk", "lookups"]
 DEFAULT_STAGES = STAGES[:4]
 QUICK = {"datasets": ["gen-20000x32"], "seconds": 1, "many_seconds": 1, "rounds": 1, "clients": [1, os.cpu_count()], "inserts": 200,
          "stage": STAGES[:6]}

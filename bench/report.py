@@ -272,6 +272,19 @@ def add_latency(dataset, add):
         add("QPS of 2 clients / of one", qps["2"]["tps"] / qps["1"]["tps"], 1.8, 1.8)
     if "2" in qps and "16" in qps:
         add("QPS of 16 clients / of 2", qps["16"]["tps"] / qps["2"]["tps"], 0.95, 0.95)
+    add_clients_of_others(dataset, add)
+
+
+def add_clients_of_others(dataset, add):
+    """The same of what has no target: what the machine allows."""
+    others = {"look-ups by primary key": {
+        c: statistics.median(v) for c, v in dataset.get("lookups", {}).items()}}
+    theirs = [p for _, p in points(dataset, "pgvector") if "16" in p.get("qps", {})]
+    if theirs:
+        others["pgvector"] = {c: v["tps"] for c, v in theirs[0]["qps"].items()}
+    for name, tps in others.items():
+        if "2" in tps and "16" in tps:
+            add(f"the same of {name}", tps["16"] / tps["2"], None, None)
 
 
 def quotient(ours, theirs, *path):
@@ -283,6 +296,8 @@ def quotient(ours, theirs, *path):
 def verdict(value, lands, goal, more):
     def reached(bar):
         return bar is not None and (value >= bar if more else value <= bar)
+    if lands is None and goal is None:
+        return "-"
     return "goal" if reached(goal) else "lands" if reached(lands) else "short"
 
 
@@ -291,7 +306,7 @@ def target_table(name, dataset, markdown):
     for what, value, lands, goal, more, bound in target_rows(dataset):
         sign = ">=" if more else "<="
         rows.append([what, bound + number(value), "-" if lands is None else f"{sign} {number(lands)}",
-                     f"{sign} {number(goal)}", verdict(value, lands, goal, more)])
+                     "-" if goal is None else f"{sign} {number(goal)}", verdict(value, lands, goal, more)])
     return table(f"{name}: targets", ["", "measured", "lands", "goal", "verdict"], rows, markdown)
 
 

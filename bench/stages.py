@@ -1,4 +1,4 @@
-"""The stages of one data set: build, recall, qps, insert, vacuum, churn, disk. Each fills its part of the results.
+"""The stages of one data set: build, recall, qps, insert, vacuum, churn, disk, lookups. Each fills its part of the results.
 
 Who is measured, and with which index: kinds.py. A peer of the server is a database of the same name; all have the same
 tables:
@@ -26,6 +26,7 @@ ADDED = 1_000_000_000
 BUILT = "-built"  # of the name of a database's copy, its index as built
 COLD_QUERIES = 200
 ENOUGH = 0.95  # the recall at which more clients than cores are timed
+LOOKUPS = 12  # rows that a query of the stage lookups reads: about as long as a search of ten neighbours
 COUNTERS = ("nodes_expanded", "pages_touched", "codes_scored", "exact_distances")
 
 
@@ -225,16 +226,22 @@ class DatasetRun:
         ordered = sorted(v for v in known if v != kinds.CHOSEN) or known
         return [v for v in ordered if self.peer(peer)["sweep"][str(v)]["recall"] >= ENOUGH][:1] or ordered[-1:]
 
+    def seconds_of(self, clients):
+        """Length of a timing. With more clients than cores each of them has shared buffers to map first."""
+        return max(self.settings.seconds, self.settings.many_seconds) if clients > os.cpu_count() else self.settings.seconds
+
+    def warm_up_of(self, clients):
+        return self.seconds_of(clients) if clients > os.cpu_count() else 1
+
     def qps_once(self, script, value, clients, number):
         """Every peer once, one after the other."""
-        many = clients > os.cpu_count()
-        seconds = max(self.settings.seconds, self.settings.many_seconds) if many else self.settings.seconds
+        seconds = self.seconds_of(clients)
         for peer in self.settings.peers:
             if value not in self.timed_at(peer, clients):
                 continue
             if peer in self.databases:
                 run = self.server.pgbench(peer, script, clients, ("-T", seconds), self.options(peer, value), number + 1,
-                                          warm_up=seconds if many else 1)
+                                          warm_up=self.warm_up_of(clients))
                 self.add_run(peer, value, clients, run)
             elif clients == 1:
                 run = {"tps": self.libraries[peer].speed(value, self.settings.seconds)}
@@ -243,6 +250,29 @@ class DatasetRun:
     def add_run(self, peer, value, clients, run):
         point = self.peer(peer)["sweep"][str(value)]
         point.setdefault("qps", {}).setdefault(str(clients), {"rounds": []})["rounds"].append(run)
+
+    def lookups(self):
+        """What the machine does to any server with more clients than cores: queries of a few rows by primary key, of a table
+        of a million."""
+        db, rows, places = self.databases[0], 1_000_000, 5000
+        self.server.sql(db, f"""
+            DROP TABLE IF EXISTS many;
+            CREATE TABLE many AS SELECT i AS id, repeat('x', 200) AS pad FROM generate_series(0, {rows - 1}) i;
+            ALTER TABLE many ADD PRIMARY KEY (id);
+            VACUUM (FREEZE, ANALYZE) many""")
+        # far apart, in no order
+        row = f"((g * 829346951::bigint * (:n + 1)) % {rows})::int"
+        script = (f"\\set n random(0, {places - 1})\nSELECT sum(length(pad)) FROM generate_series(1, {LOOKUPS}) g, LATERAL "
+                  f"(SELECT pad FROM many WHERE id = {row}) x;\n")
+        self.out["lookups"] = {}
+        for _ in range(self.settings.rounds):
+            for clients in self.settings.clients:
+                seconds = self.seconds_of(clients)
+                with server.kept_awake(not self.settings.let_halt):
+                    run = self.server.pgbench(db, script, clients, ("-T", seconds), seed=1, warm_up=self.warm_up_of(clients))
+                self.out["lookups"].setdefault(str(clients), []).append(run["tps"])
+        say(f"{LOOKUPS} look-ups by primary key: {self.out['lookups']}")
+        self.server.sql(db, "DROP TABLE many")
 
     # ---- insert, vacuum, churn -----------------------------------------------------
 
