@@ -271,7 +271,7 @@ class DatasetRun:
                 with server.kept_awake(not self.settings.let_halt):
                     run = self.server.pgbench(db, script, clients, ("-T", seconds), seed=1, warm_up=self.warm_up_of(clients))
                 self.out["lookups"].setdefault(str(clients), []).append(run["tps"])
-        say(f"{LOOKUPS} look-ups by primary key: {self.out['lookups']}")
+                say(f"{LOOKUPS} look-ups by primary key, {clients} clients: {run['tps']:.0f} a second")
         self.server.sql(db, "DROP TABLE many")
 
     # ---- insert, vacuum, churn -----------------------------------------------------
