@@ -113,7 +113,7 @@ struct GatheredRows {
 bool IsOneScanOf(Oid method, const PlanState* bitmap) {
     if (!IsA(bitmap, BitmapIndexScanState) || bitmap->plan->plan_rows > static_cast<double>(MostGathered()))
         return false;
-    return castNode(BitmapIndexScanState, bitmap)->biss_RelationDesc->rd_rel->relam == method;
+    return reinterpret_cast<const BitmapIndexScanState*>(bitmap)->biss_RelationDesc->rd_rel->relam == method;
 }
 
 // What MultiExecProcNode and MultiExecBitmapIndexScan do, with rows in place of a bitmap. First the keys: false when

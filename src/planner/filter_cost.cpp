@@ -55,7 +55,7 @@ List* AppendDouble(List* list, double value) {
 }
 
 // A plan that came to a worker as text has integers for numbers without a fraction.
-double DoubleOf(const void* node) {
+double DoubleOf(void* node) {
     return IsA(node, Integer) ? intVal(node) : floatVal(node);
 }
 

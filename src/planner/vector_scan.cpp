@@ -53,7 +53,7 @@ void InitDistance(VectorScanState* state) {
     state->collation = distance->inputcollid;
     state->query_arg = QueryArgOf(plan);
     state->distance = ExecInitExpr(reinterpret_cast<Expr*>(distance), nullptr);
-    state->query = ExecInitExpr(linitial_node(Expr, plan->custom_exprs), &state->css.ss.ps);
+    state->query = ExecInitExpr(static_cast<Expr*>(linitial(plan->custom_exprs)), &state->css.ss.ps);
 }
 
 // Does anybody look at the distance in what goes up? Not where the scan alone, or a LIMIT over it, is the plan: then
