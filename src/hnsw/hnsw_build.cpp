@@ -148,12 +148,13 @@ void EndBulk(BuildState* state) {
 void CollectRow(BuildState* state, ItemPointer tid) {
     MemoryContext old = MemoryContextSwitchTo(state->bulk_memory);
     const bool is_full = !state->external_used && !HnswBulkAdd(&state->bulk, state->value, tid);
-    if (state->external_used)
-        ExternalAdd(&state->external, &state->value, tid);
-    else if (is_full && HnswBulkSuits(state->bulk))
-        TurnExternal(state, tid);
+    if (state->external_used) ExternalAdd(&state->external, &state->value, tid);
+    const bool turns = is_full && HnswBulkSuits(state->bulk);
     MemoryContextSwitchTo(old);
-    if (is_full && !state->external_used) TurnToInserts(state, tid);
+    if (turns)
+        TurnExternal(state, tid);
+    else if (is_full)
+        TurnToInserts(state, tid);
 }
 
 void BuildRow(Relation, ItemPointer tid, Datum* values, bool* isnull, bool, void* arg) {

@@ -27,13 +27,15 @@ void SampleRow(Relation, ItemPointer, Datum* values, bool* isnull, bool, void* a
 // Takes a sample from `taken` blocks spread evenly over the table, one at random of each stretch.
 void SampleBlocks(IvfBuild* build, uint64 taken) {
     const BlockNumber blocks = RelationGetNumberOfBlocks(build->heap);
+    // Rows of transactions in progress may be in a sample; a build CONCURRENTLY has a snapshot, which tells.
+    const bool any_visible = !build->info->ii_Concurrent;
     build->sample_count = build->sample_seen = 0;
     pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, static_cast<int64>(taken));
     for (uint64 i = 0; i < taken; ++i) {
         CHECK_FOR_INTERRUPTS();
         const uint64 begin = i * blocks / taken, end = (i + 1) * blocks / taken;
         const BlockNumber block = static_cast<BlockNumber>(begin + build->rng.Next() % (end - begin));
-        table_index_build_range_scan(build->heap, build->ctx.index, build->info, false, true, false, block, 1,
+        table_index_build_range_scan(build->heap, build->ctx.index, build->info, false, any_visible, false, block, 1,
                                      SampleRow, build, nullptr);
         pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, static_cast<int64>(i));
     }

@@ -107,7 +107,7 @@ void InitFilter(VectorScanState* state, EState* estate, int eflags) {
     filter->plan = FilterPlanFromList(FilterListOf(plan));
     filter->running = filter->plan.strategy;
     if (plan->custom_plans == NIL) return;
-    filter->bitmap = ExecInitNode(linitial_node(Plan, plan->custom_plans), estate, eflags);
+    filter->bitmap = ExecInitNode(static_cast<Plan*>(linitial(plan->custom_plans)), estate, eflags);
     state->css.custom_ps = lappend(NIL, filter->bitmap);
     filter->recheck = ExecInitQual(RecheckOf(plan), &state->css.ss.ps);
     Bitmapset* rechecked = nullptr;
