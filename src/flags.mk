@@ -1,6 +1,7 @@
 # Compiler flags of the three zones; included by the Makefile and by test/unit/Makefile.
-# WERROR=1 turns warnings into errors, RACE_POINTS=1 compiles the race points in, SAN=1 adds ASan and UBSan,
-# TSAN=1 TSan (with clang and its OpenMP, which tells TSan of forks and joins; libgomp does not).
+# WERROR=1 turns warnings into errors, RACE_POINTS=1 compiles in the race points and the assertions of the server's
+# headers, SAN=1 adds ASan and UBSan, TSAN=1 TSan (with clang and its OpenMP, which tells TSan of forks and joins; libgomp
+# does not).
 SRC_DIR := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
 
 WARNINGS = -Wall -Wextra -Wshadow -Wno-register -Wno-unused-parameter -Wno-missing-field-initializers
@@ -10,7 +11,7 @@ endif
 # -fno-strict-aliasing and -fwrapv as the server itself: its headers and our views of page memory count on them.
 COMMON_CXXFLAGS = -std=c++20 -O2 -g -fPIC -fno-strict-aliasing -fwrapv -fvisibility=hidden $(WARNINGS) -MMD -MP -I$(SRC_DIR)
 ifdef RACE_POINTS
-COMMON_CXXFLAGS += -DVECANN_RACE_POINTS
+COMMON_CXXFLAGS += -DVECANN_RACE_POINTS -DUSE_ASSERT_CHECKING=1
 endif
 ifdef SAN
 COMMON_CXXFLAGS += -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize=vptr \

@@ -208,7 +208,7 @@ uint16 HnswDeadTids(const TidEntryData* tids, int count, TidVacuum* vacuum) {
     uint16 dead = 0;
     for (int i = 0; i < count; ++i) {
         ItemPointerData tid = tids[i].tid;
-        if (vacuum->callback(&tid, vacuum->callback_state)) {
+        if (IsRowPlace(tid) && vacuum->callback(&tid, vacuum->callback_state)) {
             dead |= static_cast<uint16>(1 << i);
             vacuum->removed += 1;
         } else {

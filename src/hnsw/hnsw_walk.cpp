@@ -176,6 +176,8 @@ bool TakeRows(HnswWalk* walk, const FoundSlot& slot) {
         return false;  // recycled since its distance was computed: all its rows were dead
     }
     if (walk->filter != nullptr) walk->admission.KeepMembers(&walk->rows);
+    for (const NodeRow& row : walk->rows)
+        CheckTid(walk->ctx.index, row.tid);
     return !walk->rows.empty();
 }
 

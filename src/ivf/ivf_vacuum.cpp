@@ -33,7 +33,8 @@ void ClearDead(VacuumState* state, const LockedPage& page, uint32* live) {
         live[word] = view.live[word];
         for (uint32 mask = live[word]; mask != 0; mask &= mask - 1) {
             const int bit = __builtin_ctz(mask);
-            if (!state->callback(&view.tids[word * 32 + bit], state->callback_state)) continue;
+            ItemPointerData* tid = &view.tids[word * 32 + bit];
+            if (!IsRowPlace(*tid) || !state->callback(tid, state->callback_state)) continue;
             live[word] &= ~(1U << bit);
             ++dead;
         }

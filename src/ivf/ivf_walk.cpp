@@ -443,6 +443,7 @@ char* EntryOf(IvfWalk* walk) {
 bool TakeKept(IvfWalk* walk, BoundedHit* next) {
     std::pop_heap(walk->kept.begin(), walk->kept.end(), BoundedFarther());
     *next = walk->kept[--walk->kept.size];
+    CheckTid(walk->ctx.index, next->hit.tid);
     if (walk->has_taken && ItemPointerEquals(&next->hit.tid, &walk->taken.tid) &&
         next->hit.distance == walk->taken.distance)
         return false;

@@ -44,6 +44,12 @@ bool IsPageOfKind(Relation rel, Page page, BlockNumber block, PageKind kind) {
     return OpaqueOf(page)->kind == static_cast<uint16>(kind);
 }
 
+void RaiseBadTid(Relation index) {
+    ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
+                    errmsg("index \"%s\" has a row at no place in the table", RelationGetRelationName(index)),
+                    errhint("Please REINDEX it.")));
+}
+
 void CheckPageSlowly(Relation rel, Page page, BlockNumber block, PageKind kind) {
     if (IsPageOfKind(rel, page, block, kind)) return;
     if (PageIsNew(page))
