@@ -98,3 +98,45 @@ DROP OPERATOR FAMILY robust_time_ops USING hnsw;
 DROP OPERATOR FAMILY robust_bit_ops USING hnsw;
 DROP FUNCTION robust_int_distance, robust_time_distance, robust_bit_distance CASCADE;
 DROP FUNCTION robust_five;
+
+-- Costs beyond all numbers; the plan goes to a parallel worker as text.
+CREATE TABLE robust_costs (id int, a int, v vector(3));
+INSERT INTO robust_costs SELECT i, i % 20, ARRAY[i, 1, 1]::vector FROM generate_series(1, 2000) i;
+CREATE INDEX ON robust_costs USING hnsw (v vector_l2_ops);
+CREATE INDEX ON robust_costs (a);
+ANALYZE robust_costs;
+SELECT count(set_config(name, 'on', false)) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
+SET enable_seqscan = off;
+SET enable_sort = off;
+CREATE FUNCTION robust_are_numbers() RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    line text;
+BEGIN
+    FOR line IN EXPLAIN (VERBOSE) SELECT id FROM robust_costs WHERE a = 3 ORDER BY v <-> '[1,1,1]' LIMIT 2 LOOP
+        IF line ~* 'Cost of.*inf|nan' THEN RETURN false; END IF;
+    END LOOP;
+    RETURN true;
+END $$;
+SET cpu_operator_cost = '1e308';
+SELECT robust_are_numbers();
+SELECT id FROM robust_costs WHERE a = 3 ORDER BY v <-> '[1,1,1]' LIMIT 2;
+SET random_page_cost = '1e308';
+SELECT robust_are_numbers();
+SELECT id FROM robust_costs WHERE a = 3 ORDER BY v <-> '[1,1,1]' LIMIT 2;
+SET cpu_operator_cost = '1e300';
+SELECT robust_are_numbers();
+SELECT id FROM robust_costs WHERE a = 3 ORDER BY v <-> '[1,1,1]' LIMIT 2;
+SET cpu_tuple_cost = '1.7e308';
+SET cpu_index_tuple_cost = '1.7e308';
+SET seq_page_cost = '1.7e308';
+SELECT robust_are_numbers();
+SELECT id FROM robust_costs WHERE a = 3 ORDER BY v <-> '[1,1,1]' LIMIT 2;
+RESET ALL;
+DROP TABLE robust_costs;
+DROP FUNCTION robust_are_numbers;
+
+-- Lists of an index that has none of its own.
+CREATE TABLE robust_parts (k int, v vector(2)) PARTITION BY LIST (k);
+CREATE INDEX robust_parts_v ON robust_parts USING ivfflat (v vector_l2_ops);
+SELECT vecann_list_stats('robust_parts_v');
+DROP TABLE robust_parts;

@@ -38,6 +38,9 @@ VECANN_FUNCTION(vecann_list_stats) {
     const char* name = get_rel_name(oid);
     if (name == nullptr)
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation with OID %u does not exist", oid)));
+    if (get_rel_relkind(oid) == RELKIND_PARTITIONED_INDEX)
+        ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("partitioned index \"%s\" has no lists", name),
+                        errhint("Ask for the index of each partition.")));
     if (get_rel_relkind(oid) != RELKIND_INDEX)
         ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not an index", name)));
     Relation index = index_open(oid, AccessShareLock);

@@ -50,8 +50,14 @@ constexpr Field kFields[] = {&FilterPlan::wanted,          &FilterPlan::index_ro
                              &FilterPlan::fetch_cost,      &FilterPlan::distance_cost, &FilterPlan::found_distance,
                              &FilterPlan::bound_cost,      &FilterPlan::bitmap_cost};
 
+// Settings of costs go to the end of double: what comes of them must have an order, and be read again as a number.
+double Finite(double cost) {
+    constexpr double kMost = 1e300;
+    return cost < kMost ? cost : kMost;  // NaN too
+}
+
 List* AppendDouble(List* list, double value) {
-    return lappend(list, makeFloat(psprintf("%.17g", value)));
+    return lappend(list, makeFloat(psprintf("%.17g", Finite(value))));
 }
 
 // A plan that came to a worker as text has integers for numbers without a fraction.
@@ -276,8 +282,8 @@ void SetFilterCost(const FilterPlan& plan, Strategy strategy, Path* path) {
     // A post-filter does what the index scan does and a little less. Who takes all rows reads pages in no order: the
     // server's own estimate knows that.
     const bool post = strategy == Strategy::kPostFilter;
-    path->startup_cost = post ? Min(startup, path->startup_cost) : startup;
-    if (!post || wanted < rows) path->total_cost = post ? Min(total, path->total_cost) : total;
+    path->startup_cost = Finite(post ? Min(startup, path->startup_cost) : startup);
+    if (!post || wanted < rows) path->total_cost = Finite(post ? Min(total, path->total_cost) : total);
 }
 
 void SetRangeCost(const FilterPlan& plan, Path* path) {
