@@ -197,3 +197,24 @@ CALL pg_temp.wait_for_snapshots();
 VACUUM hnsw_again;
 SELECT nodes, heap_tids, problems FROM vecann_verify('hnsw_again_v');
 DROP TABLE hnsw_again;
+
+-- What is left of clusters of which most is deleted stays within reach of the rest. (Before, up to a quarter of the nodes were not.)
+CREATE TABLE islands (id int, v vector(8));
+CREATE FUNCTION islands_add(n int, add int) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO islands SELECT i + add, (SELECT array_agg((hashint4(i * 100 + j + add) & 1023) / 1024.0 + 3 * ((i * 7 + j) % 13 = 0)::int ORDER BY j)
+                                  FROM generate_series(1, 8) j)::vector FROM generate_series(1, n) i
+$$;
+SELECT islands_add(900, 0);
+CREATE INDEX islands_v ON islands USING hnsw (v vector_l2_ops);
+CREATE INDEX islands_w ON islands USING hnsw (v vector_cosine_ops) WITH (m = 6, ef_construction = 16);
+SELECT islands_add(3000, 10000);
+DELETE FROM islands WHERE id > 10000;
+CALL pg_temp.wait_for_snapshots();
+VACUUM islands;
+SELECT i AS index, nodes, unreachable, problems FROM unnest(ARRAY['islands_v', 'islands_w']) i, LATERAL vecann_verify(i);
+DELETE FROM islands WHERE id % 3 > 0;
+CALL pg_temp.wait_for_snapshots();
+VACUUM islands;
+SELECT i AS index, nodes, unreachable, problems FROM unnest(ARRAY['islands_v', 'islands_w']) i, LATERAL vecann_verify(i);
+DROP TABLE islands;
+DROP FUNCTION islands_add;

@@ -12,7 +12,10 @@ class BitSet {
         const size_t n = static_cast<size_t>((bits + 63) / 64);
         words_.Init(arena, n);
         words_.size = n;
-        if (n > 0) memset(words_.data, 0, n * sizeof(uint64_t));
+        Clear();
+    }
+    void Clear() {
+        if (words_.size > 0) memset(words_.data, 0, words_.size * sizeof(uint64_t));
     }
     uint64_t bits() const { return static_cast<uint64_t>(words_.size) * 64; }
     bool Has(uint64_t i) const { return i < bits() && ((words_[i / 64] >> (i % 64)) & 1) != 0; }

@@ -182,6 +182,22 @@ bool HnswReplaceEdges(HnswContext* ctx, int level, const LinkEnd& end, const Edg
     return true;
 }
 
+namespace {
+
+// The edges of a list that lead to one of `ids`.
+EdgeList EdgesTo(HnswContext* ctx, const EdgeList& all, const VisitedSet& ids) {
+    EdgeList some = HnswMakeEdgeList(ctx);
+    for (int i = 0; i < all.count; ++i) {
+        if (!ids.Contains(all.edges[i].id)) continue;
+        some.edges[some.count] = all.edges[i];
+        some.vectors[some.count] = all.vectors[i];
+        some.generations[some.count++] = all.generations[i];
+    }
+    return some;
+}
+
+}  // namespace
+
 bool HnswRelinkSlot(HnswContext* ctx, int level, const LinkEnd& slot) {
     const PageKind kind = KindOfLevel(level);
     IndexedVector query;
@@ -191,6 +207,7 @@ bool HnswRelinkSlot(HnswContext* ctx, int level, const LinkEnd& slot) {
     EdgeCopy old;
     old.Init(&ctx->arena, ctx->meta);
     EdgeList chosen = HnswMakeEdgeList(ctx);
+    VisitedSet within_reach;
     for (int attempts = 0;;) {
         HnswCountAttempt(*ctx, &attempts);
         if (!HnswReadEdges(ctx, slot.id, kind, slot.generation, &old)) return false;
@@ -204,6 +221,9 @@ bool HnswRelinkSlot(HnswContext* ctx, int level, const LinkEnd& slot) {
         CandidateSet candidates;
         candidates.Init(ctx, slot.vector, level);
         candidates.AddFound(&search, ctx->meta.ef_construction, slot.id);
+        within_reach.Init(&ctx->arena, kInvalidId);
+        for (const Candidate& item : candidates.items)
+            within_reach.Add(item.id);
         for (int i = 0; i < old.count; ++i)
             if (!candidates.Has(old.edges[i].id)) candidates.AddSlot(old.edges[i].id, old.edges[i].generation, false);
         candidates.Choose(ctx->meta.max_edges, Min(ctx->meta.m, ctx->meta.max_edges), &old, &chosen);
@@ -214,7 +234,10 @@ bool HnswRelinkSlot(HnswContext* ctx, int level, const LinkEnd& slot) {
             now.state != SlotState::kLive)
             return false;
     }
-    HnswAddBackEdges(ctx, level, slot, chosen, true);
+    // An edge back is certain from one of those that the search has come to: what the slot pointed to before may be out
+    // of reach as it is.
+    const EdgeList reached = EdgesTo(ctx, chosen, within_reach);
+    HnswAddBackEdges(ctx, level, slot, reached.count > 0 ? reached : chosen, true);
     return true;
 }
 

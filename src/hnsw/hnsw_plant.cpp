@@ -394,13 +394,15 @@ void HnswPlantSeeds(HnswContext* ctx) {
     MemoryContextDelete(memory);
 }
 
-void HnswReplantSeeds(HnswContext* ctx) {
+bool HnswReplantSeeds(HnswContext* ctx) {
     const HnswMetaData& meta = ctx->meta;
     const uint64 nodes = static_cast<uint64>(RelationGetNumberOfBlocks(ctx->index)) * meta.slots;
     const uint64 planted = static_cast<uint64>(meta.seed_blocks) * meta.slots;
     const uint64 grown = nodes > planted ? nodes - planted : 0;
     const bool wanted = nodes >= kLeastSeeds * kSeedRatio || meta.seed_root != 0;
-    if (wanted && (grown + meta.seed_changes) * kReplantShare > planted) HnswPlantSeeds(ctx);
+    const bool changed = (grown + meta.seed_changes) * kReplantShare > planted;
+    if (wanted && changed) HnswPlantSeeds(ctx);
+    return changed;
 }
 
 void HnswCountFreed(const HnswContext& ctx, size_t nodes) {

@@ -50,8 +50,8 @@ bool HnswSettleFromSeeds(LayerSearch* search);
 void HnswPlantSeeds(HnswContext* ctx);
 
 // Plants the tree anew when there is none for so many nodes, or when a sixteenth of them have changed, by the meta page
-// in *ctx.
-void HnswReplantSeeds(HnswContext* ctx);
+// in *ctx. True when so many have changed, planted or too few for a tree.
+bool HnswReplantSeeds(HnswContext* ctx);
 
 // Adds to the count of nodes that vacuum has freed.
 void HnswCountFreed(const HnswContext& ctx, size_t nodes);

@@ -5,6 +5,7 @@
 #include "core/bit_set.h"
 #include "hnsw/hnsw_am.h"
 #include "hnsw/hnsw_insert.h"
+#include "hnsw/hnsw_islands.h"
 #include "hnsw/hnsw_parts.h"
 #include "hnsw/hnsw_rows.h"
 #include "hnsw/hnsw_seeds.h"
@@ -579,7 +580,7 @@ extern "C" IndexBulkDeleteResult* hnsw_vacuum_cleanup(IndexVacuumInfo* info, Ind
     HnswContext ctx;
     HnswOpen(&ctx, info->index, WriteMode::kLogged, memory);
     ctx.strategy = info->strategy;
-    HnswReplantSeeds(&ctx);
+    if (HnswReplantSeeds(&ctx)) HnswLinkIslands(&ctx);
     HnswReplantRows(&ctx);
     MemoryContextDelete(memory);
     stats->num_pages = RelationGetNumberOfBlocks(info->index);
